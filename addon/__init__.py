@@ -1,0 +1,1 @@
+"""The only room that touches bpy: panels, operators, head objects, animation, bake."""

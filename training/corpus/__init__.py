@@ -1,0 +1,1 @@
+"""Synthesises displacement maps of folding skin."""

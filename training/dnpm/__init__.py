@@ -1,0 +1,1 @@
+"""Trains the generator of displacement maps, StyleGAN2 synthesis in W+."""

@@ -1,0 +1,1 @@
+"""Trains the encoder from (identity, expression) to the W+ space of the generator."""

@@ -1,0 +1,1 @@
+"""Builds the bilinear head from CC0 sources."""

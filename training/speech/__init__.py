@@ -1,0 +1,1 @@
+"""Trains the network from speech to expression weights."""
