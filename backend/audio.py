@@ -1,0 +1,136 @@
+"""Sound files as mono blocks at one rate, read as a stream so that memory stays bounded."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from .errors import FurrowError
+
+RATE = 16000
+"""Hz; what speech networks read."""
+
+_BLOCK = 65536  # frames read at once: 2 MB for eight channels
+_LOWEST, _HIGHEST = 4000, 768000  # Hz; outside of this the header is damaged
+_UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)  # what writers into a pipe leave in a WAV header
+
+
+def check(path: str | Path) -> None:
+    """Raise FurrowError unless `path` is a whole, readable sound file; its samples are not read.
+
+    Raises
+    ------
+    FurrowError
+        ``missing_file`` if there is none; ``bad_input`` if it is empty, truncated or no sound.
+    """
+    with _open(Path(path)):
+        pass
+
+
+def duration(path: str | Path) -> float:
+    """Return the length of a sound file in seconds; raises FurrowError as :func:`check`."""
+    with _open(Path(path)) as sound:
+        return float(sound.frames / sound.samplerate)
+
+
+def blocks(path: str | Path, rate: int = RATE) -> Iterator[np.ndarray]:
+    """Yield the sound as mono blocks, channels averaged, resampled to `rate` Hz.
+
+    Blocks are float32 (n,) of varying n > 0, full scale +-1; together they are
+    round(duration x rate) samples, give or take one. Memory does not grow with the file.
+
+    Raises
+    ------
+    FurrowError
+        As :func:`check`; also when decoding fails or samples are not numbers.
+    """
+    path = Path(path)
+    with _open(path) as sound:
+        stream = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32", quality="HQ")
+        remaining = sound.frames
+        while remaining:
+            try:
+                frames = sound.read(min(_BLOCK, remaining), dtype="float32", always_2d=True)
+            except soundfile.SoundFileError as error:
+                raise FurrowError(f"{path} is damaged: {_reason(error)}.") from None
+            if not len(frames):
+                raise FurrowError(f"{path} is cut off: its end is missing. Export it again.")
+            remaining -= len(frames)
+            mono = frames.mean(axis=1)
+            if not np.isfinite(mono).all():
+                raise FurrowError(f"{path} holds samples that are not numbers. Export it again.")
+            resampled = stream.resample_chunk(mono, last=remaining == 0)
+            if len(resampled):
+                yield resampled
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    """Open a sound file whose header is plausible; the caller closes it."""
+    if not path.exists():
+        raise FurrowError(f"There is no sound file {path}.", "missing_file")
+    if path.is_dir():
+        raise FurrowError(f"{path} is a folder, not a sound file.")
+    try:
+        if path.stat().st_size == 0:
+            raise FurrowError(f"{path} is empty.")
+        whole = _is_whole(path)
+        sound = soundfile.SoundFile(str(path))
+    except OSError as error:
+        raise FurrowError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except soundfile.SoundFileError as error:
+        raise FurrowError(
+            f"{path} is no sound file that Furrow reads ({_reason(error)}); use WAV, FLAC or OGG."
+        ) from None
+    except TypeError:  # soundfile's answer to headerless .raw files
+        raise FurrowError(
+            f"{path} has no header that says what it holds; use WAV, FLAC or OGG."
+        ) from None
+    problem = None
+    if not whole:
+        problem = "is cut off: its end is missing. Export it again."
+    elif sound.frames <= 0 or sound.frames >= 2**62:  # libsndfile's mark for an unknown length
+        problem = "holds no sound."
+    elif not _LOWEST <= sound.samplerate <= _HIGHEST:
+        problem = f"claims {sound.samplerate} samples a second, which is no sound Furrow reads."
+    if problem:
+        sound.close()
+        raise FurrowError(f"{path} {problem}")
+    return sound
+
+
+def _reason(error: Exception) -> str:
+    """Return libsndfile's own words, without the path that it repeats."""
+    return str(getattr(error, "error_string", error)).strip().rstrip(".")
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a WAV or OGG file holds all that its header promises.
+
+    libsndfile reads a truncated WAV or OGG without a word; FLAC's loss shows when it is decoded.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
+            size = path.stat().st_size
+            at = 12
+            while at + 8 <= size:
+                file.seek(at)
+                name, length = struct.unpack("<4sI", file.read(8))
+                if name == b"data":
+                    return length in _UNKNOWN_SIZES or at + 8 + length <= size
+                at += 8 + length + length % 2
+            return False  # no data chunk where the others end
+        if head[:4] == b"OggS":
+            file.seek(max(0, path.stat().st_size - 65307))  # the longest page there is
+            tail = file.read()
+            page = tail[tail.rfind(b"OggS") :]
+            segments = page[26] if len(page) > 26 else 0
+            length = 27 + segments + sum(page[27 : 27 + segments])
+            # Bit 4 of a page's flags marks the end of the stream.
+            return len(page) >= length and bool(page[5] & 4)
+    return True

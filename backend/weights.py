@@ -1,0 +1,266 @@
+"""Weights over time, and their files: Live Link Face .csv and .npz."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+import re
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import FurrowError
+from .expressions import EXPRESSIONS, INDEX
+from .files import whole_file, write_whole
+
+HEAD_AND_EYES: tuple[str, ...] = (
+    "HeadYaw", "HeadPitch", "HeadRoll",
+    "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll",
+    "RightEyeYaw", "RightEyePitch", "RightEyeRoll",
+)  # fmt: skip
+"""The angles in radians that Live Link Face adds to the 52 weights; written as 0, ignored when read."""
+
+_COLUMNS = (*(name[0].upper() + name[1:] for name in EXPRESSIONS), *HEAD_AND_EYES)
+_RATES = (24000 / 1001, 24, 25, 30000 / 1001, 30, 48, 50, 60000 / 1001, 60, 120)
+_TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+(?:\.\d+)?)$")
+_TOLERANCE = 1e-3  # what rounding in other programs may put a weight outside of [0, 1]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """ARKit weights at a steady rate.
+
+    Attributes
+    ----------
+    values
+        float32 (N, 52), each in [0, 1], order of :data:`~.expressions.EXPRESSIONS`.
+    fps
+        Frames per second; row k holds at the time k / fps seconds.
+    """
+
+    values: np.ndarray
+    fps: float
+
+
+def resample(weights: Weights, fps: float) -> Weights:
+    """Return the same motion at another rate, interpolated linearly; N becomes round(N fps' / fps).
+
+    Raises
+    ------
+    FurrowError
+        If `fps` is not a positive number up to 1000.
+    """
+    _check_fps(fps, "The frame rate")
+    if fps == weights.fps:
+        return weights
+    count = max(1, round(len(weights.values) * fps / weights.fps))
+    at = np.arange(count) * (weights.fps / fps)
+    return Weights(_interpolate(np.arange(len(weights.values)), weights.values, at), float(fps))
+
+
+def read_weights(path: str | Path, fps: float | None = None) -> Weights:
+    """Read a Live Link Face .csv or a Furrow .npz; columns are found by name.
+
+    A CSV names no frame rate: it is inferred from the timecodes. Frames that the recorder
+    dropped are filled by linear interpolation.
+
+    Parameters
+    ----------
+    fps
+        Frame rate of a CSV, where its timecodes do not tell: a clip within one second of
+        timecode is otherwise taken to be at 30 frames a second, or 60 if it counts beyond 29.
+
+    Raises
+    ------
+    FurrowError
+        For a missing or damaged file, unknown or absent columns, values that are not numbers
+        or lie outside [0, 1].
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FurrowError(f"There is no weights file {path}.", "missing_file")
+    if path.suffix.lower() == ".npz":
+        return _read_npz(path)
+    if path.suffix.lower() == ".csv":
+        return _read_csv(path, fps)
+    raise FurrowError(f"{path} is no weights file: it ends neither in .csv nor in .npz.")
+
+
+def write_weights(path: str | Path, weights: Weights) -> None:
+    """Write a Live Link Face .csv (61 columns, head and eye angles 0) or an .npz, by the suffix.
+
+    A CSV's timecode starts at 00:00:00:00.000 and runs in real time, also at rates like 29.97.
+    The .npz holds `values` float32 (N, 52), `fps` float64 and `names` (52,), without pickle.
+
+    Raises
+    ------
+    FurrowError
+        For another suffix, weights out of range, or a place that cannot be written.
+    """
+    path = Path(path)
+    values = _checked(weights.values, "The weights")
+    _check_fps(weights.fps, "The frame rate")
+    if path.suffix.lower() == ".npz":
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file, values=values, fps=np.float64(weights.fps), names=np.array(EXPRESSIONS)
+            )
+    elif path.suffix.lower() == ".csv":
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(("Timecode", "BlendshapeCount", *_COLUMNS))
+        angles = ["0"] * len(HEAD_AND_EYES)
+        for k, row in enumerate(values.tolist()):
+            cells = [f"{x:.6g}" for x in row]
+            writer.writerow((_timecode(k, weights.fps), len(_COLUMNS), *cells, *angles))
+        write_whole(path, text.getvalue().encode())
+    else:
+        raise FurrowError(f"{path} must end in .csv (Live Link Face) or .npz.")
+
+
+def _check_fps(fps: float, what: str) -> None:
+    if not 0 < fps <= 1000:  # false for NaN too
+        raise FurrowError(f"{what} is {fps}; it must lie above 0 and at most at 1000.")
+
+
+def _interpolate(at: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Interpolate (N, 52) given at `at` linearly at the places `wanted`; the ends are held."""
+    columns = [np.interp(wanted, at, column) for column in values.T]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _checked(values: np.ndarray, what: str) -> np.ndarray:
+    """Return finite weights within [0, 1] as float32 (N, 52), or raise FurrowError naming the first bad one."""
+    values = np.asarray(values, np.float32)
+    if values.ndim != 2 or values.shape[1] != len(EXPRESSIONS) or not len(values):
+        raise FurrowError(f"{what}: an array of shape {values.shape} is not (frames, 52).")
+    for bad, words in (
+        (~np.isfinite(values), "is not a number"),
+        ((values < -_TOLERANCE) | (values > 1 + _TOLERANCE), "lies outside [0, 1]"),
+    ):
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise FurrowError(
+                f"{what}: {EXPRESSIONS[column]} {words} in frame {row + 1} ({values[row, column]:g})."
+            )
+    return np.clip(values, 0.0, 1.0)
+
+
+def _read_npz(path: Path) -> Weights:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            values, fps = data["values"], float(data["fps"])
+            names = [str(name) for name in data["names"]]
+    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise FurrowError(f"{path} is no readable weights file: {error}.") from None
+    _check_fps(fps, f"{path}: the frame rate")
+    if values.ndim != 2 or values.shape[1] != len(names) or values.dtype.kind not in "fiu":
+        raise FurrowError(f"{path} is damaged: its values do not match its names.")
+    return Weights(_by_name(path, names, values), fps)
+
+
+def _read_csv(path: Path, fps: float | None) -> Weights:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FurrowError(f"{path} is no readable CSV file: {error}.") from None
+    header = [cell.strip() for cell in rows[0]] if rows else []
+    if "Timecode" not in header:
+        raise FurrowError(f"{path} is no Live Link Face file: it has no column Timecode.")
+    if len(rows) < 2:
+        raise FurrowError(f"{path} holds no frames.")
+    for number, row in enumerate(rows[1:], 1):
+        if len(row) != len(header):
+            raise FurrowError(
+                f"{path} is damaged: frame {number} has {len(row)} columns, the header {len(header)}."
+            )
+    used = [i for i, name in enumerate(header) if name not in ("Timecode", "BlendshapeCount")]
+    try:
+        values = np.array([[row[i] for i in used] for row in rows[1:]], dtype=np.float32)
+    except ValueError as error:
+        raise FurrowError(f"{path} holds a weight that is not a number: {error}.") from None
+    weights = _by_name(path, [header[i] for i in used], values)
+    at = header.index("Timecode")
+    return _steady(path, [row[at].strip() for row in rows[1:]], weights, fps)
+
+
+def _by_name(path: Path, names: Sequence[str], values: np.ndarray) -> np.ndarray:
+    """Put columns into our order, by their names in either camel case."""
+    ordered = np.zeros((len(values), len(EXPRESSIONS)), np.float32)
+    seen = set()
+    for i, name in enumerate(names):
+        if name in HEAD_AND_EYES:
+            continue
+        lowered = name[:1].lower() + name[1:]
+        if lowered not in INDEX:
+            near = difflib.get_close_matches(lowered, EXPRESSIONS, n=1, cutoff=0.0)[0]
+            raise FurrowError(f'{path} has an unknown column "{name}". Did you mean "{near}"?')
+        if lowered in seen:
+            raise FurrowError(f'{path} has the column "{name}" twice.')
+        seen.add(lowered)
+        ordered[:, INDEX[lowered]] = values[:, i]
+    missing = [n for n in EXPRESSIONS if n not in seen and n != "tongueOut"]
+    if missing:  # tongueOut came to ARKit later than the others: old recordings lack it
+        raise FurrowError(f'{path} lacks the column "{missing[0]}" ({len(missing)} are missing).')
+    return _checked(ordered, str(path))
+
+
+def _timecode(frame: int, fps: float) -> str:
+    """Return HH:MM:SS:FF.mmm in real time, the frames counted at the next whole rate."""
+    nominal = math.ceil(fps - 1e-6)
+    thousandths = round(frame / fps * nominal * 1000)
+    second, rest = divmod(thousandths, nominal * 1000)
+    clock = f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d}"
+    return f"{clock}:{rest // 1000:02d}.{rest % 1000:03d}"
+
+
+def _steady(path: Path, timecodes: list[str], values: np.ndarray, fps: float | None) -> Weights:
+    """Infer the rate from timecodes and fill dropped frames, so that row k is at k / fps."""
+    seconds, frames = [], []
+    for number, code in enumerate(timecodes, 1):
+        match = _TIMECODE.match(code)
+        if not match:
+            raise FurrowError(
+                f'{path}: the timecode "{code}" of frame {number} is not HH:MM:SS:FF.'
+            )
+        hours, minutes, whole, frame = match.groups()
+        seconds.append(int(hours) * 3600 + int(minutes) * 60 + int(whole))
+        frames.append(float(frame))
+    highest = math.floor(max(frames)) + 1
+    if seconds[0] != seconds[-1]:
+        nominal = highest  # the last frame before a full second shows how many there are
+    elif fps is not None:
+        _check_fps(fps, "The frame rate")
+        nominal = max(highest, math.ceil(fps - 1e-6))
+    else:
+        nominal = 30 if highest <= 30 else max(60, highest)
+    time = np.array(seconds) + np.array(frames) / nominal
+    time[1:] += 86400.0 * np.cumsum(np.diff(time) < -43200)  # past midnight
+    step = np.diff(time)
+    if (step <= 0).any():
+        number = int(np.argmax(step <= 0)) + 2
+        raise FurrowError(
+            f"{path}: the timecode of frame {number} does not come after the one before."
+        )
+    rate = _rate(step, nominal)
+    at = (time - time[0]) * rate
+    if np.abs(at - np.arange(len(at))).max() < 0.5:
+        return Weights(values, rate)
+    return Weights(_interpolate(at, values, np.arange(round(at[-1]) + 1)), rate)
+
+
+def _rate(step: np.ndarray, nominal: int) -> float:
+    """Return frames per second from the times between frames (N - 1,), a known rate where near."""
+    if not len(step):
+        return float(nominal)
+    # The mean is exact where no frame was dropped, the median right where some were.
+    median = float(np.median(step))
+    rate = 1 / (float(step.mean()) if step.max() < 1.5 * median else median)
+    near = min(_RATES, key=lambda known: abs(known - rate))
+    return float(near) if abs(near - rate) < 2e-4 * near else round(rate, 4)
