@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import re
-import shutil
-import sys
 from pathlib import Path
 
-from .errors import FurrowError
 
-CLI = Path(__file__).resolve().parent.parent / "addon" / "cli.py"
-
-
-def add_bake_arguments(parser: argparse.ArgumentParser, inside_blender: bool = False) -> None:
+def add_arguments(parser: argparse.ArgumentParser, inside_blender: bool = False) -> None:
     """Add the flags of `bake`; inside Blender, no input means the file that is open."""
     parser.add_argument(
         "inputs",
@@ -90,33 +83,16 @@ def frame_range(text: str) -> tuple[int, int]:
     return first, last
 
 
-def child_command(arguments: list[str], blender: str | Path | None = None) -> list[str]:
-    """The command that runs `arguments` (``["bake", ...]``) in a Blender without a window.
-
-    Parameters
-    ----------
-    arguments
-        The sub-command and its flags, as on the command line of `furrow`.
-    blender
-        Path of a Blender; otherwise `blender` of the search path, else the bpy module of this
-        Python.
-
-    Raises
-    ------
-    FurrowError
-        If there is none of them.
-    """
-    if blender is not None and shutil.which(blender) is None:
-        raise FurrowError(f"{blender} is no program that can be started.", "missing_file")
-    found = shutil.which(blender or "blender")
-    if found:
-        # A user's start-up file and other extensions have no part in a bake that must repeat.
-        # Backend processes run in this Python, which has the libraries.
-        script = ["--python-exit-code", "1", "--python", str(CLI)]
-        return [found, "--background", "--factory-startup", *script, "--", *arguments]
-    if importlib.util.find_spec("bpy") is None:
-        raise FurrowError(
-            'There is no Blender: give its path with --blender, or run `pip install "furrow[blender]"`.',
-            "missing_file",
-        )
-    return [sys.executable, "-P", str(CLI), *arguments]
+def to_argv(arguments: argparse.Namespace) -> list[str]:
+    """Write parsed flags of `bake` as a command line again, paths made absolute, for a child process."""
+    argv = ["bake", *(str(path.resolve()) for path in arguments.inputs)]
+    argv += ["--output", str(arguments.output.resolve())]
+    if arguments.identity is not None:
+        argv += ["--identity", str(arguments.identity.resolve())]
+    if arguments.frames is not None:
+        argv += ["--frames", "{}-{}".format(*arguments.frames)]
+    for name in ("random_identity", "object", "fps", "resolution", "seed", "engine"):
+        value = getattr(arguments, name)
+        if value is not None:
+            argv += ["--" + name.replace("_", "-"), str(value)]
+    return [*argv, "--preview"] if arguments.preview else argv
