@@ -1,0 +1,38 @@
+"""Runs the bake in a Blender where Furrow is not installed: ``... outside.py -- PYTHON ARGUMENTS``.
+
+A plain script, started by ``backend/blender.py`` in a Blender or in a Python with the bpy module. It
+loads the package from the folder above, whatever that is called. PYTHON runs the backend process:
+it has the engines, which this Blender's own Python may lack.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Load Furrow, run ``addon.cli`` with the arguments, unload; return the exit status."""
+    python, *arguments = sys.argv[sys.argv.index("--") + 1 :]
+    os.environ["FURROW_PYTHON"] = python
+    root = Path(__file__).resolve().parent.parent
+    spec = importlib.util.spec_from_file_location(
+        "furrow", root / "__init__.py", submodule_search_locations=[str(root)]
+    )
+    assert spec is not None and spec.loader is not None
+    furrow = importlib.util.module_from_spec(spec)
+    sys.modules["furrow"] = furrow
+    spec.loader.exec_module(furrow)
+    furrow.register()
+    try:
+        from furrow.addon import cli
+
+        return cli.main(arguments)
+    finally:
+        furrow.unregister()  # bpy as a module does not exit while a handler of ours is registered
+
+
+if __name__ == "__main__":
+    sys.exit(main())
