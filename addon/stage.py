@@ -1,0 +1,125 @@
+"""Camera, lights and backdrop for a portrait: what head.blend opens with and previews are taken by."""
+
+from __future__ import annotations
+
+import math
+
+import bpy
+import numpy as np
+from mathutils import Vector
+
+COLLECTION = "Furrow Stage"
+
+_LENS_MM = 85.0
+_LIGHTS = (
+    # name, degrees to the camera's right of the face's front, degrees up, distance m, side m, watts, colour
+    ("Key", 32.0, 34.0, 1.0, 0.42, 9.5, (1.0, 0.95, 0.89)),
+    ("Rake", -78.0, 24.0, 0.9, 0.16, 8.0, (1.0, 0.97, 0.94)),
+    ("Rim", 150.0, 38.0, 0.9, 0.30, 8.0, (0.86, 0.93, 1.0)),
+)
+_BACKDROP = (0.045, 0.050, 0.056)
+_AMBIENT = 0.22
+
+
+def build(scene: bpy.types.Scene, obj: bpy.types.Object, yaw: float = 24.0) -> bpy.types.Object:
+    """Put a camera and three lights before a head and make them the scene's; an older stage goes.
+
+    Parameters
+    ----------
+    yaw
+        Degrees that the camera stands to the side of the face's front; 0 faces it.
+
+    Returns
+    -------
+    The camera.
+    """
+    remove()
+    collection = bpy.data.collections.new(COLLECTION)
+    scene.collection.children.link(collection)
+    centre, height = _face(obj)
+    for name, side, up, distance, size, watts, colour in _LIGHTS:
+        light = bpy.data.lights.new(f"Furrow {name}", "AREA")
+        light.shape, light.size, light.energy, light.color = "DISK", size, watts, colour
+        _place(collection, light, centre + _from(side, up) * distance, centre)
+    lens = bpy.data.cameras.new("Furrow Camera")
+    lens.lens, lens.sensor_fit, lens.sensor_height = _LENS_MM, "VERTICAL", 24.0
+    lens.clip_start = 0.01
+    distance = height * 1.22 * _LENS_MM / lens.sensor_height
+    camera = _place(collection, lens, centre + _from(yaw, 3.0) * distance, centre)
+    scene.camera = camera
+    scene.world = _world()
+    return camera
+
+
+def remove() -> None:
+    """Take an earlier stage out of the file."""
+    collection = bpy.data.collections.get(COLLECTION)
+    if collection is None:
+        return
+    for obj in list(collection.objects):
+        data = obj.data
+        bpy.data.objects.remove(obj)
+        (bpy.data.lights if isinstance(data, bpy.types.Light) else bpy.data.cameras).remove(data)
+    bpy.data.collections.remove(collection)
+
+
+def _face(obj: bpy.types.Object) -> tuple[Vector, float]:
+    """Centre of the head between crown and chin, and the height between them, in world space, metres."""
+    points = np.empty(len(obj.data.vertices) * 3, np.float32)
+    obj.data.vertices.foreach_get("co", points)
+    points = points.reshape(-1, 3)
+    chin = obj.vertex_groups.get("chin")
+    members = [
+        v.index
+        for v in obj.data.vertices
+        if chin is not None and any(g.group == chin.index and g.weight > 0.5 for g in v.groups)
+    ]
+    bottom = points[members, 2].min() if members else points[:, 2].min()
+    top = points[:, 2].max()
+    middle = points[(points[:, 2] > bottom)].mean(0)
+    centre = obj.matrix_world @ Vector(
+        (0.0, float(middle[1]), float(bottom + (top - bottom) * 0.47))
+    )
+    return centre, float(top - bottom) * obj.matrix_world.median_scale
+
+
+def _from(side: float, up: float) -> Vector:
+    """Unit vector from the face; `side` 0 is its front (-Y), 90 its left (+X), degrees."""
+    a, b = math.radians(side), math.radians(up)
+    return Vector((math.sin(a) * math.cos(b), -math.cos(a) * math.cos(b), math.sin(b)))
+
+
+def _place(
+    collection: bpy.types.Collection,
+    data: bpy.types.Light | bpy.types.Camera,
+    at: Vector,
+    target: Vector,
+) -> bpy.types.Object:
+    """Link a light or camera at a place, looking at `target`."""
+    obj = bpy.data.objects.new(data.name, data)
+    obj.location = at
+    obj.rotation_euler = (target - at).to_track_quat("-Z", "Y").to_euler()
+    collection.objects.link(obj)
+    return obj
+
+
+def _world() -> bpy.types.World:
+    """Even grey light, darker where the camera sees it."""
+    world = bpy.data.worlds.get("Furrow World") or bpy.data.worlds.new("Furrow World")
+    world.color = _BACKDROP
+    if bpy.app.version < (5, 0):
+        world.use_nodes = True
+    nodes, links = world.node_tree.nodes, world.node_tree.links
+    nodes.clear()
+    path = nodes.new("ShaderNodeLightPath")
+    output = nodes.new("ShaderNodeOutputWorld")
+    seen, ambient = nodes.new("ShaderNodeBackground"), nodes.new("ShaderNodeBackground")
+    seen.inputs[0].default_value = (*_BACKDROP, 1.0)
+    ambient.inputs[0].default_value = (0.82, 0.90, 1.0, 1.0)
+    ambient.inputs[1].default_value = _AMBIENT
+    mix = nodes.new("ShaderNodeMixShader")
+    links.new(path.outputs["Is Camera Ray"], mix.inputs[0])
+    links.new(ambient.outputs[0], mix.inputs[1])
+    links.new(seen.outputs[0], mix.inputs[2])
+    links.new(mix.outputs[0], output.inputs[0])
+    return world
