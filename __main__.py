@@ -15,8 +15,6 @@ from typing import NoReturn
 from . import __version__
 from .backend.errors import FurrowError
 
-RESOLUTIONS = (256, 512, 1024)
-
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line instead of after a screen of usage."""
@@ -127,6 +125,8 @@ def _add_identity(parser: argparse.ArgumentParser, required: bool) -> None:
 
 
 def _add_detail(parser: argparse.ArgumentParser) -> None:
+    from .backend.detail import RESOLUTIONS
+
     _add_identity(parser, required=True)
     parser.add_argument("--detail-seed", type=_natural, metavar="N",
                         help="pores and small variation (default: the identity's)")  # fmt: skip
@@ -143,8 +143,8 @@ def _add_detail(parser: argparse.ArgumentParser) -> None:
 def _detail(arguments: argparse.Namespace) -> None:
     from .backend import detail, engines, expressions, head, identity, maps
 
-    if arguments.output.suffix.lower() not in (".exr", ".png"):
-        raise FurrowError(f"{arguments.output} must end in .exr or .png.")
+    if arguments.output.suffix.lower() not in maps.SUFFIXES:
+        raise FurrowError(f"{arguments.output} must end in {' or '.join(maps.SUFFIXES)}.")
     expression = expressions.parse_weights(arguments.expression)
     people = head.Head.load()
     if arguments.identity:
@@ -155,9 +155,8 @@ def _detail(arguments: argparse.Namespace) -> None:
         person = identity.check(
             replace(person, detail_seed=arguments.detail_seed), people.shape_count
         )
-    engine = engines.load(arguments.engine)
-    resolution = arguments.resolution or engine.resolution
-    map_mm = detail.DetailModel(engine).map(person, expression, resolution)
+    model = detail.DetailModel(engines.load(arguments.engine))
+    map_mm = model.map(person, expression, arguments.resolution or model.resolution)
     maps.write_map(arguments.output, map_mm)
     height, width = map_mm.shape
     print(

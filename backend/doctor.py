@@ -1,0 +1,181 @@
+"""`furrow doctor`: looks whether everything that Furrow needs is there and works."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from multiprocessing import shared_memory
+from pathlib import Path
+
+from .. import __version__
+from . import blender, engines
+from .errors import FurrowError
+from .files import ASSETS, write_whole
+
+PACKAGES = ("numpy", "onnxruntime", "soundfile", "soxr", "OpenEXR", "pypng", "tqdm")
+MODELS = (
+    "head.npz",
+    "detail/encoder.onnx",
+    "detail/generator.onnx",
+    "speech/speech.onnx",
+    "speech/moonshine_encoder.ort",
+)
+FREE_BYTES = 1_000_000_000
+"""A minute of maps at 1024 takes about half of it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: whether it is good, whether Furrow needs it, and what was found."""
+
+    name: str
+    good: bool
+    needed: bool
+    found: str
+
+
+def examine() -> list[Check]:
+    """Look at everything; never raises for what is missing."""
+    return [
+        _check("Furrow", True, _furrow),
+        *(_check(package, True, _version_of(package)) for package in PACKAGES),
+        *(_engine(engine) for engine in engines.available()),
+        *(_check(f"assets/{name}", True, _digest_of(name)) for name in MODELS),
+        _check("a map", True, _map),
+        _check("sound", True, _sound),
+        _check("shared memory", True, _shared_memory),
+        _check("this folder", False, _folder),
+        _check("Blender", False, _blender),
+    ]
+
+
+def report(checks: list[Check]) -> str:
+    """Return the checks as lines for a terminal."""
+    width = max(len(check.name) for check in checks)
+    marks = {True: "ok", False: "missing"}
+    return "\n".join(
+        f"{marks[c.good] if c.good or c.needed else 'none':<8} {c.name:<{width}}  {c.found}"
+        for c in checks
+    )
+
+
+def write(path: Path, checks: list[Check]) -> None:
+    """Write the checks as JSON: ``{"good", "checks": [{"name", "good", "needed", "found"}]}``."""
+    data = {
+        "good": all(check.good for check in checks if check.needed),
+        "checks": [dataclasses.asdict(check) for check in checks],
+    }
+    write_whole(path, json.dumps(data, indent=1).encode() + b"\n")
+
+
+def _check(name: str, needed: bool, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, needed, look())
+    except FurrowError as error:
+        return Check(name, False, needed, str(error))
+    except Exception as error:  # a broken installation may raise anything
+        return Check(name, False, needed, f"{type(error).__name__}: {error}".replace("\n", " "))
+
+
+def _furrow() -> str:
+    return f"{__version__}, Python {platform.python_version()} ({sys.executable}), {platform.platform()}"
+
+
+def _version_of(package: str) -> Callable[[], str]:
+    def look() -> str:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            raise FurrowError('not installed; pip install "furrow[runtime]"') from None
+
+    return look
+
+
+def _engine(engine: engines.Availability) -> Check:
+    found = engine.reason or f"{engine.version} on {engine.device}"
+    # ONNX Runtime is what ships, and its package is checked above; the others are optional.
+    return Check(f"engine {engine.name}", engine.reason is None, False, found)
+
+
+def _digest_of(name: str) -> Callable[[], str]:
+    def look() -> str:
+        path = ASSETS / name
+        if not path.is_file():
+            remedy = (
+                "python -m furrow.backend.moonshine fetches it"
+                if path.suffix == ".ort"
+                else "install Furrow again"
+            )
+            raise FurrowError(f"not there; {remedy}")
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return f"{path.stat().st_size / 1e6:.1f} MB, sha256 {digest}"
+
+    return look
+
+
+def _map() -> str:
+    """Make one map with the engine that would be chosen."""
+    import numpy as np
+
+    from .detail import DetailModel
+    from .expressions import EXPRESSIONS
+    from .identity import Identity
+
+    model = DetailModel(engines.load())
+    person = Identity(np.zeros(model.shape_count, np.float32))
+    start = time.perf_counter()
+    model.map(person, np.zeros(len(EXPRESSIONS), np.float32), model.resolution)
+    seconds = time.perf_counter() - start
+    return f"{model.resolution} pixels a side in {1000 * seconds:.0f} ms by {model.engine.name}"
+
+
+def _sound() -> str:
+    import soundfile
+
+    return f"libsndfile {soundfile.__libsndfile_version__}"
+
+
+def _shared_memory() -> str:
+    """Pass a block of a megabyte through shared memory, the size of a map at 512."""
+    block = shared_memory.SharedMemory(create=True, size=1 << 20)
+    try:
+        block.buf[-1] = 7
+        again = shared_memory.SharedMemory(block.name)
+        same = again.buf[-1] == 7
+        again.close()
+    finally:
+        block.close()
+        block.unlink()
+    if not same:
+        raise FurrowError("what one process writes another does not see")
+    return "works"
+
+
+def _folder() -> str:
+    folder = Path.cwd()
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(os.urandom(1 << 16))
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES:
+        raise FurrowError(f"{folder} has only {free / 1e6:.0f} MB free")
+    return f"{folder} is writable, {free / 1e9:.0f} GB free"
+
+
+def _blender() -> str:
+    program = blender.find()[0]
+    if program == sys.executable:
+        return f"bpy {metadata.version('bpy')} in this Python"
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60)
+    return f"{done.stdout.splitlines()[0]} ({program})"
