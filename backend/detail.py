@@ -1,0 +1,160 @@
+"""Identity and expression to a displacement map: W+ = w_avg + E(a, b), then the generator."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from .engines import Engine
+from .errors import FurrowError
+from .expressions import EXPRESSIONS
+from .identity import SKIN, Identity, check
+
+RESOLUTIONS = (256, 512, 1024)
+"""Sizes of map that may be asked for, in texels."""
+
+_KEPT_W = 512
+_KEPT_MAPS = 16
+_KEPT_NOISE = 4
+
+
+class DetailModel:
+    """Makes maps, and remembers the last W+, noise and maps. To be used by one thread at a time.
+
+    Parameters
+    ----------
+    engine
+        The networks, as :func:`.engines.load` returns them.
+
+    Attributes
+    ----------
+    resolution
+        R of the network; other sizes are resampled from it.
+    shape_count
+        K of the identities it takes.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.resolution = engine.resolution
+        self.shape_count = engine.identity_size - len(SKIN)
+        self._w = functools.lru_cache(_KEPT_W)(self._encode)
+        self._noise = functools.lru_cache(_KEPT_NOISE)(self._make_noise)
+        self._maps = functools.lru_cache(_KEPT_MAPS)(self._synthesise)
+
+    def map(
+        self,
+        identity: Identity,
+        expression: np.ndarray,
+        resolution: int,
+        preview: bool = False,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> np.ndarray:
+        """Return the displacement map.
+
+        Parameters
+        ----------
+        identity
+            With `shape_count` shape components.
+        expression
+            (52,) weights in [0, 1].
+        resolution
+            256, 512 or 1024.
+        preview
+            Allow an engine's faster, less exact way (about 1 % off), where it has one.
+        cancelled
+            Asked between encoder and generator.
+
+        Returns
+        -------
+        ndarray
+            (resolution, resolution) float32 millimetres; not to be written to.
+
+        Raises
+        ------
+        FurrowError
+            For an identity of another head, a weight out of range, another resolution, or with
+            code ``cancelled``.
+        """
+        if resolution not in RESOLUTIONS:
+            raise FurrowError(f"Maps have 256, 512 or 1024 texels a side, not {resolution}.")
+        check(identity, self.shape_count)
+        expression = check_expression(expression)
+        code = self._w(identity.vector.tobytes(), expression.tobytes())
+        if cancelled is not None and cancelled():
+            raise FurrowError("Cancelled.", "cancelled")
+        preview = preview and self.engine.has_preview
+        map_mm = self._maps(code.tobytes(), identity.detail_seed, preview)
+        return resample(map_mm, resolution)
+
+    def w_plus(self, identity: Identity, expression: np.ndarray) -> np.ndarray:
+        """Return W+ (num_ws, 512) of an identity and an expression; raises FurrowError."""
+        check(identity, self.shape_count)
+        return self._w(identity.vector.tobytes(), check_expression(expression).tobytes())
+
+    def _encode(self, identity: bytes, expression: bytes) -> np.ndarray:
+        return self.engine.encode(
+            np.frombuffer(identity, np.float32), np.frombuffer(expression, np.float32)
+        )
+
+    def _make_noise(self, seed: int) -> np.ndarray:
+        # RandomState, since NumPy promises its stream for ever: a farm must see the same pores.
+        size = (self.resolution, self.resolution)
+        return np.random.RandomState(seed).standard_normal(size).astype(np.float32)
+
+    def _synthesise(self, w: bytes, seed: int, preview: bool) -> np.ndarray:
+        code = np.frombuffer(w, np.float32).reshape(self.engine.num_ws, -1)
+        map_mm = self.engine.synthesise(code, self._noise(seed), preview)
+        if not np.isfinite(map_mm).all():
+            raise FurrowError("The network made values that are not numbers.", "internal")
+        map_mm.setflags(write=False)  # it is remembered
+        return map_mm
+
+
+def check_expression(expression: np.ndarray) -> np.ndarray:
+    """Return an expression as float32 (52,).
+
+    Raises
+    ------
+    FurrowError
+        For another number of weights, or one that is not a number in [0, 1].
+    """
+    expression = np.asarray(expression, np.float32)
+    if expression.shape != (len(EXPRESSIONS),):
+        raise FurrowError(f"An expression has 52 weights, this one has {expression.size}.")
+    wrong = ~((expression >= -1e-6) & (expression <= 1 + 1e-6))  # true for NaN too
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise FurrowError(
+            f"The weight of {EXPRESSIONS[first]} is {expression[first]:g}; "
+            "it must lie between 0 and 1."
+        )
+    return np.clip(expression, 0.0, 1.0)
+
+
+def resample(map_mm: np.ndarray, resolution: int) -> np.ndarray:
+    """Return a square map (R, R) at another size: area means down, Catmull-Rom cubic up.
+
+    Both sizes are powers of two. Down, the mean is kept; up, edges are held.
+    """
+    size = map_mm.shape[0]
+    if resolution < size:
+        step = size // resolution
+        return map_mm.reshape(resolution, step, resolution, step).mean((1, 3), dtype=np.float32)
+    while map_mm.shape[0] < resolution:
+        map_mm = _doubled(_doubled(map_mm).T).T
+    return np.ascontiguousarray(map_mm)
+
+
+def _doubled(values: np.ndarray) -> np.ndarray:
+    """Twice the rows: new texel centres lie a quarter of a texel beside the old ones."""
+    rows = values.shape[0]
+    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
+    # Catmull-Rom weights at t = 1/4; the other half of the rows sees them mirrored.
+    weights = np.array([-9, 111, 29, -3], np.float32) / 128
+    out = np.empty((rows, 2, values.shape[1]), np.float32)
+    out[:, 1] = sum(w * padded[1 + i : 1 + i + rows] for i, w in enumerate(weights))
+    out[:, 0] = sum(w * padded[3 - i : 3 - i + rows] for i, w in enumerate(weights))
+    return out.reshape(2 * rows, -1)

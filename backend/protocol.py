@@ -1,0 +1,172 @@
+"""What the add-on and the backend process say to each other: JSON lines on pipes, arrays in shared memory.
+
+One JSON object a line, UTF-8, both ways; docs/backend.md lists the messages. An array travels as a
+named block of shared memory: the sender keeps the block, the receiver copies it and says
+``{"release": name}``, and the sender unlinks it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import mmap
+import os
+import sys
+import threading
+from multiprocessing import resource_tracker, shared_memory
+from typing import Any
+
+import numpy as np
+
+from .errors import FurrowError
+
+PROTOCOL = 1
+"""Raised when a message changes its meaning; a client refuses a backend of another number."""
+
+HEARTBEAT_S = 0.5
+"""Seconds between two ``alive`` events of the backend."""
+
+SILENCE_S = 2.0
+"""Seconds of silence after which the client takes the backend for dead."""
+
+DTYPES = ("float32", "uint8", "int32")
+"""Types of array that travel."""
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """Return one message as a line of UTF-8."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """Return the message of one line.
+
+    Raises
+    ------
+    FurrowError
+        With code ``bad_message``, if the line is no JSON object.
+    """
+    try:
+        message = json.loads(line)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        message = None
+    if not isinstance(message, dict):
+        raise FurrowError(f"A line on the pipe is no message: {line[:80]!r}.", "bad_message")
+    return message
+
+
+class SharedArrays:
+    """The arrays that a process has sent and that were not released yet. Safe to use from threads.
+
+    This process's resource tracker knows the blocks too: should the process be killed, the tracker
+    outlives it and unlinks what is left.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: dict[str, shared_memory.SharedMemory] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+        if os.name == "posix":
+            resource_tracker.ensure_running()  # starts a process: at start, not in the first drag
+
+    def send(self, array: np.ndarray) -> dict[str, Any]:
+        """Copy an array (float32, uint8 or int32) into shared memory.
+
+        Returns the description for the message: ``{"name", "shape", "dtype"}``.
+
+        Raises
+        ------
+        FurrowError
+            With code ``internal``, if no shared memory is left.
+        """
+        try:
+            block = shared_memory.SharedMemory(create=True, size=max(1, array.nbytes))
+        except OSError as error:
+            raise FurrowError(
+                f"No shared memory for {array.nbytes / 2**20:.0f} MiB is left: {error.strerror}.",
+                "internal",
+            ) from None
+        np.ndarray(array.shape, array.dtype, block.buf)[...] = array
+        with self._lock:
+            if not self._closed:
+                self._blocks[block.name] = block
+                return {"name": block.name, "shape": list(array.shape), "dtype": array.dtype.name}
+        _unlink(block)
+        raise FurrowError("The backend is shutting down.", "cancelled")
+
+    def release(self, name: str) -> None:
+        """Unlink a block; an unknown name is ignored, since a release may come twice."""
+        with self._lock:
+            block = self._blocks.pop(name, None)
+        if block is not None:
+            _unlink(block)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def close(self) -> None:
+        """Unlink everything; nothing can be sent afterwards."""
+        with self._lock:
+            self._closed = True
+            blocks, self._blocks = list(self._blocks.values()), {}
+        for block in blocks:
+            _unlink(block)
+
+
+def _unlink(block: shared_memory.SharedMemory) -> None:
+    with contextlib.suppress(BufferError):  # a view still alive: the name goes all the same
+        block.close()
+    with contextlib.suppress(FileNotFoundError):
+        block.unlink()
+
+
+def receive(description: dict[str, Any]) -> np.ndarray:
+    """Copy an array out of the shared memory of another process.
+
+    Parameters
+    ----------
+    description
+        As :meth:`SharedArrays.send` returned it.
+
+    Raises
+    ------
+    FurrowError
+        With code ``bad_message`` for a damaged description, ``backend_died`` if the block is gone.
+    """
+    try:
+        name, dtype = description["name"], description["dtype"]
+        shape = tuple(int(size) for size in description["shape"])
+        if dtype not in DTYPES or not isinstance(name, str) or min(shape, default=0) < 0:
+            raise ValueError(dtype)
+    except (KeyError, TypeError, ValueError):
+        raise FurrowError(f"{description!r} describes no array.", "bad_message") from None
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    try:
+        return _read(name, shape, dtype, size)
+    except (OSError, TypeError, ValueError):  # gone, or smaller than described
+        raise FurrowError(f"The array {name} is gone: the backend ended.", "backend_died") from None
+
+
+def _read(name: str, shape: tuple[int, ...], dtype: str, size: int) -> np.ndarray:
+    """Attach, copy, detach, without telling the resource tracker.
+
+    Before Python 3.13 SharedMemory registers a block that it merely attaches: the receiver's
+    tracker would then unlink it, warn about a leak, and run as one more process beside Blender.
+    """
+    if os.name != "posix" or sys.version_info >= (3, 13):
+        extra: dict[str, Any] = {"track": False} if sys.version_info >= (3, 13) else {}
+        block = shared_memory.SharedMemory(name, **extra)
+        try:
+            return np.ndarray(shape, dtype, block.buf).copy()
+        finally:
+            with contextlib.suppress(BufferError):
+                block.close()
+    import _posixshmem  # type: ignore[import-not-found]  # typeshed does not know it
+
+    handle = _posixshmem.shm_open(f"/{name.removeprefix('/')}", os.O_RDONLY, mode=0o600)
+    try:
+        with mmap.mmap(handle, max(1, size), prot=mmap.PROT_READ) as memory:
+            return np.ndarray(shape, dtype, memory).copy()
+    finally:
+        os.close(handle)

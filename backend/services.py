@@ -1,0 +1,254 @@
+"""The methods of the backend process: maps, speech, status. Models load when they are first needed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+import threading
+from importlib import metadata
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .. import __version__
+from . import engines
+from .detail import RESOLUTIONS, DetailModel
+from .errors import FurrowError
+from .expressions import EXPRESSIONS
+from .files import ASSETS
+from .identity import Identity
+from .maps import blender_pixels, write_map
+from .protocol import PROTOCOL
+from .server import Request, Server
+
+PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "soundfile", "OpenEXR", "pypng")
+
+
+def serve(read: BinaryIO, write: BinaryIO, engine: str, networks: Path | None = None) -> None:
+    """Say ``ready`` and answer requests until the client goes; ends the process."""
+    services = Services(engine, networks or engines.DETAIL)
+    server = Server(read, write, services.methods())
+    server.send(
+        {
+            "event": "ready",
+            "protocol": PROTOCOL,
+            "version": __version__,
+            "pid": os.getpid(),
+            **services.choice(),
+        }
+    )
+    server.warm_up("maps", services.warm_up)
+    server.serve()
+
+
+class Services:
+    """Holds the models of the process.
+
+    Parameters
+    ----------
+    engine
+        "auto", "ort", "openvino" or "torch".
+    networks
+        Folder of the detail networks.
+    """
+
+    def __init__(self, engine: str = "auto", networks: Path = engines.DETAIL) -> None:
+        self._networks = networks
+        self._detail: DetailModel | None = None
+        self._speech: Any = None
+        self._hashes: dict[tuple[str, int, int], str] = {}
+        self._speech_lock = threading.Lock()
+        self._choice: engines.Availability | None = None
+        self._problem: str | None = None
+        try:
+            self._choice = engines.choose(engine)
+            engines.import_packages(self._choice.kind)
+        except FurrowError as error:
+            self._problem = str(error)
+
+    def methods(self) -> dict[str, tuple[str, Any]]:
+        """name -> (lane, function), for the server.
+
+        Maps and whatever touches their model share a lane; speech, which may take minutes, has one
+        of its own, and so has the status.
+        """
+        return {
+            "map": ("maps", self.map),
+            "write_map": ("maps", self.write_map),
+            "release_memory": ("maps", self.release_memory),
+            "speech": ("speech", self.speech),
+            "status": ("status", self.status),
+        }
+
+    def choice(self) -> dict[str, Any]:
+        """Engine and device in words, or the problem that keeps one from being there."""
+        if self._choice is None:
+            return {"engine": None, "device": None, "problem": self._problem}
+        return {"engine": self._choice.name, "device": self._choice.device}
+
+    def warm_up(self) -> None:
+        """Load the networks and run them once, so that the first drag is as fast as the next."""
+        model = self._model()
+        average = Identity(np.zeros(model.shape_count, np.float32))
+        model.map(average, np.zeros(len(EXPRESSIONS), np.float32), model.resolution)
+
+    def map(self, request: Request) -> dict[str, Any]:
+        """A displacement map; params and result as in docs/backend.md."""
+        layout = request.params.get("layout", "map")
+        if layout not in ("map", "blender"):
+            raise FurrowError(f'There is no layout "{layout}"; there are "map" and "blender".')
+        map_mm = self._map(request)
+        return {"array": map_mm if layout == "map" else blender_pixels(map_mm)}
+
+    def write_map(self, request: Request) -> dict[str, Any]:
+        """A displacement map as a file."""
+        path = _text(request.params, "path")
+        write_map(path, self._map(request))
+        return {"path": path}
+
+    def speech(self, request: Request) -> dict[str, Any]:
+        """Expression weights of a sound file."""
+        from .speech import SpeechModel
+
+        path = _text(request.params, "path")
+        fps = _number(request.params, "fps", 30.0)
+        seed = int(_number(request.params, "seed", 0))
+        with self._speech_lock:
+            if self._speech is None:
+                request.progress(0.0, "Loading the speech model")
+                self._speech = SpeechModel.load()
+            model = self._speech
+        weights = model.weights(
+            path, fps, seed=seed, progress=request.progress, cancelled=request.unwanted
+        )
+        return {"array": np.asarray(weights.values, np.float32), "fps": float(weights.fps)}
+
+    def status(self, _request: Request) -> dict[str, Any]:
+        """Engine, device, what else could run, models by hash, memory, versions."""
+        return {
+            "version": __version__,
+            "protocol": PROTOCOL,
+            "pid": os.getpid(),
+            **self.choice(),
+            "loaded": self._detail is not None,
+            "resolution": self._detail.resolution if self._detail else None,
+            "available": [engine.as_dict() for engine in engines.available()],
+            "models": self._models(),
+            "memory_bytes": resident_bytes(),
+            "versions": {"python": platform.python_version(), **_versions()},
+        }
+
+    def release_memory(self, _request: Request) -> dict[str, Any]:
+        """Let go of every model; the next request loads what it needs."""
+        before = resident_bytes()
+        self._detail = None
+        with self._speech_lock:
+            self._speech = None
+        engines.release()
+        return {"before_bytes": before, "after_bytes": resident_bytes()}
+
+    def _model(self) -> DetailModel:
+        if self._choice is None:
+            raise FurrowError(self._problem or "No engine.", "engine_unavailable")
+        if self._detail is None:
+            self._detail = DetailModel(engines.load(self._choice.kind, self._networks))
+        return self._detail
+
+    def _map(self, request: Request) -> np.ndarray:
+        params = request.params
+        model = self._model()
+        resolution = int(_number(params, "resolution", RESOLUTIONS[1]))
+        return model.map(
+            read_identity(params.get("identity")),
+            _floats(params.get("expression"), "expression"),
+            resolution,
+            preview=bool(params.get("preview", False)),
+            cancelled=request.cancelled,
+        )
+
+    def _models(self) -> list[dict[str, Any]]:
+        """The networks on disk: folder and file, size, SHA-256 (remembered while unchanged)."""
+        models = []
+        for folder in (self._networks, ASSETS / "speech"):
+            for path in sorted(folder.glob("*")):
+                if path.suffix in (".onnx", ".ort", ".safetensors"):
+                    facts = path.stat()
+                    key = (str(path), facts.st_size, facts.st_mtime_ns)
+                    if key not in self._hashes:
+                        with path.open("rb") as file:
+                            self._hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+                    name = f"{folder.name}/{path.name}"
+                    models.append(
+                        {"name": name, "bytes": facts.st_size, "sha256": self._hashes[key]}
+                    )
+        return models
+
+
+def read_identity(value: Any) -> Identity:
+    """Return the identity of a request's ``{"shape", "skin", "detail_seed"}``; raises FurrowError."""
+    if not isinstance(value, dict):
+        raise FurrowError("The request holds no identity.")
+    return Identity(
+        shape=_floats(value.get("shape"), "identity's shape"),
+        skin=_floats(value.get("skin"), "identity's skin"),
+        detail_seed=int(_number(value, "detail_seed", 0)),
+        name=str(value.get("name", "of the request")),
+    )
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process holds; where the system tells only the peak, the peak."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if sys.platform == "win32":
+        return _windows_resident_bytes()
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, others KiB
+
+
+def _windows_resident_bytes() -> int:
+    """Return WorkingSetSize of PROCESS_MEMORY_COUNTERS: two 32-bit fields and the peak come before it."""
+    import ctypes
+
+    counters = (ctypes.c_size_t * 10)()
+    windll = ctypes.windll  # type: ignore[attr-defined]
+    process = ctypes.c_void_p(windll.kernel32.GetCurrentProcess())
+    windll.psapi.GetProcessMemoryInfo(process, counters, ctypes.sizeof(counters))
+    return int(counters[2])
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _text(params: dict[str, Any], name: str) -> str:
+    value = params.get(name)
+    if not isinstance(value, str) or not value:
+        raise FurrowError(f'The request needs a text "{name}".')
+    return value
+
+
+def _number(params: dict[str, Any], name: str, default: float) -> float:
+    value = params.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
+        raise FurrowError(f'"{name}" must be a number.')
+    return value
+
+
+def _floats(value: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(value, np.float32).reshape(-1)
+    except (TypeError, ValueError):
+        raise FurrowError(f"The {what} must be a list of numbers.") from None
