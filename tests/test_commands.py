@@ -1,0 +1,166 @@
+"""The `furrow` command as people and scripts meet it: status, messages, pipes, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from furrow.backend import expressions, head, identity, maps, weights
+
+COMMANDS = ("speak", "detail", "bake", "assemble", "train", "evaluate", "bench", "doctor")
+
+
+@pytest.fixture(scope="module")
+def hello(root: Path) -> Path:
+    """The demo's speech."""
+    return root / "assets" / "demo" / "hello.wav"
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a failed command says."""
+    assert done.returncode not in (0, None)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in lines[0] and "Error:" not in lines[0]
+    return lines[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(furrow, command: str) -> None:
+    done = furrow(command, "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: furrow {command}")
+
+
+def test_speak_writes_what_the_module_computes(furrow, hello: Path, tmp_path: Path) -> None:
+    done = furrow("speak", hello, "-o", tmp_path / "hello.csv", "--fps", 24)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no bar where there is no terminal
+    animation = weights.read_weights(tmp_path / "hello.csv")
+    assert animation.fps == pytest.approx(24)
+    jaw = animation.values[:, expressions.INDEX["jawOpen"]]
+    assert jaw.max() > 0.2 and jaw.min() < 0.1  # it speaks
+
+
+def test_speak_reads_standard_input(hello: Path, tmp_path: Path, furrow) -> None:
+    by_name, piped = tmp_path / "name.npz", tmp_path / "piped.npz"
+    furrow("speak", hello, "-o", by_name)
+    with hello.open("rb") as sound:
+        done = furrow("speak", "-", "-o", piped, stdin=sound)
+    assert done.returncode == 0, done.stderr
+    expected = weights.read_weights(by_name).values
+    np.testing.assert_array_equal(weights.read_weights(piped).values, expected)
+
+
+def test_speak_refuses_bad_input_in_one_line(furrow, hello: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    assert "nowhere.wav" in complaint(furrow("speak", tmp_path / "nowhere.wav", "-o", out))
+    noise = tmp_path / "noise.wav"
+    noise.write_bytes(b"no sound at all" * 100)
+    assert "noise.wav" in complaint(furrow("speak", noise, "-o", out))
+    assert ".csv" in complaint(furrow("speak", hello, "-o", tmp_path / "out.txt"))
+    assert "not above zero" in complaint(furrow("speak", hello, "-o", out, "--fps", 0))
+    complaint(furrow("speak", "-", "-o", out, input=""))
+    assert not out.exists()
+
+
+def test_detail_writes_the_map_of_an_identity_file(furrow, tmp_path: Path) -> None:
+    person = head.Head.load().random(3)
+    identity.write_identity(person, tmp_path / "person.json")
+    options = ("--expression", "browInnerUp=1,browOuterUpLeft=1", "--resolution", 256)
+    first, second, other = (tmp_path / name for name in ("a.exr", "b.exr", "c.png"))
+    for arguments in (
+        ("--identity", tmp_path / "person.json", "-o", first),
+        ("--random-identity", 3, "-o", second),
+        ("--random-identity", 3, "--detail-seed", person.detail_seed + 1, "-o", other),
+    ):
+        done = furrow("detail", *options, *arguments)
+        assert done.returncode == 0, done.stderr
+    map_mm = maps.read_map(first)
+    assert map_mm.shape == (256, 256)
+    np.testing.assert_allclose(maps.read_map(second), map_mm, atol=1e-3)
+    assert np.abs(map_mm).max() > 0.05  # millimetres: there are folds
+
+
+def test_detail_refuses_bad_input_in_one_line(furrow, tmp_path: Path) -> None:
+    out = tmp_path / "map.exr"
+    neutral = ("--expression", "", "-o", out)
+    who = ("--random-identity", 1, "-o", out)
+    assert "jawOpen" in complaint(furrow("detail", *who, "--expression", "jawOpn=1"))
+    assert "between 0 and 1" in complaint(furrow("detail", *who, "--expression", "jawOpen=1.5"))
+    assert "jawOpen=x" in complaint(furrow("detail", *who, "--expression", "jawOpen=x"))
+    person = tmp_path / "person.json"
+    person.write_text('{"format": "furrow.identity/1", "shape": [0, 1], "skin": [0.5]}')
+    assert "another head" in complaint(furrow("detail", "--identity", person, *neutral))
+    shape = [float("nan")] * head.Head.load().shape_count
+    person.write_text(
+        json.dumps({"format": "furrow.identity/1", "shape": shape, "skin": [0.5] * 16})
+    )
+    assert "not numbers" in complaint(furrow("detail", "--identity", person, *neutral))
+    person.write_text("[")
+    assert "person.json" in complaint(furrow("detail", "--identity", person, *neutral))
+    assert not out.exists()
+
+
+def test_read_only_folder_is_one_clear_line(furrow, hello: Path) -> None:
+    # /proc refuses files even to root.
+    assert "cannot be written" in complaint(furrow("speak", hello, "-o", "/proc/furrow/out.csv"))
+
+
+def test_training_says_how_to_get_pytorch() -> None:
+    script = (
+        "import sys\nsys.modules['torch'] = None\n"
+        "from furrow.__main__ import main\nsys.exit(main(['train', 'dnpm']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert "make train-env" in complaint(done)
+
+
+def test_unknown_options_are_one_line(furrow) -> None:
+    assert "--help" in complaint(furrow("speak", "x.wav"))
+    assert "furrow evaluate" in complaint(furrow("evaluate", "nose"))
+    assert "furrow train head" in complaint(furrow("train", "head", "--no-such-option"))
+
+
+def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+    # Standard input that never ends: the command sits there until the signal.
+    command = [sys.executable, "-m", "furrow", "speak", "-", "-o", str(tmp_path / "out.csv")]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as child:
+        end = time.monotonic() + 30
+        while not any(tmp_path.iterdir()) and time.monotonic() < end:
+            time.sleep(0.05)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) == 130
+        assert child.stderr is not None and "Traceback" not in child.stderr.read()
+    assert not any(tmp_path.iterdir())
+
+
+def test_closed_pipe_ends_quietly() -> None:
+    command = f"{sys.executable} -m furrow doctor | true"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+def test_doctor_finds_this_installation_whole(furrow, tmp_path: Path) -> None:
+    done = furrow("doctor", "--json", tmp_path / "doctor.json")
+    assert done.returncode == 0, done.stdout
+    result = json.loads((tmp_path / "doctor.json").read_text())
+    assert result["good"]
+    found = {check["name"]: check["found"] for check in result["checks"]}
+    assert "sha256" in found["assets/head.npz"]
+    assert "ms by" in found["a map"]
