@@ -1,4 +1,4 @@
-"""Runs the bake in a Blender where Furrow is not installed: ``... outside.py -- PYTHON ARGUMENTS``.
+"""Runs Furrow in a Blender where it is not installed: ``... outside.py -- PYTHON ARGUMENTS``.
 
 A plain script, started by ``backend/blender.py`` in a Blender or in a Python with the bpy module. It
 loads the package from the folder above, whatever that is called. PYTHON runs the backend process:
@@ -10,12 +10,19 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import time
 from pathlib import Path
 
 
 def main() -> int:
-    """Load Furrow, run ``addon.cli`` with the arguments, unload; return the exit status."""
+    """Load Furrow, run ``addon.cli`` with the arguments, unload; return the exit status.
+
+    ``measure FILE`` is for `furrow bench`.
+    """
     python, *arguments = sys.argv[sys.argv.index("--") + 1 :]
+    import bpy  # noqa: F401  # loaded before the clock starts: Blender's own start is not ours
+
+    begin = time.perf_counter()
     os.environ["FURROW_PYTHON"] = python
     root = Path(__file__).resolve().parent.parent
     spec = importlib.util.spec_from_file_location(
@@ -26,7 +33,12 @@ def main() -> int:
     sys.modules["furrow"] = furrow
     spec.loader.exec_module(furrow)
     furrow.register()
+    start_s = time.perf_counter() - begin
     try:
+        if arguments[0] == "measure":
+            from furrow.addon import measure
+
+            return measure.main(arguments[1], start_s)
         from furrow.addon import cli
 
         return cli.main(arguments)

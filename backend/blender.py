@@ -45,10 +45,14 @@ def find(blender: Path | None = None) -> list[str]:
     )
 
 
-def run(blender: Path | None, arguments: Sequence[str]) -> int:
-    """Run ``addon/cli.py`` with `arguments` in Blender and return its exit status."""
+def run(blender: Path | None, arguments: Sequence[str], quiet: bool = False) -> int:
+    """Run ``addon/outside.py`` with `arguments` in Blender and return its exit status.
+
+    `quiet` drops what it prints.
+    """
     command = [*find(blender), str(CHILD), "--", sys.executable, *arguments]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as child:
+    output = subprocess.DEVNULL if quiet else None
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as child:
         try:
             return child.wait()
         except KeyboardInterrupt:  # the terminal has sent it to the child as well

@@ -15,11 +15,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from multiprocessing import shared_memory
 from pathlib import Path
 
 from .. import __version__
-from . import blender, engines
+from . import blender, engines, protocol
 from .errors import FurrowError
 from .files import ASSETS, write_whole
 
@@ -148,17 +147,16 @@ def _sound() -> str:
 
 
 def _shared_memory() -> str:
-    """Pass a block of a megabyte through shared memory, the size of a map at 512."""
-    block = shared_memory.SharedMemory(create=True, size=1 << 20)
+    """Pass a map of 512 pixels a side the way the backend process does."""
+    import numpy as np
+
+    map_mm = np.linspace(-1, 1, 512 * 512, dtype=np.float32).reshape(512, 512)
+    arrays = protocol.SharedArrays()
     try:
-        block.buf[-1] = 7
-        again = shared_memory.SharedMemory(block.name)
-        same = again.buf[-1] == 7
-        again.close()
+        received = protocol.receive(arrays.send(map_mm))
     finally:
-        block.close()
-        block.unlink()
-    if not same:
+        arrays.close()
+    if not np.array_equal(received, map_mm):
         raise FurrowError("what one process writes another does not see")
     return "works"
 
