@@ -1,7 +1,7 @@
 """The add-on's end of the backend process: starts it, asks it, watches it, ends it. No bpy here.
 
-Nothing in this file blocks but :meth:`Client.call`, :meth:`Pending.wait` and :meth:`Client.stop`:
-operators and timers ask `Pending.done()` and go on.
+Nothing here waits but :meth:`Client.call`, :meth:`Client.wait_ready`, :meth:`Client.stop`,
+:meth:`Pending.wait` and :meth:`Pending.result`: operators and timers ask `Pending.done()` and go on.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ START_LIMIT_S = 120.0
 
 STOP_LIMIT_S = 2.0
 RESTARTS = 3
-"""Restarts without an answer in between; then the state is FAILED until someone starts it again."""
+"""Restarts without an answer in between; then, or if a start fails, start() has to be called."""
 
 IDEMPOTENT = frozenset({"map", "status"})
 """Methods asked again of the next process if one dies; others fail with ``backend_died``."""
@@ -66,17 +66,17 @@ class Pending:
         """Whether there is a result or an error."""
         return self._done.is_set()
 
-    def result(self) -> dict[str, Any]:
-        """Return the result, with "array" as an ndarray where the method has one.
+    def result(self, timeout: float | None = None) -> dict[str, Any]:
+        """Wait for the result and return it, with "array" as an ndarray where the method has one.
 
         Raises
         ------
         FurrowError
             The backend's error as it is; ``superseded``, ``cancelled``, ``backend_died``;
-            ``not_done`` if it is still on its way.
+            ``timeout`` after so many seconds.
         """
-        if not self._done.is_set():
-            raise FurrowError("The backend has not answered yet.", "not_done")
+        if not self._done.wait(timeout):
+            raise FurrowError(f"The backend has not answered within {timeout:g} s.", "timeout")
         if self._error is not None:
             raise self._error
         return self._result
@@ -252,8 +252,8 @@ class Client:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
-            self._set_state(FAILED)
-            self._say(f"The backend cannot start: {self._command[0]}: {error.strerror or error}.")
+            cause = error.strerror or str(error)
+            self._give_up(f"The backend does not start: {self._command[0]}: {cause}.")
             return
         self._set_state(STARTING)
         process = self._process
@@ -288,7 +288,7 @@ class Client:
                     self._take_event(process, message)
                 else:
                     self._take_answer(process, message)
-        self._died(process, "ended unexpectedly")
+        self._died(process)
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """Notice silence.
@@ -305,35 +305,36 @@ class Client:
                 self._died(process, f"was silent for {limit:g} s")
                 return
 
-    def _died(self, process: subprocess.Popen[bytes], how: str) -> None:
+    def _died(self, process: subprocess.Popen[bytes], how: str = "") -> None:
         """Bury a process that we did not stop and start the next, unless that is hopeless."""
         with self._lock:
             if self._process is not process:
                 return  # stopped by us, or the other thread was here first
             self._process = None
             self._outbox.put(None)
+            text = f"The backend {how or _cause(process, self._log_tail)}"
             process.kill()
             process.wait()
-            cause = self._log_tail()
             self._restarts += 1
-            again = self._restarts <= RESTARTS
-            text = f"The backend {how}{f' ({cause})' if cause else ''}"
-            if not again:
-                self._set_state(FAILED)
-                self._say(
-                    f"{text}. It was restarted {RESTARTS} times in vain; see Check Installation."
-                )
-                self._fail_pending(self._last_message(), "backend_died")
+            if self.state == STARTING:
+                self._give_up(f"{text} before it was ready.")
+                return
+            if self._restarts > RESTARTS:
+                self._give_up(f"{text}. It was restarted {RESTARTS} times in vain.")
                 return
             self._say(f"{text}; it is being restarted.")
+            error = FurrowError(f"{text} before this was done.", "backend_died")
             for number, pending in list(self._pending.items()):
                 pending._attempts += 1
                 if pending._message["method"] not in IDEMPOTENT or pending._attempts > ATTEMPTS:
                     del self._pending[number]
-                    pending._finish(
-                        None, FurrowError(f"{text} before it was done.", "backend_died")
-                    )
+                    pending._finish(None, error)
             self._spawn()
+
+    def _give_up(self, text: str) -> None:
+        self._say(text)
+        self._set_state(FAILED)
+        self._fail_pending(text, "backend_died")
 
     def _log_tail(self) -> str:
         """Return the last line that the process logged, which is where Python says why it died."""
@@ -359,9 +360,10 @@ class Client:
             if self._process is not process:
                 return
             if message.get("protocol") != PROTOCOL:
-                self._restarts = RESTARTS
-                self._say("The backend is of another version of Furrow. Restart Blender.")
+                self._process = None
                 process.kill()
+                process.wait()
+                self._give_up("The backend is of another version of Furrow. Restart Blender.")
                 return
             self.info = message
             self._set_state(READY)
@@ -427,6 +429,17 @@ class Client:
 
     def _last_message(self) -> str:
         return self.messages[-1] if self.messages else "The backend does not run."
+
+
+def _cause(process: subprocess.Popen[bytes], log_tail: Callable[[], str]) -> str:
+    """Say in words why a process that closed its pipe has ended."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    code = process.returncode
+    if code is not None and code < 0:
+        return f"was killed (signal {-code})"
+    tail = log_tail().rstrip(".") if code else ""
+    return f"ended unexpectedly ({tail})" if tail else "ended unexpectedly"
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()

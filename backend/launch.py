@@ -20,16 +20,22 @@ def main() -> None:
     options = _arguments()
     read, write = _take_pipes()
     _load_package(Path(__file__).resolve().parent.parent)
-    if options.wheels:
-        from furrow.backend import wheels
+    from furrow.backend.errors import FurrowError
 
-        options.site_packages.insert(0, wheels.unpack(options.wheels, options.unpack_to))
-    for folder in reversed(options.site_packages):
-        sys.path.insert(0, str(folder))
+    try:
+        if options.wheels:
+            from furrow.backend import wheels
 
-    from furrow.backend import services
+            options.site_packages.insert(0, wheels.unpack(options.wheels, options.unpack_to))
+        for folder in reversed(options.site_packages):
+            sys.path.insert(0, str(folder))
+        from furrow.backend import services
 
-    services.serve(read, write, options.engine, options.networks)
+        services.serve(read, write, options.engine, options.networks)
+    except FurrowError as error:  # the client shows the last line of the log
+        sys.exit(str(error))
+    except ModuleNotFoundError as error:
+        sys.exit(f"{sys.executable} has no package {error.name}; choose another Python.")
 
 
 def _arguments() -> argparse.Namespace:

@@ -148,7 +148,7 @@ class Services:
         with self._speech_lock:
             self._speech = None
         engines.release()
-        return {"before_bytes": before, "after_bytes": resident_bytes()}
+        return {"before": before, "after": resident_bytes()}
 
     def _model(self) -> DetailModel:
         if self._choice is None:
