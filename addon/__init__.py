@@ -1,1 +1,20 @@
 """The only room that touches bpy: panels, operators, head objects, animation, bake."""
+
+
+def register() -> None:
+    """Register everything with Blender, in the order of what needs what."""
+    for module in _modules():
+        module.register()
+
+
+def unregister() -> None:
+    """Take everything back in reverse; stops the backend, leaves no handler and no timer."""
+    for module in reversed(_modules()):
+        module.unregister()
+
+
+def _modules() -> tuple:
+    # Imported here: the package `furrow` also serves programs without bpy.
+    from . import handlers, operators, panels, preferences, properties
+
+    return preferences, properties, operators, panels, handlers

@@ -1,0 +1,208 @@
+"""Blender's events: what changed, frames, undo, saving, loading, and renders that must be exact."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import sys
+from pathlib import Path
+
+import bpy
+from bpy.app.handlers import persistent
+
+from ..backend.errors import FurrowError
+from . import detail, head_object, jobs
+
+_refused: dict[str, tuple[bool, float, float]] = {}  # scene -> its render border before we shut it
+_broken: dict[str, tuple[int, list[str]]] = {}  # scene -> frame without map, heads hidden for it
+
+
+@persistent
+def depsgraph_changed(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """A slider, a shape key or an object changed: give copies their id, ask for new maps."""
+    _reopen_borders()
+    if detail.is_held():
+        return
+    for copy in head_object.separate_copies():
+        detail.own_textures(copy)
+    if any(depsgraph.id_type_updated(kind) for kind in ("OBJECT", "KEY", "MESH")):
+        for head in head_object.all_heads():
+            detail.request(head)
+
+
+@persistent
+def frame_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """The timeline moved. In a render, and without a window, the picture waits for the exact map."""
+    if detail.is_paused():
+        return
+    heads = [head for head in head_object.heads(scene) if detail.is_live(head)]
+    if not (detail.is_held() or bpy.app.background):
+        for head in heads:
+            detail.request(head)
+        return
+    for head in heads:
+        if head.hide_render:
+            continue
+        try:
+            detail.exact_map(head, depsgraph)
+        except FurrowError as error:
+            head_object.problems[head.furrow.id] = str(error)
+            if detail.is_held():
+                _break_off(scene, head, error)
+            else:
+                print(f"Furrow: {error}", file=sys.stderr)
+
+
+@persistent
+def render_started(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | None = None) -> None:
+    """Before a render: stop live writing, and refuse the render if maps cannot be made."""
+    _reopen_borders()
+    detail.hold(True)
+    for head in head_object.heads(scene):
+        if detail.is_live(head) and not head.hide_render and not detail.is_paused():
+            try:
+                detail.exact_map(head)
+            except FurrowError as error:
+                head_object.problems[head.furrow.id] = str(error)
+                _refuse(scene, error)
+                return
+
+
+def _refuse(scene: bpy.types.Scene, error: FurrowError) -> None:
+    """Stop a render that has not begun: Blender refuses one whose border is empty."""
+    render = scene.render
+    _refused[scene.name] = (render.use_border, render.border_min_x, render.border_max_x)
+    render.use_border = True
+    render.border_min_x = render.border_max_x = 0.0
+    detail.hold(False)
+    _tell(f"This render was refused, since its detail cannot be made. {error}")
+    if not bpy.app.background:
+        bpy.app.timers.register(_reopen_borders, first_interval=0.5)
+
+
+def _reopen_borders() -> None:
+    for name, (used, low, high) in _refused.items():
+        scene = bpy.data.scenes.get(name)
+        if scene is not None:
+            scene.render.border_max_x, scene.render.border_min_x = high, low
+            scene.render.use_border = used
+    _refused.clear()
+
+
+def _break_off(scene: bpy.types.Scene, head: bpy.types.Object, error: FurrowError) -> None:
+    """A map failed in the middle of an animation: render no stale detail, then stop.
+
+    Blender lets nobody cancel from here. The head is hidden for this frame, the frame's file is
+    removed as soon as it is written, and the animation ends.
+    """
+    frame, hidden = _broken.setdefault(scene.name, (scene.frame_current, []))
+    hidden.append(head.name)
+    head.hide_render = True
+    _tell(f"The render stopped at frame {frame}, since its detail cannot be made. {error}")
+
+
+@persistent
+def frame_written(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | None = None) -> None:
+    """After a frame was written: if its map failed, remove it and end the animation."""
+    if scene.name not in _broken:
+        return
+    if not scene.render.is_movie_format:
+        with contextlib.suppress(OSError):
+            Path(bpy.path.abspath(scene.render.frame_path(frame=scene.frame_current))).unlink()
+    scene.frame_current = max(scene.frame_end, scene.frame_current)  # the loop's own counter
+
+
+@persistent
+def render_ended(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | None = None) -> None:
+    """Live maps go on."""
+    _reopen_borders()
+    _frame, hidden = _broken.pop(scene.name, (0, []))
+    for name in hidden:
+        head = bpy.data.objects.get(name)
+        if head is not None:
+            head.hide_render = False
+    detail.hold(False)
+
+
+def _tell(message: str) -> None:
+    """Say something during a render: on stderr, and in the window from the main thread."""
+    print(f"Furrow: {message}", file=sys.stderr)
+    if bpy.app.background:
+        return
+
+    def show() -> None:
+        def draw(self: bpy.types.UIPopupMenu, _context: bpy.types.Context) -> None:
+            self.layout.label(text=message)
+
+        bpy.context.window_manager.popup_menu(draw, title="Furrow", icon="ERROR")
+
+    bpy.app.timers.register(show, first_interval=0.1)
+
+
+@persistent
+def before_save(*_arguments: object) -> None:
+    """Pack the live images: unpacked ones are black when the file is opened."""
+    _reopen_borders()
+    for head in head_object.all_heads():
+        if detail.is_live(head):
+            detail.pack(head)
+
+
+@persistent
+def before_load(*_arguments: object) -> None:
+    """Another file comes: nothing known about this one's images holds there."""
+    detail.forget()
+    head_object.forget()
+
+
+@persistent
+def after_load(*_arguments: object) -> None:
+    """A file was opened: what was packed is shown, the rest is asked for."""
+    before_load()
+    detail.hold(False)
+    for head in head_object.all_heads():
+        if detail.is_live(head):
+            detail.adopt(head)
+
+
+@persistent
+def after_undo(*_arguments: object) -> None:
+    """Undo brings properties back, but not the pixels of images."""
+    head_object.forget()
+    detail.forget(keep_requests=True)
+    for head in head_object.all_heads():
+        detail.request(head)
+
+
+_HANDLERS = (
+    ("depsgraph_update_post", depsgraph_changed),
+    ("frame_change_post", frame_changed),
+    ("render_init", render_started),
+    ("render_write", frame_written),
+    ("render_complete", render_ended),
+    ("render_cancel", render_ended),
+    ("save_pre", before_save),
+    ("load_pre", before_load),
+    ("load_post", after_load),
+    ("undo_post", after_undo),
+    ("redo_post", after_undo),
+)
+
+
+def register() -> None:
+    for event, handler in _HANDLERS:
+        getattr(bpy.app.handlers, event).append(handler)
+    atexit.register(unregister)  # bpy 4.5 as a module does not exit while a handler is registered
+
+
+def unregister() -> None:
+    for event, handler in _HANDLERS:
+        registered = getattr(bpy.app.handlers, event)
+        if handler in registered:
+            registered.remove(handler)
+    for timer in (detail.poll, _reopen_borders):
+        if bpy.app.timers.is_registered(timer):
+            bpy.app.timers.unregister(timer)
+    detail.forget()
+    atexit.unregister(unregister)
+    jobs.stop()

@@ -1,0 +1,203 @@
+"""The sidebar tab Furrow: Identity, Expression, Detail, Speech, Bake, Backend."""
+
+from __future__ import annotations
+
+import bpy
+
+from ..backend.expressions import INDEX, REGIONS, mirrored
+from ..backend.identity import SKIN
+from . import detail, head_object, jobs, materials
+
+
+class FurrowPanel:
+    """Where the panels live."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Furrow"
+
+
+class HeadPanel(FurrowPanel):
+    """Mixin of panels that need a head."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return head_object.is_head(context.object)
+
+
+class FURROW_PT_start(FurrowPanel, bpy.types.Panel):
+    """Shown while no head is active"""
+
+    bl_label = "Furrow"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return not head_object.is_head(context.object)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        if any(map(head_object.is_head, context.scene.objects)):
+            layout.label(text="Select a head, or add another:")
+        layout.operator("mesh.furrow_head_add", text="Add Head", icon="USER")
+
+
+class FURROW_PT_identity(HeadPanel, bpy.types.Panel):
+    bl_label = "Identity"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, state = self.layout, context.object.furrow
+        problem = head_object.problems.get(state.id)
+        if problem:
+            _message(layout, problem)
+        layout.prop(state, "person", text="")
+        row = layout.row(align=True)
+        row.operator("furrow.identity_random", text="Random", icon="FILE_REFRESH")
+        row.operator("furrow.identity_average", text="Average")
+        row = layout.row(align=True)
+        row.operator("furrow.identity_load", text="Load", icon="FILE_FOLDER")
+        row.operator("furrow.identity_save", text="Save", icon="FILE_TICK")
+        groups: dict[str, list[bpy.types.PropertyGroup]] = {}
+        for slider in state.directions:
+            groups.setdefault(slider.group, []).append(slider)
+        for position, (group, sliders) in enumerate(groups.items()):
+            header, body = layout.panel(f"furrow_identity_{group}", default_closed=position > 0)
+            header.label(text=_title(group))
+            if body is not None:
+                column = body.column(align=True)
+                for slider in sliders:
+                    column.prop(slider, "value", text=_title(slider.name), slider=True)
+        header, body = layout.panel("furrow_identity_skin", default_closed=True)
+        header.label(text="Skin")
+        if body is not None:
+            column = body.column(align=True)
+            for index, name in enumerate(SKIN):
+                column.prop(state, "skin", index=index, text=_title(name), slider=True)
+            body.prop(state, "detail_seed")
+        header, body = layout.panel("furrow_identity_look", default_closed=True)
+        header.label(text="Look")
+        if body is not None:
+            for name in materials.LOOKS:
+                if name in context.object:
+                    text = _title(name.removeprefix("furrow_"))
+                    body.prop(context.object, f'["{name}"]', text=text)
+
+
+class FURROW_PT_expression(HeadPanel, bpy.types.Panel):
+    bl_label = "Expression"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.operator_menu_enum("furrow.expression_preset", "preset", text="Preset")
+        row = layout.row(align=True)
+        row.operator("furrow.expression_reset", text="Reset", icon="LOOP_BACK")
+        row.operator_menu_enum("furrow.expression_mirror", "side", text="Mirror", icon="MOD_MIRROR")
+        keys = context.object.data.shape_keys
+        if keys is None:
+            _message(layout, "The shape keys are gone: undo, or add a new head.")
+            return
+        for position, (region, names) in enumerate(REGIONS.items()):
+            header, body = layout.panel(f"furrow_expression_{region}", default_closed=position > 0)
+            header.label(text=region)
+            if body is not None:
+                column = body.column(align=True)
+                for name in names:
+                    _expression(column, keys.key_blocks, name)
+
+
+def _expression(
+    column: bpy.types.UILayout, blocks: bpy.types.bpy_prop_collection, name: str
+) -> None:
+    """A slider of one expression, with its partner of the other side in the same row."""
+    partner = mirrored(name)
+    if INDEX[partner] < INDEX[name]:
+        return  # drawn with its partner
+    sides: list[tuple[str, str, str]] = [(name, "", "")]
+    if partner != name:
+        left, right = sorted((name, partner))  # ...Left comes before ...Right
+        sides = [(left, "Left", " L"), (right, "Right", " R")]
+    row = column.row(align=True)
+    for key, ending, suffix in sides:
+        if key in blocks:
+            text = _title(key.removesuffix(ending)) + suffix
+            row.prop(blocks[key], "value", text=text, slider=True)
+
+
+class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
+    bl_label = "Detail"
+
+    def draw_header(self, context: bpy.types.Context) -> None:
+        self.layout.prop(context.object.furrow, "detail_enabled", text="")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, state = self.layout, context.object.furrow
+        layout.active = state.detail_enabled
+        layout.row().prop(state, "detail_mode", expand=True)
+        layout.use_property_split = True
+        layout.prop(state, "detail_strength")
+        live = state.detail_mode == "LIVE"
+        if live:
+            layout.row().prop(state, "detail_resolution", expand=True)
+        column = layout.column(align=True)
+        column.prop(state, "detail_viewport_levels", text="Subdivision Viewport")
+        column.prop(state, "detail_render_levels", text="Render")
+        layout.label(text=detail.state_text(context.object), icon="INFO")
+        if live:
+            layout.operator("furrow.detail_refresh", icon="FILE_REFRESH")
+        else:
+            layout.operator("furrow.detail_sequence", icon="FILE_FOLDER")
+
+
+class FURROW_PT_backend(FurrowPanel, bpy.types.Panel):
+    bl_label = "Backend"
+    bl_options = {"DEFAULT_CLOSED"}
+    bl_order = 10
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout = self.layout
+        for line in jobs.state_lines():
+            layout.label(text=line)
+        row = layout.row(align=True)
+        if jobs.running() is None:
+            row.operator("furrow.backend_start", text="Start", icon="PLAY")
+        else:
+            row.operator("furrow.backend_stop", text="Stop", icon="SNAP_FACE")
+            row.operator("furrow.backend_release", text="Release Memory")
+        layout.operator("furrow.check_installation", icon="CHECKMARK")
+
+
+def _message(layout: bpy.types.UILayout, text: str) -> None:
+    """A message in lines that fit the sidebar."""
+    column = layout.box().column(align=True)
+    line = ""
+    icon = "ERROR"
+    for word in text.split():
+        if len(line) + len(word) > 38:
+            column.label(text=line, icon=icon)
+            line, icon = "", "BLANK1"
+        line += f"{word} "
+    column.label(text=line, icon=icon)
+
+
+def _title(name: str) -> str:
+    """``mouthSmile`` and ``forehead_depth`` for people: Mouth Smile, Forehead Depth."""
+    spaced = "".join(f" {c}" if c.isupper() else c for c in name.replace("_", " "))
+    return " ".join(word[:1].upper() + word[1:] for word in spaced.split())
+
+
+CLASSES = (
+    FURROW_PT_start,
+    FURROW_PT_identity,
+    FURROW_PT_expression,
+    FURROW_PT_detail,
+    FURROW_PT_backend,
+)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+
+
+def unregister() -> None:
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

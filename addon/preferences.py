@@ -1,0 +1,64 @@
+"""The extension's preferences: which Python and which engine make the maps."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+PACKAGE = __package__.rpartition(".")[0]
+
+DEFAULTS = SimpleNamespace(python="", engine="auto")
+
+
+def _backend_changed(_self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
+    from . import jobs
+
+    jobs.stop()  # the next request starts the new one
+
+
+class FurrowPreferences(bpy.types.AddonPreferences):
+    """Edit > Preferences > Extensions > Furrow."""
+
+    bl_idname = PACKAGE
+
+    python: StringProperty(
+        name="Python",
+        description="Python that runs the backend, as one with PyTorch and CUDA; "
+        "empty for Blender's own",
+        subtype="FILE_PATH",
+        update=_backend_changed,
+    )
+    engine: EnumProperty(
+        name="Engine",
+        items=(
+            ("auto", "Automatic", "CUDA where it is found, else ONNX Runtime"),
+            ("ort", "ONNX Runtime", "Runs on every CPU; comes with Furrow"),
+            ("openvino", "OpenVINO", "Faster on Intel CPUs, where its Python packages are present"),
+            ("torch", "PyTorch", "For a GPU, where the chosen Python has PyTorch"),
+        ),
+        default="auto",
+        update=_backend_changed,
+    )
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "python", placeholder="Blender's own")
+        layout.prop(self, "engine")
+        layout.operator("furrow.check_installation", icon="CHECKMARK")
+
+
+def preferences() -> bpy.types.AddonPreferences | SimpleNamespace:
+    """The user's preferences; the defaults where Furrow runs without being an installed add-on."""
+    addon = bpy.context.preferences.addons.get(PACKAGE)
+    return addon.preferences if addon is not None and addon.preferences is not None else DEFAULTS
+
+
+def register() -> None:
+    bpy.utils.register_class(FurrowPreferences)
+
+
+def unregister() -> None:
+    bpy.utils.unregister_class(FurrowPreferences)

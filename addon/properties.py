@@ -1,0 +1,167 @@
+"""What Blender stores with a head: identity, detail settings, and the textures that hold its maps."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from ..backend.identity import SHAPE_LIMIT, SKIN
+from . import detail, head_object
+
+SHAPE_ROWS = (8, 16)
+"""A vector property holds 32 numbers at most, so the shape is stored in rows; 128 fit."""
+
+
+def _identity_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
+    if not head_object.is_quiet():
+        head_object.sliders_moved(self.id_data)
+        detail.request(self.id_data)
+
+
+def _seed_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
+    if not head_object.is_quiet():
+        head_object.share_identity(self.id_data)
+        detail.request(self.id_data)
+
+
+def _detail_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
+    if not head_object.is_quiet():
+        detail.settings_changed(self.id_data)
+
+
+class FurrowDirection(bpy.types.PropertyGroup):
+    """One named slider of the identity; `name` is inherited from Blender."""
+
+    group: StringProperty(name="Region")
+    value: FloatProperty(
+        name="Amount",
+        description="How far the head moves along this direction; 0 leaves it as it is",
+        soft_min=-2.0,
+        soft_max=2.0,
+        min=-8.0,
+        max=8.0,
+        step=1,
+        precision=3,
+        update=_identity_changed,
+    )
+
+
+class FurrowHead(bpy.types.PropertyGroup):
+    """The state of one head, as ``obj.furrow``; an empty id marks every other object."""
+
+    id: StringProperty(name="Head", options={"HIDDEN"})
+    person: StringProperty(name="Name", description="Name of this person", default="Average")
+
+    shape: FloatVectorProperty(
+        name="Shape",
+        size=SHAPE_ROWS,
+        min=-SHAPE_LIMIT,
+        max=SHAPE_LIMIT,
+        options={"HIDDEN"},
+        update=_identity_changed,
+    )
+    shape_count: IntProperty(name="Shape coefficients", options={"HIDDEN"})
+    written: FloatVectorProperty(
+        name="Shape in the mesh",
+        description="The shape whose vertices the shape keys hold",
+        size=SHAPE_ROWS,
+        options={"HIDDEN"},
+    )
+    skin: FloatVectorProperty(
+        name="Skin",
+        size=len(SKIN),
+        default=(0.5,) * len(SKIN),
+        min=0.0,
+        max=1.0,
+        update=_identity_changed,
+    )
+    directions: CollectionProperty(type=FurrowDirection)
+    detail_seed: IntProperty(
+        name="Pores Seed",
+        description="Decides pores and small variation of the skin; the person stays the same",
+        min=0,
+        max=2**31 - 1,
+        update=_seed_changed,
+    )
+
+    detail_enabled: BoolProperty(
+        name="Detail",
+        description="Displace the skin by the detail map",
+        default=True,
+        update=_detail_changed,
+    )
+    detail_mode: EnumProperty(
+        name="Mode",
+        items=(
+            ("LIVE", "Live", "Wrinkles follow the sliders; the backend makes the maps"),
+            (
+                "BAKED",
+                "Baked",
+                "A baked image sequence plays; Furrow is not needed to open the file",
+            ),
+        ),
+        default="LIVE",
+        update=_detail_changed,
+    )
+    detail_strength: FloatProperty(
+        name="Strength",
+        description="1 is the true depth of the map, which is in millimetres",
+        default=1.0,
+        min=0.0,
+        soft_max=2.0,
+        max=10.0,
+        update=_detail_changed,
+    )
+    detail_resolution: EnumProperty(
+        name="Resolution",
+        description="Pixels along each side of the detail map",
+        items=(
+            ("256", "256", "For a fast preview"),
+            ("512", "512", "What the networks make natively"),
+            ("1024", "1024", "For close pictures"),
+        ),
+        default="512",
+        update=_detail_changed,
+    )
+    detail_viewport_levels: IntProperty(
+        name="Viewport",
+        description="Subdivisions in the viewport; each takes four times as many faces",
+        default=2,
+        min=0,
+        max=6,
+        update=_detail_changed,
+    )
+    detail_render_levels: IntProperty(
+        name="Render",
+        description="Subdivisions in renders; each takes four times as many faces",
+        default=3,
+        min=0,
+        max=6,
+        update=_detail_changed,
+    )
+    live_texture: PointerProperty(type=bpy.types.Texture)
+    baked_texture: PointerProperty(type=bpy.types.Texture)
+
+
+CLASSES = (FurrowDirection, FurrowHead)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    bpy.types.Object.furrow = PointerProperty(type=FurrowHead)
+
+
+def unregister() -> None:
+    del bpy.types.Object.furrow
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -1,0 +1,68 @@
+"""Furrow registered in the bpy module of this environment, and a file of its own for each test."""
+
+from __future__ import annotations
+
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+import furrow  # noqa: E402
+from furrow.addon import detail, handlers, head_object, jobs  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def registered():
+    """The add-on, as Blender registers it; taken back at the end, or bpy 4.5 never exits."""
+    furrow.register()
+    yield
+    furrow.unregister()
+
+
+@pytest.fixture
+def scene():
+    """An empty file."""
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    handlers.after_load()
+    return bpy.context.scene
+
+
+@pytest.fixture
+def head(scene):
+    """The average person, with detail that no backend has filled yet."""
+    obj = head_object.create_head()
+    detail.set_up(obj)
+    bpy.context.view_layer.objects.active = obj
+    obj.select_set(True)
+    return obj
+
+
+class FakeClient:
+    """Answers `map` at once with a map that depends on the request; counts and can fail."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict] = []
+        self.error: Exception | None = None
+
+    def call(self, method, params, timeout=None, progress=None):
+        assert method == "map"
+        if self.error:
+            raise self.error
+        self.calls.append(params)
+        return {"array": answer(params)}
+
+
+def answer(params):
+    """(R, R, 4) float32: everywhere the sum of the expression's weights plus the shape's first number."""
+    import numpy as np
+
+    size = params["resolution"]
+    value = sum(params["expression"]) + params["identity"]["shape"][0]
+    return np.full((size, size, 4), [value, value, value, 1.0], np.float32)
+
+
+@pytest.fixture
+def client(monkeypatch):
+    """A backend that answers at once, in the place of the process."""
+    fake = FakeClient()
+    monkeypatch.setattr(jobs, "client", lambda: fake)
+    return fake

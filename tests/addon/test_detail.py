@@ -1,0 +1,200 @@
+"""Wrinkles on the head: displacement in millimetres, renders that are never stale, packed images."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+import pytest
+from furrow.addon import detail, head_object
+from furrow.backend.errors import FurrowError
+from furrow.backend.maps import write_map
+
+
+def surface(obj) -> tuple[np.ndarray, np.ndarray]:
+    """Evaluated vertices (N, 3) in metres and their normals."""
+    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    points, normals = np.empty((2, len(mesh.vertices), 3), np.float32)
+    mesh.vertices.foreach_get("co", points.ravel())
+    mesh.vertices.foreach_get("normal", normals.ravel())
+    return points, normals
+
+
+def displacement(obj) -> np.ndarray:
+    """Signed millimetres along the normals of the smooth surface, per evaluated vertex."""
+    obj.modifiers[detail.DISPLACEMENT].show_viewport = False
+    smooth, normals = surface(obj)
+    obj.modifiers[detail.DISPLACEMENT].show_viewport = True
+    return 1000 * ((surface(obj)[0] - smooth) * normals).sum(1)
+
+
+def sampled(obj, map_mm: np.ndarray) -> np.ndarray:
+    """What each evaluated vertex should be displaced by: the map at its UV times the skin's weight."""
+    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    uv = np.empty((len(mesh.loops), 2), np.float32)
+    mesh.uv_layers[head_object.UV_MAP].uv.foreach_get("vector", uv.ravel())
+    corner = np.empty(len(mesh.loops), np.int32)
+    mesh.loops.foreach_get("vertex_index", corner)
+    group = obj.vertex_groups[head_object.SKIN_GROUP].index
+    weight = np.zeros(len(mesh.vertices), np.float32)
+    for vertex in mesh.vertices:
+        weight[vertex.index] = sum(g.weight for g in vertex.groups if g.group == group)
+    size = len(map_mm)
+    x = np.clip(uv[:, 0] * size - 0.5, 0, size - 1)
+    y = np.clip((1 - uv[:, 1]) * size - 0.5, 0, size - 1)
+    left, top = np.minimum(x.astype(int), size - 2), np.minimum(y.astype(int), size - 2)
+    fx, fy = x - left, y - top
+    values = (map_mm[top, left] * (1 - fx) + map_mm[top, left + 1] * fx) * (1 - fy) + (
+        map_mm[top + 1, left] * (1 - fx) + map_mm[top + 1, left + 1] * fx
+    ) * fy
+    expected = np.zeros(len(mesh.vertices), np.float32)
+    expected[corner] = (
+        values  # a vertex on a seam takes one of its places; the map below agrees there
+    )
+    return expected * weight
+
+
+def smooth_map(size: int = 256) -> np.ndarray:
+    """Millimetres between -2 and 2 that vary over the tile."""
+    v, u = np.mgrid[0:size, 0:size].astype(np.float32) / size
+    return (2 * np.sin(9 * u) * np.cos(7 * v)).astype(np.float32)
+
+
+def test_vertices_are_displaced_by_the_map_in_millimetres(head):
+    head.furrow.detail_viewport_levels = 1
+    map_mm = smooth_map()
+    detail.show_map(head, map_mm)
+    measured, expected = displacement(head), sampled(head, map_mm)
+    error = np.abs(measured - expected)
+    # Vertices on the seam of the UV take either side's value, so a few may differ.
+    assert np.quantile(error, 0.98) < 2e-3
+    assert measured.max() > 1.5 and measured.min() < -1.5
+    inside = expected == 0
+    assert np.abs(measured[inside]).max() < 1e-3  # eyes, teeth, mouth: no skin there
+
+    head.furrow.detail_strength = 0.5
+    np.testing.assert_allclose(displacement(head), 0.5 * measured, atol=1e-3)
+    head.furrow.detail_enabled = False
+    assert not head.modifiers[detail.DISPLACEMENT].show_render
+
+
+def test_both_layouts_of_a_map_show_the_same(head):
+    map_mm = smooth_map(256)
+    rgba = np.ones((256, 256, 4), np.float32)
+    rgba[..., :3] = map_mm[::-1, :, None]
+    detail.show_map(head, map_mm)
+    first = displacement(head)
+    detail.show_map(head, rgba)
+    np.testing.assert_array_equal(displacement(head), first)
+
+
+def test_sequence_plays_its_frames_and_names_a_missing_one(head, scene, tmp_path):
+    for frame in (7, 8, 9):
+        write_map(tmp_path / f"{frame:04d}.exr", np.full((256, 256), 0.1 * frame, np.float32))
+    head.furrow.detail_viewport_levels = 0
+    detail.show_sequence(head, tmp_path, 7, 3)
+    for frame in (7, 9, 8):
+        scene.frame_set(frame)
+        assert displacement(head).max() == pytest.approx(0.1 * frame, abs=1e-3)
+    detail.show_sequence(head, tmp_path, 7, 3, start=101)
+    scene.frame_set(103)
+    assert displacement(head).max() == pytest.approx(0.9, abs=1e-3)
+    (tmp_path / "0008.exr").unlink()
+    with pytest.raises(FurrowError, match=r"0008\.exr"):
+        detail.show_sequence(head, tmp_path, 7, 3)
+
+
+def camera(scene, folder):
+    data = bpy.data.cameras.new("Camera")
+    scene.camera = bpy.data.objects.new("Camera", data)
+    scene.collection.objects.link(scene.camera)
+    scene.camera.location = (0, -1, 0.2)
+    scene.camera.rotation_euler = (1.57, 0, 0)
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples = 1
+    scene.render.resolution_x = scene.render.resolution_y = 16
+    scene.render.filepath = str(folder) + "/"
+
+
+def animate(head):
+    key = head.data.shape_keys.key_blocks["jawOpen"]
+    for frame, value in ((1, 0.0), (3, 1.0)):
+        key.value = value
+        key.keyframe_insert("value", frame=frame)
+    for modifier in head.modifiers:
+        if modifier.type == "SUBSURF":
+            modifier.render_levels = 0
+
+
+def test_render_waits_for_the_exact_map_of_each_frame(head, scene, client, tmp_path):
+    camera(scene, tmp_path)
+    animate(head)
+    scene.frame_set(1)
+    scene.frame_end = 3
+    shown = []
+    image = head.furrow.live_texture.image
+
+    def look(*_):
+        shown.append(image.pixels[0])
+
+    bpy.app.handlers.render_post.append(look)
+    try:
+        bpy.ops.render.render(animation=True)
+    finally:
+        bpy.app.handlers.render_post.remove(look)
+    np.testing.assert_allclose(shown, [0.0, 0.5, 1.0], atol=1e-6)
+    assert not detail.is_held()
+
+
+def test_a_render_without_backend_is_refused(head, scene, client, tmp_path, capsys):
+    camera(scene, tmp_path)
+    client.error = FurrowError(
+        "The backend cannot start. Press Check Installation.", "backend_died"
+    )
+    with pytest.raises(RuntimeError):
+        bpy.ops.render.render(write_still=True)
+    assert not list(tmp_path.iterdir())
+    assert "refused" in (said := capsys.readouterr().err) and "Check Installation" in said
+    client.error = None
+    bpy.context.view_layer.update()
+    assert not scene.render.use_border
+    bpy.ops.render.render(write_still=True)
+    assert list(tmp_path.iterdir())
+
+
+def test_an_animation_ends_before_the_first_stale_frame(head, scene, client, tmp_path):
+    camera(scene, tmp_path)
+    animate(head)
+    scene.frame_end = 4
+    scene.frame_set(1)
+    fail = FurrowError("The backend died.", "backend_died")
+
+    def break_at_2(*_):
+        client.error = fail if scene.frame_current == 2 else None
+
+    bpy.app.handlers.render_pre.append(break_at_2)
+    try:
+        bpy.ops.render.render(animation=True)
+    finally:
+        bpy.app.handlers.render_pre.remove(break_at_2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0001.png"]
+    assert not head.hide_render
+
+
+def test_saved_detail_is_shown_again_without_a_backend(head, scene, client, tmp_path):
+    head_object.set_expression(head, {"jawOpen": 1.0})
+    detail.exact_map(head)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "live.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "live.blend"))
+    (again,) = head_object.heads(bpy.context.scene)
+    assert displacement(again).max() == pytest.approx(1.0, abs=1e-3)
+    assert detail.state_text(again) == "Up to date"
+    asked = len(client.calls)
+    detail.exact_map(again)
+    assert len(client.calls) == asked
+
+
+def test_damaged_maps_are_refused(head):
+    with pytest.raises(FurrowError, match="damaged"):
+        detail.show_map(head, np.full((256, 256), np.nan, np.float32))
+    with pytest.raises(FurrowError, match="damaged"):
+        detail.show_map(head, np.zeros((256, 256, 3), np.float32))
