@@ -1,0 +1,176 @@
+"""Static relief of the skin: what it looks like where nothing folds.
+
+Bands up to 4 mm come from the detail seed; the broad ones from the skin coefficients, because a
+network must be able to tell them from (a, b).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from scipy import fft, ndimage
+from scipy.spatial import cKDTree
+
+from .chart import Chart, chart, smoothstep
+from .habit import Habit
+
+BANDS_MM = ((0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
+"""Wavelengths; a band is a difference of Gaussians of sigma = wavelength / 2 pi."""
+
+AMPLITUDE_UM: dict[str, tuple[float, ...]] = {
+    "forehead": (6, 6, 6, 6, 13),
+    "cheeks": (6, 6, 7, 9, 14),
+    "eyelids": (7, 9, 12, 14, 18),
+    "nose": (7, 8, 10, 16, 29),
+    "chin": (8, 11, 14, 18, 24),
+    "lips": (12, 16, 22, 28, 31),
+}
+"""RMS by region and band, measured on one scanned adult man at rest, +-30 %."""
+
+_GRIDS = (1024, 1024, 512, 256, 128)
+"""Grid on which each band's noise is drawn, so that it is the same at every resolution."""
+
+_SEEDED = 3
+"""Bands below this number follow the detail seed."""
+
+_FIXED_FIELDS = 5
+
+
+def amplitudes(skin: Chart) -> np.ndarray:
+    """Return the RMS in mm by texel and band (N, 5): a mean of the regions' by their soft weights."""
+    total = np.full((len(skin.texels), 1), 0.15, np.float32)
+    mix = 0.15 * np.tile(np.array(AMPLITUDE_UM["cheeks"], np.float32), (len(skin.texels), 1))
+    for name, row in AMPLITUDE_UM.items():
+        if name in skin.groups:
+            weight = skin.groups[name][:, None]
+            mix += weight * np.array(row, np.float32)
+            total += weight
+    return mix / total * 1e-3
+
+
+def seeded(skin: Chart, habit: Habit, seed: int) -> np.ndarray:
+    """Return the relief of the detail seed (N,) float32 mm: bands up to 4 mm, cells and pores."""
+    amplitude = amplitudes(skin)
+    tile_mm = float(np.median(skin.texel_mm)) * skin.resolution
+    rng = np.random.default_rng(seed)
+    out = np.zeros(len(skin.texels), np.float32)
+    for band in range(_SEEDED):
+        stream = rng.spawn(1)[0]
+        low_mm = BANDS_MM[band][0]
+        if 2.0 * tile_mm / skin.resolution > 2.0 * low_mm:
+            continue  # not even the band's longest wavelength spans two texels
+        noise = _band(stream, band, tile_mm)
+        if band == 1:
+            noise = _cells(noise)
+        size = 0.7 + 0.6 * habit["pore_size"]
+        out += size * amplitude[:, band] * _at(noise, skin)
+    if 2.0 * tile_mm / skin.resolution <= 1.0:
+        out += _pores(rng.spawn(1)[0], skin, habit, tile_mm)
+    return out * skin.seam
+
+
+def _band(rng: np.random.Generator, band: int, tile_mm: float) -> np.ndarray:
+    """Return noise of one band (G, G), unit RMS, periodic."""
+    grid = _GRIDS[band]
+    white = rng.standard_normal((grid, grid), np.float32)
+    turns = np.abs(fft.fftfreq(grid)) * grid / tile_mm  # cycles per mm
+    square = turns[:, None] ** 2 + turns[None, : grid // 2 + 1] ** 2
+    low, high = BANDS_MM[band]
+    # A Gaussian of sigma = wavelength / 2 pi passes exp(-(wavelength x frequency)^2 / 2).
+    gain = np.exp(-0.5 * low**2 * square) - np.exp(-0.5 * high**2 * square)
+    noise = fft.irfft2(fft.rfft2(white) * gain.astype(np.float32), s=(grid, grid))
+    return noise / noise.std()
+
+
+def _cells(noise: np.ndarray) -> np.ndarray:
+    """Turn noise into plateaus between fine valleys, as skin's own lines divide it; unit RMS."""
+    net = 0.55 * noise - np.exp(-np.abs(noise) / 0.4)
+    net = net - net.mean()
+    return net / net.std()
+
+
+def _pores(rng: np.random.Generator, skin: Chart, habit: Habit, tile_mm: float) -> np.ndarray:
+    """Return pores (N,) mm: pits where noise of 1 mm peaks, mostly on nose and cheeks."""
+    noise = _band(rng, 0, tile_mm)
+    pits = np.clip(noise - 1.25, 0.0, 1.6)
+    where = 0.25 + 0.9 * skin.groups.get("nose", 0) + 0.55 * skin.groups.get("cheeks", 0)
+    where = (
+        where
+        * (1 - np.clip(skin.groups.get("lips", 0), 0, 1))
+        * (1 - 0.7 * skin.groups.get("eyelids", 0))
+    )
+    depth = 0.006 + 0.022 * habit["pore_size"]
+    return (-depth * where * _at(pits, skin)).astype(np.float32)
+
+
+def _at(noise: np.ndarray, skin: Chart) -> np.ndarray:
+    """Read noise (G, G) at the texels: area means when the grid is finer, cubic when it is coarser."""
+    grid, size = len(noise), skin.resolution
+    if grid > size and grid % size == 0:
+        step = grid // size
+        noise = noise.reshape(size, step, size, step).mean((1, 3))
+    elif grid != size:
+        centres = (np.arange(size) + 0.5) * grid / size - 0.5
+        rows, columns = np.meshgrid(centres, centres, indexing="ij")
+        noise = ndimage.map_coordinates(noise, [rows, columns], order=3, mode="grid-wrap")
+    return noise.ravel()[skin.texels].astype(np.float32)
+
+
+@functools.lru_cache(maxsize=6)
+def _fixed(head: Any, resolution: int) -> np.ndarray:
+    """Return the fixed fields of the broad bands (2, fields, N), at the regions' amplitudes, mm."""
+    skin = chart(head, resolution)
+    amplitude = amplitudes(skin)
+    tile_mm = float(np.median(skin.texel_mm)) * resolution
+    out = np.zeros((2, _FIXED_FIELDS, len(skin.texels)), np.float32)
+    for i, band in enumerate((3, 4)):
+        for k in range(_FIXED_FIELDS):
+            noise = _band(np.random.default_rng(1000 + 10 * band + k), band, tile_mm)
+            out[i, k] = _at(noise, skin) * amplitude[:, band] * skin.seam
+    return out
+
+
+def broad(head: Any, resolution: int, habit: Habit) -> np.ndarray:
+    """Return the broad relief of an identity (N,) mm: fixed fields, mixed by the coefficients."""
+    out = np.zeros_like(_fixed(head, resolution)[0, 0])
+    for i in range(2):
+        share = habit.waves(f"relief {i}", ("thickness", "pore_size"), _FIXED_FIELDS)
+        share = share / max(float(np.linalg.norm(share)), 0.3)
+        out += share.astype(np.float32) @ _fixed(head, resolution)[i]
+    return out * (0.85 + 0.4 * habit.age)
+
+
+@functools.lru_cache(maxsize=6)
+def _cobbles(head: Any, resolution: int) -> np.ndarray:
+    """Return two patterns of chin dimples (2, N), RMS 1 at the middle of the chin."""
+    skin = chart(head, resolution)
+    chin, lip = skin.marks["chin"], skin.marks["lower_lip_bottom"]
+    middle = np.array([0.0, 0.72 * chin[1] + 0.28 * lip[1] - 2.0])
+    reach = np.hypot(skin.face[:, 0] / 17.0, (skin.face[:, 1] - middle[1]) / 12.0)
+    window = smoothstep(1.0, 0.25, reach) * skin.seam
+    own = (window > 0) & (np.abs(skin.face[:, 0]) < 20)
+    out = np.zeros((2, len(skin.texels)), np.float32)
+    for i in range(2):
+        rng = np.random.default_rng(300 + i)
+        s, z = np.meshgrid(np.arange(-24, 25, 3.0), np.arange(-18, 19, 2.8))
+        s = s + 1.5 * (np.arange(len(s)) % 2)[:, None]
+        jitter = rng.uniform(-1.2, 1.2, (s.size, 2))
+        seeds = np.stack([s.ravel(), z.ravel() + middle[1]], 1) + jitter
+        # A bent chart and pits of many sizes: with straight cells the chin looks like dried mud.
+        bent = skin.face[own] + 0.8 * np.sin(skin.face[own][:, ::-1] / 1.9 + rng.uniform(0, 6, 2))
+        distance, near = cKDTree(seeds).query(bent, k=3)
+        radius = rng.uniform(0.8, 1.7, len(seeds))[near]
+        pit = np.exp(-0.5 * (distance / radius) ** 2) * rng.uniform(0.15, 1.0, len(seeds))[near]
+        dimpled = -((pit**2).sum(1) ** 0.5)
+        out[i, own] = (dimpled - dimpled.mean()) / dimpled.std() * window[own]
+    return out
+
+
+def cobbles(head: Any, resolution: int, habit: Habit) -> np.ndarray:
+    """Return the chin's dimples (N,) mm at full contraction of mentalis."""
+    turn = np.pi * float(habit.waves("cobbles", ("chin_depth", "thickness"), 1)[0])
+    mix = np.array([np.cos(turn / 2), np.sin(turn / 2)], np.float32)
+    depth = 0.11 * habit.scaled("chin_depth", 0.4, 1.5) * (0.85 + 0.3 * habit.age)
+    return depth * (mix @ _cobbles(head, resolution))

@@ -1,0 +1,78 @@
+"""Random people and expressions for training, in memory: what (identity, expression, map) are drawn from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ...backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, mirrored, vector
+from ...backend.identity import SKIN, Identity
+from .compose import Skin
+
+_PRESETS = [vector(weights) for name, weights in FACESCAPE_PRESETS.items() if name != "neutral"]
+
+_KINDS = {"neutral": 0.07, "preset": 0.36, "single": 0.2, "mixture": 0.25, "two presets": 0.12}
+"""Shares of the kinds of expression."""
+
+_SIDED = 0.3
+"""Chance that a shape with a partner on the other side acts alone or unevenly."""
+
+
+def sample_identity(head: Any, rng: np.random.Generator) -> Identity:
+    """Return a random person: shape within the head's covariance, skin coefficients uniform in [0, 1]."""
+    seed = int(rng.integers(2**31))
+    person = head.random(seed)
+    skin = rng.uniform(0.0, 1.0, len(SKIN)).astype(np.float32)
+    return dataclasses.replace(person, skin=skin, detail_seed=seed)
+
+
+def sample_expression(rng: np.random.Generator) -> np.ndarray:
+    """Return random ARKit weights, float32 (52,) in [0, 1]: presets, single muscles and mixtures, at any strength."""
+    kind = rng.choice(list(_KINDS), p=list(_KINDS.values()))
+    if kind == "neutral":
+        return np.zeros(len(EXPRESSIONS), np.float32)
+    if kind == "preset":
+        weights = _PRESETS[rng.integers(len(_PRESETS))] * rng.uniform(0.25, 1.0)
+    elif kind == "two presets":
+        first, second = rng.integers(len(_PRESETS), size=2)
+        weights = _PRESETS[first] * rng.uniform(0.2, 1.0) + _PRESETS[second] * rng.uniform(0.2, 1.0)
+    else:
+        weights = np.zeros(len(EXPRESSIONS), np.float32)
+        for _ in range(1 if kind == "single" else int(rng.integers(2, 6))):
+            name = EXPRESSIONS[rng.integers(len(EXPRESSIONS))]
+            strength = rng.uniform(0.2, 1.0)
+            weights[INDEX[name]] = strength
+            other = strength if rng.random() > _SIDED else strength * rng.uniform(0.0, 0.6)
+            if mirrored(name) != name:
+                weights[INDEX[mirrored(name)]] = other
+    return np.clip(weights, 0.0, 1.0).astype(np.float32)
+
+
+def sample(
+    head: Any, rng: np.random.Generator, resolution: int, relief: bool = True
+) -> tuple[Identity, np.ndarray, np.ndarray]:
+    """Return one random (identity, expression (52,), map (R, R) float32 mm).
+
+    Most of the time goes into the identity: where several expressions of one person will do,
+    :func:`samples` is several times as fast.
+    """
+    return next(samples(head, rng, resolution, 1, relief))
+
+
+def samples(
+    head: Any,
+    rng: np.random.Generator,
+    resolution: int,
+    per_identity: int = 8,
+    relief: bool = True,
+) -> Iterator[tuple[Identity, np.ndarray, np.ndarray]]:
+    """Yield random (identity, expression, map) for ever, `per_identity` expressions of each person in turn."""
+    while True:
+        identity = sample_identity(head, rng)
+        skin = Skin(head, identity, resolution)
+        for _ in range(per_identity):
+            expression = sample_expression(rng)
+            yield identity, expression, skin.map(expression, relief)
