@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,3 +44,96 @@ def extension_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     (path,) = folder.glob("*.zip")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make a folder with detail networks that cost nothing: ``tiny_networks(work=0)``.
+
+    Heads have 6 shape components, maps 256 texels; `work` rounds of multiplication make a map slow.
+    """
+
+    def make(work: int = 0) -> Path:
+        folder = tmp_path_factory.mktemp("networks")
+        _tiny_encoder(folder / "encoder.onnx")
+        _tiny_generator(folder / "generator.onnx", work)
+        return folder
+
+    return make
+
+
+def _tiny_encoder(path: Path) -> None:
+    """w = M [a, b] with a fixed random M."""
+    from onnx import helper, numpy_helper
+
+    matrix = np.random.RandomState(1).standard_normal((22 + 52, 14 * 512)).astype(np.float32) * 0.1
+    nodes = [
+        helper.make_node("Concat", ["identity", "expression"], ["both"], axis=1),
+        helper.make_node("MatMul", ["both", "matrix"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "shape"], ["w"]),
+    ]
+    constants = {"matrix": matrix, "shape": np.array([1, 14, 512])}
+    _save(path, nodes, {"identity": [1, 22], "expression": [1, 52]}, {"w": [1, 14, 512]},
+          [numpy_helper.from_array(value, name) for name, value in constants.items()])  # fmt: skip
+
+
+def _tiny_generator(path: Path, work: int) -> None:
+    """displacement = outer product of two styles + noise / 100."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Slice", ["w", "0", "256", "last"], ["half"]),
+        helper.make_node("Gather", ["half", "first"], ["row"], axis=1),
+        helper.make_node("Gather", ["half", "second"], ["other"], axis=1),
+        helper.make_node("Reshape", ["row", "column"], ["a"]),
+        helper.make_node("Mul", ["a", "other"], ["outer"]),
+        helper.make_node("Mul", ["noise", "hundredth"], ["pores"]),
+        helper.make_node("Add", ["outer", "pores"], ["sum"]),
+    ]
+    constants = {
+        "0": np.array([0]), "256": np.array([256]), "last": np.array([2]),
+        "first": np.array([[0]]), "second": np.array([[1]]), "column": np.array([1, 1, 256, 1]),
+        "hundredth": np.float32(0.01),
+    }  # fmt: skip
+    if work:
+        square = np.random.RandomState(2).standard_normal((1024, 1024)).astype(np.float32) / 1024
+        constants |= {"square": square, "rounds": np.array(work), "tiny": np.float32(1e-30)}
+        body = helper.make_graph(
+            [helper.make_node("MatMul", ["x", "square"], ["y"]),
+             helper.make_node("Identity", ["go"], ["still"])],
+            "round",
+            [helper.make_tensor_value_info("i", TensorProto.INT64, []),
+             helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+             helper.make_tensor_value_info("x", TensorProto.FLOAT, [1024, 1024])],
+            [helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+             helper.make_tensor_value_info("y", TensorProto.FLOAT, [1024, 1024])],
+        )  # fmt: skip
+        nodes += [
+            helper.make_node("ReduceMean", ["w"], ["mean"], keepdims=0),
+            helper.make_node("Add", ["square", "mean"], ["start"]),
+            helper.make_node("Loop", ["rounds", "", "start"], ["end"], body=body),
+            helper.make_node("ReduceMean", ["end"], ["rest"], keepdims=0),
+            helper.make_node("Mul", ["rest", "tiny"], ["nothing"]),
+            helper.make_node("Add", ["sum", "nothing"], ["displacement"]),
+        ]
+    else:
+        nodes += [helper.make_node("Identity", ["sum"], ["displacement"])]
+    size = [1, 1, 256, 256]
+    _save(path, nodes, {"w": [1, 14, 512], "noise": size}, {"displacement": size},
+          [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()])  # fmt: skip
+
+
+def _save(path: Path, nodes: list, inputs: dict, outputs: dict, constants: list) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    def infos(values: dict) -> list:
+        return [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in values.items()
+        ]
+
+    graph = helper.make_graph(nodes, path.stem, infos(inputs), infos(outputs), constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
