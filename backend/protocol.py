@@ -12,6 +12,7 @@ import json
 import math
 import mmap
 import os
+import secrets
 import sys
 import threading
 from multiprocessing import resource_tracker, shared_memory
@@ -81,7 +82,8 @@ class SharedArrays:
             With code ``internal``, if no shared memory is left.
         """
         try:
-            block = shared_memory.SharedMemory(create=True, size=max(1, array.nbytes))
+            name = f"furrow-{os.getpid()}-{secrets.token_hex(4)}"  # macOS: 31 characters at most
+            block = shared_memory.SharedMemory(name, create=True, size=max(1, array.nbytes))
         except OSError as error:
             raise FurrowError(
                 f"No shared memory for {array.nbytes / 2**20:.0f} MiB is left: {error.strerror}.",

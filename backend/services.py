@@ -111,9 +111,11 @@ class Services:
 
     def speech(self, request: Request) -> dict[str, Any]:
         """Expression weights of a sound file."""
+        from . import audio
         from .speech import SpeechModel
 
         path = _text(request.params, "path")
+        audio.check(path)
         fps = _number(request.params, "fps", 30.0)
         seed = int(_number(request.params, "seed", 0))
         with self._speech_lock:

@@ -23,7 +23,7 @@ def test_ort_runs_networks(tiny_networks):
 
 
 def test_missing_network_is_named(tmp_path):
-    with pytest.raises(FurrowError, match="encoder[.]onnx is missing") as caught:
+    with pytest.raises(FurrowError, match=r"encoder\.onnx is missing") as caught:
         engines.load("ort", tmp_path)
     assert caught.value.code == "missing_model"
 
@@ -32,7 +32,7 @@ def test_damaged_network_is_named(tiny_networks):
     folder = tiny_networks()
     path = folder / "generator.onnx"
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(FurrowError, match="generator[.]onnx is damaged") as caught:
+    with pytest.raises(FurrowError, match=r"generator\.onnx is damaged") as caught:
         engines.load("ort", folder)
     assert caught.value.code == "missing_model" and "\n" not in str(caught.value)
 

@@ -1,0 +1,306 @@
+"""The real backend process, spoken to as its client speaks: with lines on its pipes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from furrow.backend import protocol
+from furrow.backend.maps import read_map
+
+LAUNCHER = Path(__file__).resolve().parents[2] / "backend" / "launch.py"
+PARAMS = {
+    "identity": {"shape": [0.5] * 6, "skin": [0.5] * 16, "detail_seed": 1},
+    "expression": [0.1] * 52,
+    "resolution": 256,
+}
+
+
+class Backend:
+    """A process and what it said, without the heartbeats."""
+
+    def __init__(self, *arguments: object, launcher: Path = LAUNCHER) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", str(launcher), *map(str, arguments)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        self.beats = 0
+        self._messages: queue.Queue[dict] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in iter(self._line, b""):
+            message = json.loads(line)
+            if message == {"event": "alive"}:
+                self.beats += 1
+            else:
+                self._messages.put(message)
+
+    def _line(self) -> bytes:
+        with contextlib.suppress(ValueError, OSError):  # a test closed it
+            return self.process.stdout.readline()
+        return b""
+
+    def say(self, message: dict | bytes) -> None:
+        line = message if isinstance(message, bytes) else protocol.encode(message)
+        self.process.stdin.write(line)
+        self.process.stdin.flush()
+
+    def hear(self, number: int | None = None, timeout: float = 20) -> dict:
+        """The next message that is no progress, or the answer to a request."""
+        until = time.monotonic() + timeout
+        while True:
+            message = self._messages.get(timeout=max(0.01, until - time.monotonic()))
+            if "progress" not in message and number in (None, message.get("id")):
+                return message
+
+    def map(self, number: int, channel: str | None = None, **changes: object) -> None:
+        self.say({"id": number, "method": "map", "channel": channel, "params": PARAMS | changes})
+
+    def end(self) -> str:
+        """Close its stdin and return its log."""
+        self.process.stdin.close()
+        self.process.wait(5)
+        return self.process.stderr.read().decode()
+
+
+@pytest.fixture
+def start(tiny_networks):
+    running = []
+
+    def make(work: int = 0, *arguments: object, **options: object) -> Backend:
+        backend = Backend("--networks", tiny_networks(work), *arguments, **options)
+        running.append(backend)
+        assert backend.hear()["event"] == "ready"
+        return backend
+
+    yield make
+    for backend in running:
+        with contextlib.suppress(OSError):
+            backend.process.stdin.close()
+        backend.process.kill()
+        backend.process.wait()
+
+
+def expression(weight: float) -> list[float]:
+    return [weight] * 52
+
+
+def test_map_in_both_layouts(start):
+    backend = start()
+    backend.map(1)
+    result = backend.hear(1)["result"]
+    map_mm = protocol.receive(result["array"])
+    assert map_mm.shape == (256, 256) and map_mm.dtype == np.float32 and map_mm.std() > 0
+    backend.map(2, layout="blender", resolution=512)
+    pixels = protocol.receive(backend.hear(2)["result"]["array"])
+    assert pixels.shape == (512, 512, 4)
+    assert (pixels[..., 3] == 1).all()
+    small = pixels[::-1, :, 0].reshape(256, 2, 256, 2).mean((1, 3))
+    assert np.corrcoef(small.ravel(), map_mm.ravel())[0, 1] > 0.95
+    assert backend.end() == ""  # no word of a resource tracker either, though nothing was released
+
+
+def test_released_blocks_are_unlinked_and_the_others_at_the_end(start):
+    backend = start()
+    names = []
+    for number in (1, 2):
+        backend.map(number)
+        names.append(backend.hear(number)["result"]["array"]["name"])
+    backend.say({"release": names[0]})
+    backend.say({"id": 3, "method": "status"})
+    backend.hear(3)
+    assert not os.path.exists(f"/dev/shm/{names[0]}")
+    backend.end()
+    assert not os.path.exists(f"/dev/shm/{names[1]}")
+
+
+def test_newest_on_a_channel_wins_and_other_channels_stay(start):
+    backend = start(work=8)
+    for number, channel in ((1, "a"), (2, "a"), (3, "b"), (4, "a"), (5, "a")):
+        backend.map(number, channel, expression=expression(number / 10))
+    answers = [backend.hear() for _ in range(5)]
+    outcome = {a["id"]: a.get("error", {}).get("code", "done") for a in answers}
+    assert outcome[5] == outcome[3] == "done"
+    assert outcome[2] == outcome[4] == "superseded"
+    # The first may have begun before the second came; then it is finished, so a drag is followed.
+    assert outcome[1] in ("done", "superseded")
+
+
+def test_cancel_waiting_and_running(start):
+    backend = start(work=12)
+    backend.map(1, expression=expression(0.1))
+    backend.map(2, expression=expression(0.2))
+    backend.map(3, expression=expression(0.3))
+    backend.say({"cancel": 2})
+    error = backend.hear()
+    assert (error["id"], error["error"]["code"]) == (2, "cancelled")
+    backend.say({"cancel": 1})
+    assert backend.hear(1)["error"]["code"] == "cancelled"
+    backend.say({"cancel": 99})  # unknown: no harm
+    assert "array" in backend.hear(3)["result"]
+
+
+def test_a_map_and_the_status_do_not_wait_for_long_work_of_another_lane(start):
+    backend = start(work=12)
+    backend.map(1)
+    backend.say({"id": 2, "method": "status"})
+    assert backend.hear()["id"] == 2
+
+
+def test_heart_beats_while_the_networks_work(start):
+    backend = start(work=40)
+    backend.map(1)
+    began = time.monotonic()
+    backend.hear(1, timeout=60)
+    took = time.monotonic() - began
+    assert backend.beats >= took / protocol.SILENCE_S - 1
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (b"garbage\n", "bad_message"),
+        (b"\xff\xfe\n", "bad_message"),
+        (b'{"method": "map"}\n', "bad_message"),
+        (b'{"id": 1, "method": "map", "params": 3}\n', "bad_message"),
+        (b'{"id": 1, "method": "fly"}\n', "unknown_method"),
+        (b'{"id": 1, "method": "map"}\n', "bad_input"),
+        (b'{"id": 1, "method": "speech", "params": {"path": 3}}\n', "bad_input"),
+        (b'{"id": 1, "method": "speech", "params": {"path": "/no.wav"}}\n', "missing_file"),
+    ],
+)
+def test_bad_requests_get_an_error_and_the_next_is_served(start, line, code):
+    backend = start()
+    backend.say(line)
+    answer = backend.hear()
+    error = answer.get("error", answer)
+    assert error["code"] == code, answer
+    assert "\n" not in error["message"] and "Traceback" not in error["message"]
+    backend.map(7)
+    assert "result" in backend.hear(7)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"identity": {"shape": [0.0] * 7, "skin": [0.5] * 16}},
+        {"identity": {"shape": ["x"] * 6, "skin": [0.5] * 16}},
+        {"identity": None},
+        {"expression": [float("nan")] * 52},
+        {"expression": {"jawOpen": 1}},
+        {"resolution": 300},
+        {"resolution": "big"},
+        {"layout": "png"},
+    ],
+)
+def test_bad_parameters_are_bad_input(start, changes):
+    backend = start()
+    backend.map(1, **changes)
+    assert backend.hear(1)["error"]["code"] == "bad_input"
+
+
+def test_write_map(start, tmp_path):
+    backend = start()
+    path = tmp_path / "new" / "map.exr"
+    backend.say({"id": 1, "method": "write_map", "params": PARAMS | {"path": str(path)}})
+    assert backend.hear(1)["result"] == {"path": str(path)}
+    assert read_map(path).shape == (256, 256)
+    (tmp_path / "file").write_text("")
+    bad = PARAMS | {"path": str(tmp_path / "file" / "map.exr")}
+    backend.say({"id": 2, "method": "write_map", "params": bad})
+    assert backend.hear(2)["error"]["code"] == "write_failed"
+
+
+def test_status_and_release_memory(start):
+    backend = start()
+    backend.map(1)
+    backend.hear(1)
+    backend.say({"id": 2, "method": "status"})
+    status = backend.hear(2)["result"]
+    assert status["pid"] == backend.process.pid and status["memory_bytes"] > 1e7
+    assert {model["name"].split("/")[1] for model in status["models"]} >= {"encoder.onnx"}
+    assert all(len(model["sha256"]) == 64 for model in status["models"])
+    backend.say({"id": 3, "method": "release_memory"})
+    assert set(backend.hear(3)["result"]) == {"before", "after"}
+    backend.map(4)
+    assert "result" in backend.hear(4)  # loads again by itself
+
+
+def test_missing_networks_are_said_when_a_map_is_asked(tmp_path):
+    backend = Backend("--networks", tmp_path)
+    assert backend.hear()["event"] == "ready"
+    backend.map(1)
+    assert backend.hear(1)["error"]["code"] == "missing_model"
+    backend.end()
+
+
+def test_ends_at_once_in_the_middle_of_work(start, tmp_path):
+    backend = start(work=400)
+    backend.map(1)
+    time.sleep(0.3)
+    began = time.monotonic()
+    backend.end()
+    assert time.monotonic() - began < 2
+
+
+def test_ends_when_nobody_reads(start):
+    backend = start()
+    backend.process.stdout.close()
+    assert backend.process.wait(5) == 0
+
+
+def test_what_a_library_prints_does_not_reach_the_pipe(tiny_networks, tmp_path):
+    """A package that prints from Python and from C while it is imported, and reads stdin."""
+    (tmp_path / "onnxruntime").mkdir()
+    (tmp_path / "onnxruntime" / "__init__.py").write_text(
+        "import os, sys\nprint('noise')\nos.write(1, b'more noise\\n')\n"
+        "os.system('echo shell noise')\nassert sys.stdin.read() == ''\nInferenceSession = None\n"
+    )
+    backend = Backend("--site-packages", tmp_path, "--engine", "ort")
+    assert backend.hear()["event"] == "ready"  # json.loads would have failed before
+    log = backend.end()
+    assert "noise" in log and "more noise" in log and "shell noise" in log
+
+
+def test_site_packages_cannot_be_shadowed(tmp_path):
+    """Neither the folder that the process is started in nor PYTHONPATH can put a module before ours."""
+    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "numpy.py").write_text("raise SystemExit('shadowed')")
+    done = subprocess.run(
+        [sys.executable, "-I", str(LAUNCHER)],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        input=b"", capture_output=True, timeout=30,
+    )  # fmt: skip
+    assert b'"ready"' in done.stdout and done.returncode == 0
+
+
+def test_runs_in_a_folder_of_any_name(tmp_path):
+    root = LAUNCHER.parent.parent
+    clone = tmp_path / "my-clone 2"
+    shutil.copytree(root / "backend", clone / "backend")
+    shutil.copy(root / "__init__.py", clone)
+    backend = Backend(launcher=clone / "backend" / "launch.py")
+    assert backend.hear()["event"] == "ready"
+    backend.end()
+
+
+def test_two_clients_have_two_processes(start):
+    one, two = start(), start()
+    one.map(1, expression=expression(0.2))
+    two.map(1, expression=expression(0.9))
+    maps = [protocol.receive(b.hear(1)["result"]["array"]) for b in (one, two)]
+    assert np.abs(maps[0] - maps[1]).max() > 0.01
+    one.end()
+    two.map(2)
+    assert "result" in two.hear(2)
