@@ -13,10 +13,13 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+import time
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from .errors import FurrowError
+
+_ABANDONED_S = 3600
 
 
 def unpack(wheels: str | Path, target: str | Path) -> Path:
@@ -157,7 +160,13 @@ def _place(name: str) -> str | None:
 
 
 def _remove_older(target: Path, current: Path) -> None:
-    """Remove this Python's folders of other wheels. On Windows one in use stays until next time."""
+    """Remove this Python's folders of other wheels, and what a killed process left half unpacked.
+
+    On Windows a folder in use stays until next time.
+    """
     for folder in target.glob(f"{_python_tag()}-*"):
         if folder != current:
+            shutil.rmtree(folder, ignore_errors=True)
+    for folder in target.glob(".partial-*"):
+        if time.time() - folder.stat().st_mtime > _ABANDONED_S:
             shutil.rmtree(folder, ignore_errors=True)
