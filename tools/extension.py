@@ -9,13 +9,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+MANIFEST = "blender_manifest.toml"
 WHEELS = ROOT / "wheels"
 ENCODER = "assets/speech/moonshine_encoder.ort"
 
@@ -38,16 +41,36 @@ def main() -> int:
     if not (ROOT / ENCODER).exists():
         return _fail(f"{ENCODER} is missing; python -m furrow.backend.moonshine fetches it")
     gather_wheels()
-    version = tomllib.loads((ROOT / "blender_manifest.toml").read_text())["version"]
-    path = arguments.output.resolve() / f"furrow-{version}-{PLATFORM}.zip"
+    manifest = tomllib.loads((ROOT / MANIFEST).read_text())
+    path = arguments.output.resolve() / f"furrow-{manifest['version']}-{PLATFORM}.zip"
     path.parent.mkdir(parents=True, exist_ok=True)
-    _blender_ext("build", f"--source-dir={ROOT}", f"--output-filepath={path}", "--valid-tags=")
+    with tempfile.TemporaryDirectory(prefix="furrow-extension-") as folder:
+        stage(manifest["build"]["paths"], Path(folder))
+        _blender_ext(
+            "build", f"--source-dir={folder}", f"--output-filepath={path}", "--valid-tags="
+        )
     _blender_ext("validate", "--valid-tags=", str(path))
     if fault := fault_of(path):
         path.unlink()
         return _fail(fault)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
+
+
+def stage(allowed: list[str], folder: Path) -> None:
+    """Copy the allow-listed files and folders, and the manifest without its list of them.
+
+    Hidden files are what a program was still writing, or a cache; so is compiled code.
+    """
+    for name in allowed:
+        source = ROOT / name
+        if source.is_dir():
+            unwanted = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree(source, folder / name, ignore=unwanted)
+        else:
+            shutil.copy2(source, folder / name)
+    text, _, _ = (ROOT / MANIFEST).read_text().partition("\n[build]")
+    (folder / MANIFEST).write_text(text + "\n")
 
 
 def requirements() -> list[str]:
