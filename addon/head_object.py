@@ -89,7 +89,7 @@ def create_head(
     for position, expression in zip(positions[1:], EXPRESSIONS, strict=True):
         key = obj.shape_key_add(name=expression, from_mix=False)
         key.points.foreach_set("co", position.ravel())
-        key.slider_max = 1.0
+        key.value = 0.0  # Blender 5 starts new keys at 1
     materials.assign(obj)
     return obj
 
