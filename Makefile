@@ -31,7 +31,10 @@ MOONSHINE := assets/speech/moonshine_encoder.ort
 demo: $(RUNTIME) $(MOONSHINE)
 	$(BIN)/python tools/demo.py
 
-test: check $(BPY50) $(MOONSHINE)
+# The environments are made side by side: one downloads while the other unpacks.
+test:
+	@$(MAKE) --no-print-directory --jobs=2 $(DEV) $(BPY50) $(MOONSHINE)
+	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -q
 
 check: lint types
