@@ -1,0 +1,169 @@
+"""Targets: from phones and their times to ARKit weights, as a speaking face moves.
+
+Each phone has a pose (:data:`POSES`). Poses are blended by dominance functions (Cohen & Massaro,
+"Modeling coarticulation in synthetic visual speech", 1993): a phone rules its own interval and
+fades outside of it, each group of muscles at its own pace, so rounding spreads over neighbours
+while the jaw follows every syllable. Then the constraints that an eye notices: lips meet through
+every m, b, p, and the lower lip reaches the teeth on f, v.
+"""
+
+# ruff: noqa: RUF001 (IPA letters look like Latin ones)
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from ...backend.audio import RATE
+from ...backend.lips import Closure, touch
+from .voices import SILENCE, Phone
+
+CHANNELS: tuple[str, ...] = (
+    "jawOpen",
+    "mouthClose",
+    "mouthFunnel",
+    "mouthPucker",
+    "mouthRollLower",
+    "mouthRollUpper",
+    "mouthPress",
+    "mouthShrugLower",
+    "mouthShrugUpper",
+    "mouthUpperUp",
+    "mouthLowerDown",
+    "mouthStretch",
+    "mouthSmile",
+    "mouthDimple",
+    "tongueOut",
+)
+"""What speech moves. Names without a side mean both: speech is symmetric here."""
+
+_AT = {name: i for i, name in enumerate(CHANNELS)}
+
+# Open vowels set the jaw; rounded ones funnel (open) or pucker (tight); front ones spread.
+POSES: dict[str, dict[str, float]] = {
+    SILENCE: {},
+    "ɑ": {"jawOpen": 0.44, "mouthLowerDown": 0.20, "mouthUpperUp": 0.12},
+    "a": {"jawOpen": 0.42, "mouthLowerDown": 0.22, "mouthUpperUp": 0.14, "mouthStretch": 0.06},
+    "æ": {"jawOpen": 0.38, "mouthLowerDown": 0.26, "mouthUpperUp": 0.18, "mouthStretch": 0.16},
+    "ʌ": {"jawOpen": 0.30, "mouthLowerDown": 0.18, "mouthUpperUp": 0.10},
+    "ə": {"jawOpen": 0.20, "mouthLowerDown": 0.14, "mouthUpperUp": 0.08},
+    "ɛ": {"jawOpen": 0.30, "mouthLowerDown": 0.24, "mouthUpperUp": 0.14, "mouthStretch": 0.12},
+    "e": {"jawOpen": 0.22, "mouthLowerDown": 0.24, "mouthUpperUp": 0.14, "mouthStretch": 0.18, "mouthSmile": 0.10},
+    "ɪ": {"jawOpen": 0.17, "mouthLowerDown": 0.20, "mouthUpperUp": 0.12, "mouthStretch": 0.14, "mouthSmile": 0.08},
+    "i": {"jawOpen": 0.12, "mouthLowerDown": 0.22, "mouthUpperUp": 0.14, "mouthStretch": 0.22, "mouthSmile": 0.18, "mouthDimple": 0.08},
+    "ɜ": {"jawOpen": 0.20, "mouthFunnel": 0.22, "mouthPucker": 0.08, "mouthLowerDown": 0.12, "mouthUpperUp": 0.08},
+    "ɔ": {"jawOpen": 0.34, "mouthFunnel": 0.30, "mouthPucker": 0.12, "mouthLowerDown": 0.10},
+    "o": {"jawOpen": 0.26, "mouthFunnel": 0.38, "mouthPucker": 0.30},
+    "ʊ": {"jawOpen": 0.15, "mouthFunnel": 0.32, "mouthPucker": 0.34},
+    "u": {"jawOpen": 0.10, "mouthFunnel": 0.26, "mouthPucker": 0.58},
+    "w": {"jawOpen": 0.07, "mouthFunnel": 0.22, "mouthPucker": 0.66},
+    "ɹ": {"jawOpen": 0.12, "mouthFunnel": 0.30, "mouthPucker": 0.18, "mouthLowerDown": 0.06},
+    "j": {"jawOpen": 0.10, "mouthLowerDown": 0.18, "mouthUpperUp": 0.10, "mouthStretch": 0.16, "mouthSmile": 0.10},
+    "l": {"jawOpen": 0.18, "mouthLowerDown": 0.16, "mouthUpperUp": 0.10},
+    "t": {"jawOpen": 0.09, "mouthLowerDown": 0.16, "mouthUpperUp": 0.08, "mouthStretch": 0.06},
+    "n": {"jawOpen": 0.10, "mouthLowerDown": 0.15, "mouthUpperUp": 0.08, "mouthStretch": 0.05},
+    "s": {"jawOpen": 0.05, "mouthLowerDown": 0.24, "mouthUpperUp": 0.12, "mouthStretch": 0.16, "mouthSmile": 0.06},
+    "ʃ": {"jawOpen": 0.06, "mouthFunnel": 0.50, "mouthPucker": 0.16, "mouthLowerDown": 0.10, "mouthUpperUp": 0.06},
+    "θ": {"jawOpen": 0.14, "mouthLowerDown": 0.18, "mouthUpperUp": 0.10, "tongueOut": 0.12},
+    "k": {"jawOpen": 0.16, "mouthLowerDown": 0.14, "mouthUpperUp": 0.08},
+    "h": {"jawOpen": 0.20, "mouthLowerDown": 0.12, "mouthUpperUp": 0.08},
+    "f": {"jawOpen": 0.06, "mouthRollLower": 0.42, "mouthUpperUp": 0.20, "mouthShrugUpper": 0.10},
+    "p": {"jawOpen": 0.05, "mouthShrugLower": 0.06},
+}  # fmt: skip
+"""Weights at the middle of a long, stressed phone of normal loudness."""
+
+_LIKE = {
+    "b": "p", "m": "p", "v": "f", "ð": "θ", "d": "t", "ɾ": "t", "z": "s", "ʒ": "ʃ",
+    "ɡ": "k", "ŋ": "k", "ʔ": "k", "x": "k", "ɐ": "ʌ", "ɚ": "ɜ", "ᵻ": "ɪ", "ɒ": "ɑ", "ɫ": "l",
+    "y": "i",
+}  # fmt: skip
+BILABIAL = frozenset("mbp")
+LABIODENTAL = frozenset("fv")
+VOWELS = frozenset("ɑaæʌəɛeɪiɜɔoʊuɐɚᵻɒ")
+
+_ROUND = [_AT[n] for n in ("mouthFunnel", "mouthPucker")]
+_SPREAD = [_AT[n] for n in ("mouthStretch", "mouthSmile", "mouthDimple")]
+_LIPS = [_AT[n] for n in ("mouthUpperUp", "mouthLowerDown", "mouthRollLower", "mouthShrugUpper")]
+_OPENING = [
+    _AT[n] for n in ("jawOpen", "mouthUpperUp", "mouthLowerDown", "mouthStretch", "mouthSmile")
+]
+
+_SMOOTHING = 0.012  # seconds, takes the cusps off the dominance functions
+
+
+def targets(
+    sound: np.ndarray, phones: Sequence[Phone], closures: Sequence[Closure], times: np.ndarray
+) -> np.ndarray:
+    """Return weights float32 (T, len(CHANNELS)) at `times` (seconds, T, evenly spaced).
+
+    Parameters
+    ----------
+    sound
+        float32 (n,) at 16 kHz; its loudness scales how far the mouth opens.
+    closures
+        Intervals during which the lips, or lip and teeth, touch.
+    """
+    poses, strength, rate = _dominance_parameters(phones)
+    starts = np.array([p.start for p in phones])
+    lengths = np.array([p.end for p in phones]) - starts
+    quiet = np.array([p.name == SILENCE for p in phones])
+    # A phone holds its pose through its middle; a pause all but its first and last 60 ms.
+    plateau = np.where(quiet, np.maximum(0.0, lengths / 2 - 0.06), 0.25 * lengths)
+    away = np.abs(times[:, None] - (starts + lengths / 2)) - plateau
+    away = np.maximum(0.0, away)[:, :, None]
+    dominance = strength * np.exp(-rate * away)
+    weights = (dominance * poses).sum(1) / np.maximum(dominance.sum(1), 1e-9)
+    weights[:, _OPENING] *= _loudness(sound, times)[:, None]
+    step = float(times[1] - times[0])
+    weights = gaussian_filter1d(weights, _SMOOTHING / step, axis=0, mode="nearest")
+    columns = {name: weights[:, i] for name, i in _AT.items()}
+    for closure in closures:
+        touch(columns, times, closure)
+    return np.clip(weights, 0.0, 1.0).astype(np.float32)
+
+
+def pose(phone: str) -> np.ndarray:
+    """Return the pose of a phone, float (len(CHANNELS),); an unknown sound moves like k."""
+    values = np.zeros(len(CHANNELS))
+    name = phone if phone in POSES else _LIKE.get(phone, "k")
+    for channel, weight in POSES[name].items():
+        values[_AT[channel]] = weight
+    return values
+
+
+def _dominance_parameters(phones: Sequence[Phone]) -> tuple[np.ndarray, ...]:
+    """Return poses (P, C), strengths (P, C) and rates per second (P, C) of the dominance functions."""
+    poses = np.stack([pose(p.name) for p in phones])
+    strength = np.full_like(poses, 0.5)
+    rate = np.full_like(poses, 40.0)
+    rate[:, _ROUND] = 24.0  # lips start to round one or two phones ahead
+    rate[:, _SPREAD] = 26.0
+    for i, phone in enumerate(phones):
+        if phone.name in VOWELS or phone.name in "wj":
+            strength[i] = 1.0
+        elif phone.name == SILENCE:
+            strength[i] = min(1.0, phone.end - phone.start) ** 0.5
+            rate[i] = 20.0
+        elif phone.name in "ʃʒɹ":
+            strength[i, _ROUND] = 0.8
+        elif phone.name in BILABIAL | LABIODENTAL:
+            strength[i, _AT["jawOpen"]] = 1.0
+            strength[i, _LIPS] = 1.0
+            strength[i, _ROUND] = 0.1  # rounding passes through: "boot" has a rounded b
+        elif phone.name in "sz":
+            strength[i, _AT["jawOpen"]] = 1.2  # teeth together, or it is no s
+        else:
+            strength[i, _ROUND + _SPREAD] = 0.15
+            if phone.name in "kɡŋhʔ":
+                strength[i] = 0.2
+    return poses, strength, rate
+
+
+def _loudness(sound: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return factors (T,) in [0.7, 1.1] by the syllable's level against the loudest of the sound."""
+    power = np.add.reduceat(sound.astype(np.float64) ** 2, np.arange(0, len(sound), RATE // 100))
+    level = 10 * np.log10(gaussian_filter1d(power / (RATE // 100), 6.0) + 1e-8)
+    level -= np.percentile(level, 95)
+    at = (np.arange(len(level)) + 0.5) / 100
+    return np.asarray(np.clip(1.05 + 0.022 * np.interp(times, at, level), 0.7, 1.1))
