@@ -144,17 +144,21 @@ def resample(map_mm: np.ndarray, resolution: int) -> np.ndarray:
         step = size // resolution
         return map_mm.reshape(resolution, step, resolution, step).mean((1, 3), dtype=np.float32)
     while map_mm.shape[0] < resolution:
-        map_mm = _doubled(_doubled(map_mm).T).T
+        map_mm = _doubled(_doubled(map_mm, 1), 0)
     return np.ascontiguousarray(map_mm)
 
 
-def _doubled(values: np.ndarray) -> np.ndarray:
-    """Twice the rows: new texel centres lie a quarter of a texel beside the old ones."""
-    rows = values.shape[0]
-    padded = np.pad(values, ((2, 2), (0, 0)), mode="edge")
-    # Catmull-Rom weights at t = 1/4; the other half of the rows sees them mirrored.
-    weights = np.array([-9, 111, 29, -3], np.float32) / 128
-    out = np.empty((rows, 2, values.shape[1]), np.float32)
-    out[:, 1] = sum(w * padded[1 + i : 1 + i + rows] for i, w in enumerate(weights))
-    out[:, 0] = sum(w * padded[3 - i : 3 - i + rows] for i, w in enumerate(weights))
-    return out.reshape(2 * rows, -1)
+def _doubled(values: np.ndarray, axis: int) -> np.ndarray:
+    """Twice the rows or columns: new texel centres lie a quarter of a texel beside the old ones."""
+    size = values.shape[axis]
+    padded = np.pad(values, [(2, 2) if i == axis else (0, 0) for i in (0, 1)], mode="edge")
+    after = np.zeros_like(values)
+    before = np.zeros_like(values)
+    term = np.empty_like(values)
+    # Catmull-Rom weights at t = 1/4; the texels before see them mirrored.
+    for i, weight in enumerate(np.array([-9, 111, 29, -3], np.float32) / 128):
+        for total, first in ((after, 1 + i), (before, 3 - i)):
+            taps = padded[first : first + size] if axis == 0 else padded[:, first : first + size]
+            total += np.multiply(taps, weight, out=term)
+    doubled = np.stack([before, after], axis + 1)
+    return doubled.reshape([2 * n if i == axis else n for i, n in enumerate(values.shape)])
