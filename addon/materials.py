@@ -1,13 +1,14 @@
 """What a head looks like: node materials by slot for Cycles and EEVEE, no picture of a person in them.
 
-Skin colour follows absorption: white dermis seen through pigment (melanin) and blood. Where there is
-more or less of either, and where skin is oily, is written from the head's vertex groups into the
-colour attribute ``furrow_skin``; lips, shaved scalp and mucosa into ``furrow_parts``. Tone, redness,
-iris and hair are custom properties of the object, so heads share materials and keep their own looks.
+Skin colour follows absorption: white dermis seen through pigment (melanin) and blood. How much of
+either a region has, and how oily it is, stands in the tables below; where the regions are, the
+mesh's float attributes ``region_*`` say, which are copies of its vertex groups for the shader. Tone, redness, iris and hair are custom properties of the
+object, so heads share materials and keep their own looks.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,10 +17,8 @@ import numpy as np
 
 from .nodes import Tree
 
-SKIN = "furrow_skin"
-"""Colour attribute: blood, pigment and oil about 0.5."""
-PARTS = "furrow_parts"
-"""Colour attribute: share of lip, of shaved scalp, of wet inner skin."""
+REGION_PREFIX = "region_"
+"""Of the float attributes: shaders cannot read vertex groups."""
 
 LOOKS: dict[str, Any] = {
     "furrow_melanin": 0.16,
@@ -30,20 +29,22 @@ LOOKS: dict[str, Any] = {
 """Custom properties of a head and their first values: melanin and redness in [0, 1], linear colours."""
 
 _DERMIS = (0.83, 0.70, 0.57)
-_PIGMENT = (1.9, 2.6, 3.4)
-_BLOOD = (0.10, 0.72, 0.74)
+_PIGMENT_BANDS = (1.9, 2.6, 3.4)
+_BLOOD_BANDS = (0.10, 0.72, 0.74)
 """Absorption by channel at melanin 1 and redness 1, fitted to light, tan and dark skin."""
 
-_BLOOD_BY_REGION = {"cheeks": 0.16, "nose": 0.20, "ears": 0.28, "chin": 0.05, "eyelids": 0.10, "forehead": -0.07, "scalp": -0.08}  # fmt: skip
-_PIGMENT_BY_REGION = {"eyelids": 0.05, "forehead": 0.012, "neck": 0.015, "cheeks": -0.008}
-_OIL_BY_REGION = {"nose": 0.45, "forehead": 0.25, "chin": 0.18, "cheeks": 0.10, "neck": -0.15, "ears": -0.1, "eyelids": 0.05}  # fmt: skip
+_BLOOD = {"cheeks": 0.16, "nose": 0.20, "ears": 0.28, "chin": 0.05, "eyelids": 0.10, "forehead": -0.07, "scalp": -0.08}  # fmt: skip
+_PIGMENT = {"eyelids": 0.05, "forehead": 0.012, "neck": 0.015, "cheeks": -0.008}
+_OIL = {"nose": 0.45, "forehead": 0.25, "chin": 0.18, "cheeks": 0.10, "neck": -0.15, "ears": -0.1, "eyelids": 0.05}  # fmt: skip
+
+_REGIONS = {"skin", "lips", "scalp", "brow", *_BLOOD, *_PIGMENT, *_OIL}
 
 _VERSION = 1
 """Grows when the nodes change, so that a file's older materials are not taken for these."""
 
 
 def assign(obj: bpy.types.Object) -> None:
-    """Give a head its eight materials in the order of its slots, its colour attributes and its looks.
+    """Give a head its eight materials in the order of its slots, and its looks.
 
     Looks that the object has already are kept, and so are materials that an artist put in a slot.
     """
@@ -76,43 +77,23 @@ def material(slot: str) -> bpy.types.Material:
 
 
 def write_regions(obj: bpy.types.Object) -> None:
-    """Write the colour attributes from the head's vertex groups; absent groups count as empty."""
-    group = _groups(obj)
-    none = np.zeros(len(obj.data.vertices), np.float32)
-    region = {name: group.get(name, none) for name in _REGIONS}
-    skin = np.full((len(none), 4), 0.5, np.float32)
-    for channel, table in enumerate((_BLOOD_BY_REGION, _PIGMENT_BY_REGION, _OIL_BY_REGION)):
-        skin[:, channel] += sum(gain * region[name] for name, gain in table.items())
-    skin[:, 3] = 1.0
-    parts = np.zeros((len(none), 4), np.float32)
-    parts[:, 0] = region["lips"]
-    parts[:, 1] = region["scalp"]
-    parts[:, 2] = 1.0 - region["skin"]
-    parts[:, 3] = 1.0
-    for name, values in ((SKIN, skin), (PARTS, parts)):
-        attribute = obj.data.attributes.get(name)
-        if attribute is None:
-            attribute = obj.data.attributes.new(name, "FLOAT_COLOR", "POINT")
-        attribute.data.foreach_set("color", values.ravel())
-
-
-_REGIONS = ("skin", "lips", "scalp", *{**_BLOOD_BY_REGION, **_PIGMENT_BY_REGION, **_OIL_BY_REGION})
-
-
-def _groups(obj: bpy.types.Object) -> dict[str, np.ndarray]:
-    """Weights of the vertex groups by name, float32 (V,)."""
+    """Copy the head's vertex groups to the float attributes that the skin's shader reads."""
     names = {group.index: group.name for group in obj.vertex_groups}
     weights = {name: np.zeros(len(obj.data.vertices), np.float32) for name in names.values()}
     for vertex in obj.data.vertices:
         for entry in vertex.groups:
             weights[names[entry.group]][vertex.index] = entry.weight
-    return weights
+    for name in _REGIONS & weights.keys():
+        attribute = obj.data.attributes.get(REGION_PREFIX + name)
+        if attribute is None:
+            attribute = obj.data.attributes.new(REGION_PREFIX + name, "FLOAT", "POINT")
+        attribute.data.foreach_set("value", weights[name])
 
 
 def _absorbed(t: Tree, melanin: Any, redness: Any) -> Any:
     """Colour of dermis under pigment and blood: S exp(-(m M + h B)), by channel."""
     bands = []
-    for white, pigment, blood in zip(_DERMIS, _PIGMENT, _BLOOD, strict=True):
+    for white, pigment, blood in zip(_DERMIS, _PIGMENT_BANDS, _BLOOD_BANDS, strict=True):
         depth = t.add(t.times(melanin, -pigment), t.times(redness, -blood))
         bands.append(t.times(t.math("EXPONENT", depth), white))
     return t.node("CombineColor", {0: bands[0], 1: bands[1], 2: bands[2]}).outputs[0]
@@ -120,24 +101,39 @@ def _absorbed(t: Tree, melanin: Any, redness: Any) -> Any:
 
 def _skin(t: Tree, made: bpy.types.Material) -> None:
     uv = t.node("UVMap").outputs[0]
-    blood, pigment, oil, _ = t.channels(SKIN)
-    lip, scalp, wet, _ = t.channels(PARTS)
+    region = functools.cache(lambda name: t.attribute(REGION_PREFIX + name))
+    blood, pigment, oil = (
+        functools.reduce(t.add, [t.times(region(name), gain) for name, gain in table.items()])
+        for table in (_BLOOD, _PIGMENT, _OIL)
+    )
+    lip, scalp = region("lips"), region("scalp")
+    covered = t.math(
+        "MAXIMUM", region("skin"), t.step(region("neck"), 0.1, 0.5)
+    )  # the bust's edge is dry
+    wet = t.add(1.0, t.times(covered, -1.0))
     # The tile spans about a quarter of a metre: scale 30 gives blotches of 8 mm, 400 grains of 0.6 mm.
     blotches = t.add(t.noise(uv, 30.0, 3.0), -0.5)
     grain = t.add(t.noise(uv, 170.0, 2.0), -0.5)
     fine = t.noise(uv, 420.0, 2.0)
-    redness = t.add(t.property("furrow_redness"), t.add(blood, -0.5))
+    redness = t.add(t.property("furrow_redness"), blood)
     redness = t.add(redness, t.add(t.times(blotches, 0.30), t.times(grain, 0.22)))
     redness = t.add(redness, t.add(t.times(lip, 0.55), t.times(wet, 0.7)))
     freckle = t.step(t.noise(uv, 90.0, 1.0), 0.66, 0.76)
-    melanin = t.add(t.property("furrow_melanin"), t.add(pigment, -0.5))
+    melanin = t.add(t.property("furrow_melanin"), pigment)
     melanin = t.add(melanin, t.add(t.times(t.noise(uv, 55.0, 2.0), 0.05), t.times(freckle, 0.02)))
     melanin = t.math("MAXIMUM", t.add(melanin, t.times(lip, 0.015)), 0.0)
     colour = _absorbed(t, melanin, redness)
-    stubble = t.times(scalp, t.add(0.30, t.times(t.step(fine, 0.45, 0.60), 0.45)))
-    colour = t.mix(stubble, colour, t.property("furrow_hair", "Color"))
+    stubble = t.times(
+        scalp, t.add(0.42, t.times(t.step(t.noise(uv, 950.0, 1.0), 0.42, 0.62), 0.40))
+    )
+    strokes = t.node("VectorMath", {0: uv, 1: (110.0, 520.0, 1.0)}, operation="MULTIPLY").outputs[0]
+    brow = t.times(
+        t.step(region("brow"), 0.15, 0.95), t.step(t.noise(strokes, 1.0, 2.0), 0.22, 0.50)
+    )
+    hair = t.math("MAXIMUM", stubble, t.times(brow, 0.9))
+    colour = t.mix(hair, colour, t.property("furrow_hair", "Color"))
     lines = t.noise(uv, 260.0, 1.0)
-    rough = t.add(0.56, t.times(t.add(oil, -0.5), -0.30))
+    rough = t.add(0.56, t.times(oil, -0.30))
     rough = t.add(rough, t.add(t.times(t.add(fine, -0.5), 0.25), t.times(lip, -0.16)))
     rough = t.math("MAXIMUM", t.add(rough, t.times(wet, -0.30)), 0.12)
     height = t.add(fine, t.times(lines, 0.8))
@@ -150,7 +146,7 @@ def _skin(t: Tree, made: bpy.types.Material) -> None:
         "Subsurface Weight": 1.0,
         "Subsurface Radius": (0.00367, 0.00137, 0.00068),
         "Subsurface Scale": 0.55,
-        "Coat Weight": t.times(t.math("MAXIMUM", t.add(oil, -0.42), 0.0), 0.30),
+        "Coat Weight": t.times(t.math("MAXIMUM", t.add(oil, 0.08), 0.0), 0.30),
         "Coat Roughness": 0.32,
         "Coat IOR": 1.45,
         "Normal": bump,
