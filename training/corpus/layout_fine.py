@@ -38,7 +38,7 @@ def of(furrows: Furrows, habit: Habit) -> Furrows:
         "forehead": habit.scaled("forehead_depth", 0.7, 1.3),
         "crows": 1.2 * habit.scaled("crows_feet_depth", 0.6, 1.5),
         "under_eye": 1.1 * habit.scaled("under_eye_depth", 0.6, 1.6),
-        "cheek": habit.scaled("nasolabial_depth", 0.7, 1.3),
+        "cheek": 0.7 * habit.scaled("nasolabial_depth", 0.7, 1.3),
         "bunny": 1.0,
         "lips_upper": habit.scaled("lip_line_depth", 0.6, 1.4),
         "lips_lower": habit.scaled("lip_line_depth", 0.6, 1.4),
@@ -47,7 +47,7 @@ def of(furrows: Furrows, habit: Habit) -> Furrows:
     return dataclasses.replace(
         furrows,
         depth=(furrows.depth * factor[furrows.family]).astype(np.float32),
-        rest=np.full_like(furrows.rest, 0.1 + 0.4 * habit.permanence),
+        rest=np.full_like(furrows.rest, 0.05 + 0.35 * habit.permanence),
     )
 
 
@@ -73,9 +73,9 @@ def _forehead(skin: Chart, rng: np.random.Generator) -> list[Stroke]:
     strokes = []
     for _ in range(170):
         centre, height = rng.uniform(-44, 44), rng.uniform(5, top - 3)
-        s = centre + np.linspace(-1, 1, 12) * rng.uniform(3.5, 8.5)
+        s = centre + np.linspace(-1, 1, 12) * rng.uniform(2.5, 8.0)
         # Creases lie across frontalis, which fans slightly: a few degrees either way.
-        slope = rng.normal(0, 0.07) - 0.05 * centre / 44
+        slope = rng.normal(0, 0.1) - 0.05 * centre / 44
         z = brow + height - 3.0 * (np.abs(s) / 46) ** 3 + slope * (s - centre)
         strokes.append(
             _crease(
@@ -120,7 +120,7 @@ def _cheeks(skin: Chart, rng: np.random.Generator) -> list[Stroke]:
     corner, wing = skin.marks["mouth_corner"], skin.marks["nose_ala"]
     strokes = []
     for side in (-1, 1):
-        for _ in range(70):
+        for _ in range(34):
             s0 = corner[0] + rng.uniform(10, 40)
             z0 = rng.uniform(corner[1] - 14, wing[1] + 8)
             z = z0 + np.linspace(-1, 1, 12) * rng.uniform(3.0, 7.5)
@@ -129,7 +129,7 @@ def _cheeks(skin: Chart, rng: np.random.Generator) -> list[Stroke]:
             s = (
                 s0
                 - 0.012 * ((z - middle) ** 2 - (z0 - middle) ** 2)
-                + rng.normal(0, 0.06) * (z - z0)
+                + rng.normal(0, 0.16) * (z - z0)
             )
             path = np.stack([side * (s + wander(z, rng.uniform(-1, 1, 4), 0.2, 0.04)), z], 1)
             strokes.append(_crease("cheek", path, rng, 0.75))

@@ -20,7 +20,8 @@ def lower(chart: Chart, habit: Habit) -> list[Stroke]:
     """Return the furrows of the lower face and the neck."""
     marks = chart.marks
     strokes = _chin(marks, habit) + _neck(marks, habit)
-    strokes += _lip_lines(marks, habit, "upper") + _lip_lines(marks, habit, "lower")
+    for half in ("upper", "lower"):
+        strokes += _lip_lines(marks, habit, half) + _vermilion(marks, habit, half)
     for side in (-1, 1):
         strokes += _nasolabial(marks, habit, side)
         strokes += _cheek(marks, habit, side)
@@ -57,7 +58,7 @@ def _nasolabial(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
         habit.scaled("nasolabial_depth", 0.45, 1.5) * (0.75 + 0.35 * habit.age) * (1 + 0.12 * size)
     )
     shared = {
-        "rest": 0.36 * habit.permanence,
+        "rest": 0.5 * habit.permanence,
         "threshold": 0.06,
         # Running down the left cheek, the cheek is on the left hand: its fat bulges over the fold.
         "lean": 0.62 * side,
@@ -165,7 +166,7 @@ def _marionette(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
         )
         shared = {
             "threshold": 0.12 + 0.12 * k,
-            "rest": 0.34 * habit.permanence,
+            "rest": 0.48 * habit.permanence,
             "taper": (0.25, 0.5),
         }
         strokes += [
@@ -190,7 +191,7 @@ def _chin(marks: Marks, habit: Habit) -> list[Stroke]:
     strokes = []
     for k in range(2):
         level, wide, arch, size, *rest = habit.waves(f"chin {k}", CHIN, 8)
-        s = np.linspace(-1, 1, 40) * (15.0 + 2.5 * wide - 5.0 * k)
+        s = np.linspace(-1, 1, 40) * (18.0 + 3.0 * wide - 6.0 * k)
         z = (
             lip[1]
             + (chin[1] - lip[1]) * (0.3 + 0.32 * k)
@@ -210,7 +211,7 @@ def _chin(marks: Marks, habit: Habit) -> list[Stroke]:
             "taper": (0.42, 0.42),
         }
         strokes += [
-            Stroke("chin", path, 0.55 * depth, 0.75 * habit.coarse, 2.3, **shared),
+            Stroke("chin", path, 0.75 * depth, 0.75 * habit.coarse, 2.3, **shared),
             Stroke("chin", path, 0.55 * depth, 1.5, 4.2, trough=True, **shared),
         ]
     return strokes
@@ -225,7 +226,7 @@ def _lip_lines(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
     sign = 1.0 if above else -1.0
     strokes = []
     places = np.linspace(-0.86, 0.86, 15 if above else 11)
-    depth = 0.26 * (0.45 + 0.85 * habit.age) * habit.scaled("lip_line_depth", 0.35, 1.6)
+    depth = 0.34 * (0.45 + 0.85 * habit.age) * habit.scaled("lip_line_depth", 0.35, 1.6)
     t = np.linspace(0, 1, 18)
     for k, place in enumerate(places):
         where, size, length, bend, start, *rest = habit.waves(f"{half} lip {k}", LIPS, 9)
@@ -237,7 +238,7 @@ def _lip_lines(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
         r = -1.6 - 0.8 * start + (run + 1.6) * t
         s = corner[0] * u + r * np.sin(fan) + 0.5 * bend * t * t
         z = border + sign * r * np.cos(fan)
-        strong = (0.62 + 0.38 * size) ** 1.4 * philtrum
+        strong = (0.56 + 0.44 * size) ** 1.8 * philtrum
         strokes.append(
             Stroke(
                 f"lips_{half}",
@@ -246,29 +247,41 @@ def _lip_lines(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
                 width=0.42 * habit.coarse,
                 reach=1.15 + 0.25 * size,
                 threshold=0.18 + 0.12 * (1 - strong),
-                rest=0.34 * habit.permanence,
+                rest=0.27 * habit.permanence,
                 taper=(0.3, 0.62),
                 half=half,
             )
         )
-        # The red of the lip has grooves of its own, in everybody and at rest.
-        inner = np.linspace(0.15, 0.95, 12)
+    return strokes
+
+
+def _vermilion(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
+    """Return the grooves in the red of one lip, which everybody has at rest."""
+    corner = marks["mouth_corner"]
+    edge = marks["upper_lip_top" if half == "upper" else "lower_lip_bottom"][1]
+    red = marks[f"{half}_lip_centre"][1]
+    strokes = []
+    for k, place in enumerate(np.linspace(-0.9, 0.9, 24)):
+        where, size, bend, start, end = habit.waves(f"{half} red {k}", LIPS, 5)
+        u = place + 0.03 * where
+        border = red + (edge - red) * (1 - np.abs(u) ** 2.4)
+        fan = np.radians(40.0) * u + np.radians(9.0) * bend
+        t = np.linspace(0.2 + 0.18 * start, 0.86 + 0.14 * end, 12)
+        s = (
+            corner[0] * u
+            + (border - red) * (t - 0.3) * np.tan(fan)
+            + 0.25 * np.sin(5.0 * t + 3.0 * where)
+        )
         strokes.append(
             Stroke(
                 "vermilion",
-                np.stack(
-                    [
-                        corner[0] * (u + 0.03 * bend) + 0.8 * (inner - 0.5) * np.sin(fan),
-                        red + (border - red) * inner,
-                    ],
-                    1,
-                ),
-                depth=0.16 * (0.7 + 0.4 * size) * (0.8 + 0.4 * habit.age) * (1 - abs(u) ** 4),
-                width=0.4,
-                reach=0.95,
+                np.stack([s, red + (border - red) * t], 1),
+                depth=0.17 * (0.7 + 0.5 * size) * (0.8 + 0.4 * habit.age) * (1 - abs(u) ** 4),
+                width=0.38,
+                reach=0.85 + 0.2 * bend,
                 threshold=0.1,
-                rest=0.4,
-                taper=(0.35, 0.35),
+                rest=0.3,
+                taper=(0.4, 0.4),
                 half=half,
             )
         )

@@ -50,17 +50,18 @@ def _forehead(marks: Marks, habit: Habit) -> list[Stroke]:
     strokes: list[Stroke] = []
     for k in range(7):
         level, size, reach, middle, sway, order = habit.waves(f"forehead {k}", FOREHEAD, 6)
-        height = 8.0 + spacing * (k + 0.35 * shift) + 1.3 * level
+        height = 8.0 + spacing * (k + 0.35 * shift) + 1.7 * level
         # The window lets lines fade in and out at hairline and brow as the spacing changes.
         window = float(smoothstep(top + 2, top - 12, height) * smoothstep(1.0, 9.0, height))
         if window < 0.02:
             continue
-        major = depth * window * (0.9 + 0.3 * size)
-        half = 46.0 - 11.0 * (height / top) ** 2 + 6.0 * reach
+        major = depth * window * (0.84 + 0.42 * size)
+        half = 45.0 - 11.0 * (height / top) ** 2
         parts = habit.waves(f"forehead breaks {k}", FOREHEAD, 12).reshape(3, 4)
         # Three overlapping segments: a break at either side of the middle, wide or all but closed.
         gaps = np.array([-13.0, 13.0]) + 9.0 * np.array([middle + sway, middle - sway]) / 2
-        ends = [(-half, gaps[0] + 4.5), (gaps[0] - 4.5, gaps[1] + 4.5), (gaps[1] - 4.5, half)]
+        left, right = half + 9.0 * reach, half + 9.0 * order
+        ends = [(-right, gaps[0] + 4.5), (gaps[0] - 4.5, gaps[1] + 4.5), (gaps[1] - 4.5, left)]
         for j, (low, high) in enumerate(ends):
             s = np.linspace(low, high, 48)
             z = brow + height + _brow_bow(s, height, habit, tilt)
@@ -127,17 +128,17 @@ def _glabella(marks: Marks, habit: Habit) -> list[Stroke]:
     root = marks["nose_root"][1]
     brow = marks["brow_inner"][1]
     inner = max(float(marks["brow_inner"][0]), 8.0)
-    depth = habit.scaled("glabella_depth", 0.5, 1.15) * (0.75 + 0.35 * habit.age)
+    depth = habit.scaled("glabella_depth", 0.6, 1.35) * (0.8 + 0.3 * habit.age)
     layout = habit["glabella_layout"]
     single, lean, spread, sink = habit.waves("glabella", GLABELLA, 4)
-    pair = 4.6 + 2.6 * layout + 1.0 * spread
+    pair = 4.4 + 3.0 * layout + 1.6 * spread
     # One middle line, two, or three: the weights change smoothly with the layout coefficient.
     plans = [
-        ("middle", 0.8 * single, 0.0, float(smoothstep(0.5, 0.05, layout)) * 0.8 + 0.08),
+        ("middle", 1.8 * single, 0.0, float(smoothstep(0.45, 0.05, layout)) * 0.9),
         ("left", pair, 1.0, float(smoothstep(0.0, 0.35, layout))),
         ("right", -pair, 1.0, float(smoothstep(0.0, 0.35, layout))),
-        ("outer left", pair + 5.8, 2.4, 0.22 + 0.3 * float(smoothstep(0.55, 1.0, layout))),
-        ("outer right", -pair - 5.8, 2.4, 0.22 + 0.3 * float(smoothstep(0.55, 1.0, layout))),
+        ("outer left", pair + 5.8, 2.4, 0.07 + 0.2 * float(smoothstep(0.6, 1.0, layout))),
+        ("outer right", -pair - 5.8, 2.4, 0.07 + 0.2 * float(smoothstep(0.6, 1.0, layout))),
     ]
     strokes = []
     for name, s0, slant, share in plans:
@@ -145,25 +146,44 @@ def _glabella(marks: Marks, habit: Habit) -> list[Stroke]:
         up, down, size, turn, *rest = habit.sided(f"glabella {name[:5]}", GLABELLA, 8, side)
         outer = name.startswith("outer")
         low = (root + 4.0 if outer else root + 0.5) + 2.0 * down
-        high = brow + (11.0 if outer else 14.5) + 5.0 * up + 2.0 * sink
+        high = brow + (10.0 if outer else 13.0) + 6.5 * up + 2.0 * sink
         t = np.linspace(0, 1, 32)
         z = low + (high - low) * t
         # The 11s run along the brows' inner ends, then part: outwards by habit, never a straight comb.
         drift = side * slant * (0.5 + lean + 0.5 * turn) * t * 2.2
-        bend = (side or 1) * (1.3 * turn * np.sin(np.pi * t) + 1.2 * np.exp(-t / 0.16) * -1)
+        bend = (side or 1) * (1.9 * turn * np.sin(np.pi * t) + 1.2 * np.exp(-t / 0.16) * -1)
         s = s0 + drift + bend + wander(z, np.array(rest), 0.28, 0.07)
         s = np.where(outer, s + side * (inner - 8.0) * 0.3, s)
         strokes.append(
             Stroke(
                 "glabella",
                 np.stack([s, z], 1),
-                depth=depth * share * (0.88 + 0.2 * size),
+                depth=depth * share * (0.9 + 0.38 * size),
                 width=(0.45 if outer else 0.72) * habit.coarse,
                 reach=(1.5 if outer else 2.5) * (0.9 + 0.2 * habit["thickness"]),
                 threshold=0.14 if not outer else 0.28,
-                rest=0.15 * habit.permanence,
+                rest=0.14 * habit.permanence,
                 taper=(0.34, 0.5),
                 strength=uneven(t, np.array(rest[:2]), 0.18),
+            )
+        )
+    for side in (-1, 1):
+        # Corrugator heaps the brows' inner ends up beside the lines: a broad fold, leaning outwards.
+        z = np.linspace(root + 3.0, brow + 15.0, 24)
+        s = np.full(24, side * (pair - 0.8)) + side * 1.5 * lean * np.linspace(0, 1, 24)
+        strokes.append(
+            Stroke(
+                "glabella",
+                np.stack([s, z], 1),
+                depth=0.5 * depth,
+                width=1.0,
+                reach=4.4,
+                threshold=0.12,
+                rest=0.06 * habit.permanence,
+                taper=(0.45, 0.5),
+                # Going up, the left hand is the middle of the face on its left side.
+                lean=-0.5 * side,
+                trough=True,
             )
         )
     for k in range(2):
@@ -188,7 +208,7 @@ def _glabella(marks: Marks, habit: Habit) -> list[Stroke]:
 def _crows_feet(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
     corner = marks["eye_outer"]
     spread = habit.scaled("crows_feet_spread", 0.72, 1.2)
-    depth = 0.42 * (0.55 + 0.8 * habit.age) * habit.scaled("crows_feet_depth", 0.45, 1.5)
+    depth = 0.52 * (0.55 + 0.75 * habit.age) * habit.scaled("crows_feet_depth", 0.45, 1.5)
     strokes = []
     count = 6
     for k in range(count):
@@ -205,14 +225,14 @@ def _crows_feet(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
         major = depth * (0.72 + 0.32 * size) * (1.0 - 0.07 * abs(k - 2.3))
         common = {
             "width": 0.42 * habit.coarse,
-            "rest": 0.3 * habit.permanence,
+            "rest": 0.42 * habit.permanence,
         }
         strokes.append(
             Stroke(
                 "crows",
                 np.stack([side * s, z], 1),
                 depth=major,
-                reach=1.35 * (0.9 + 0.25 * habit["thickness"]),
+                reach=1.45 * (0.9 + 0.25 * habit["thickness"]),
                 threshold=0.13 + 0.05 * abs(k - 2.3),
                 taper=(0.28, 0.55),
                 strength=uneven(t, np.array(rest[:2]), 0.3),
@@ -267,7 +287,7 @@ def _under_eye(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
                 width=0.4 * habit.coarse,
                 reach=1.15,
                 threshold=0.12 + 0.04 * k,
-                rest=0.32 * habit.permanence,
+                rest=0.45 * habit.permanence,
                 taper=(0.4, 0.45),
                 strength=uneven(t, np.array(rest[:2]), 0.4),
             )

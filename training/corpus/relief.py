@@ -54,6 +54,8 @@ def seeded(skin: Chart, habit: Habit, seed: int) -> np.ndarray:
     """Return the relief of the detail seed (N,) float32 mm: bands up to 4 mm, cells and pores."""
     amplitude = amplitudes(skin)
     tile_mm = float(np.median(skin.texel_mm)) * skin.resolution
+    # The red of the lips has grooves rather than grain: the furrows of family `vermilion`.
+    grain = 1.0 - 0.6 * skin.groups.get("lips", np.zeros(len(skin.texels), np.float32))
     rng = np.random.default_rng(seed)
     out = np.zeros(len(skin.texels), np.float32)
     for band in range(_SEEDED):
@@ -65,7 +67,7 @@ def seeded(skin: Chart, habit: Habit, seed: int) -> np.ndarray:
         if band == 1:
             noise = _cells(noise)
         size = 0.7 + 0.6 * habit["pore_size"]
-        out += size * amplitude[:, band] * _at(noise, skin)
+        out += size * grain * amplitude[:, band] * _at(noise, skin)
     if 2.0 * tile_mm / skin.resolution <= 1.0:
         out += _pores(rng.spawn(1)[0], skin, habit, tile_mm)
     return out * skin.seam
