@@ -144,7 +144,9 @@ class Window:
         for _page in range(12):
             for y in range(top + 30, top + height - 5, ROW // 2):
                 self.ask("setattr(C.window_manager, 'clipboard', '')")
-                self.mouse(f"mousemove {column} {y} sleep 0.05 key {copy}")
+                inside(
+                    "xdotool", *f"mousemove {column} {y} sleep 0.06 key {copy} sleep 0.04".split()
+                )
                 if needle in self.ask("C.window_manager.clipboard"):
                     return column, y + ROW // 4
             self.mouse("click --repeat 20 --delay 5 5")

@@ -63,7 +63,7 @@ run() {
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
     mount --bind "$share" "$root/share"
-    exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 \
+    exec chroot "$root" /usr/bin/env -i HOME=/share/home PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 \
       DISPLAY="$screen" XDG_RUNTIME_DIR=/tmp LIBGL_ALWAYS_SOFTWARE=1 GALLIUM_DRIVER=llvmpipe \
       BLENDER_USER_RESOURCES=/share/user "$@"
   ' bash "$root" "$gui/share" "$screen" "$@"

@@ -1,0 +1,226 @@
+"""An artist's first day with Furrow, in a real Blender window: `make test-gui`.
+
+Installs the zip offline, adds a head from the menu, drags sliders, imports a WAV, scrubs, undoes,
+all by mouse and keys, and looks at vertices and at the picture on the screen. Leaves its pictures in
+out/gui. Ends with one line that counts what passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from driver import ROOT, SCRIPT, SHARE, Fault, Window, inside
+from PIL import Image
+
+PICTURES = ROOT / "out" / "gui"
+SPEECH = ROOT / "assets" / "demo" / "hello.wav"
+
+HEAD = "next(o for o in D.objects if getattr(o, 'furrow', None) and o.furrow.id)"
+KEYS = f"{HEAD}.data.shape_keys.key_blocks"
+ACTION = f"({HEAD}.data.shape_keys.animation_data and {HEAD}.data.shape_keys.animation_data.action)"
+VERTICES = (
+    f"sum(abs(v.co.x) + 3 * abs(v.co.y) + 7 * abs(v.co.z) for v in {HEAD}.evaluated_get("
+    "C.evaluated_depsgraph_get()).data.vertices)"
+)
+"""A number that changes when any vertex of the evaluated head moves."""
+
+
+class Day:
+    """The steps, in the order of a day. Each raises Fault, or leaves the next what it needs."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.ask = window.ask
+
+    def picture(self, name: str) -> np.ndarray:
+        """Take a picture and return the middle of the 3D view, (H, W, 3) in [0, 255]."""
+        path = self.window.shot(PICTURES / f"{name}.png")
+        x, y, width, height = self.ask("regions('VIEW_3D', 'WINDOW')")
+        sidebar = self.ask("regions('VIEW_3D', 'UI')")[2]
+        box = (x + 60, y + 60, x + width - sidebar - 60, y + height - 30)
+        return np.asarray(Image.open(path).convert("RGB").crop(box), np.float64)
+
+    def hover(self) -> None:
+        """Put the pointer over the 3D view, beside the head."""
+        x, y, width, height = self.ask("regions('VIEW_3D', 'WINDOW')")
+        self.window.move(x + width // 4, y + height * 4 // 5)
+
+    def settled(self) -> None:
+        """Wait until the detail on the screen is that of the sliders."""
+        state = f"__import__('bl_ext.user_default.furrow.addon.detail', fromlist=['x']).state_text({HEAD})"
+        self.window.wait(lambda: self.ask(state) == "Up to date", "the map of the sliders", 90)
+        time.sleep(0.5)
+
+    def add_head_from_the_menu(self) -> None:
+        """Delete the cube; Add > Mesh > Furrow Head, found by typing; look at it."""
+        assert self.ask("'bl_ext.user_default.furrow' in C.preferences.addons")
+        self.hover()
+        self.window.key("x", "Return")
+        self.window.key("shift+a")
+        self.window.type("furrow")
+        self.window.key("Return")
+        found = "any(getattr(o, 'furrow', None) and o.furrow.id for o in D.objects)"
+        self.window.wait(lambda: self.ask(found), "the head", 30)
+        self.ask("show_tab('Furrow')")
+        self.window.key("KP_1", "KP_Decimal", *["KP_Add"] * 3)  # front, selected, closer
+        self.settled()
+        picture = self.picture("1-head")
+        if picture.std() < 5:
+            raise Fault("The view shows no head.")
+
+    def drag_an_expression(self) -> None:
+        """Drag browInnerUp: vertices and picture follow, and wrinkles come."""
+        before, plain = self.picture("2-before"), self.ask(VERTICES)
+        x, y = self.window.find('key_blocks["browInnerUp"].value')
+        self.window.drag((x - 90, y), (x + 90, y))
+        value = self.ask(f"{KEYS}['browInnerUp'].value")
+        if value < 0.5:
+            raise Fault(f"The drag left browInnerUp at {value}.")
+        self.settled()
+        after = self.picture("2-brows-up")
+        if self.ask(VERTICES) == plain:
+            raise Fault("No vertex moved.")
+        changed = (np.abs(after - before).max(2) > 12).mean()
+        if not 0.001 < changed < 0.5:
+            raise Fault(f"{100 * changed:.2f} % of the picture changed.")
+
+    def undo_the_drag(self) -> None:
+        """Ctrl-Z takes slider, vertices and wrinkles back; Ctrl-Shift-Z brings them again."""
+        self.hover()
+        self.window.key("ctrl+z")
+        if self.ask(f"{KEYS}['browInnerUp'].value") != 0:
+            raise Fault("Undo left the slider where it was.")
+        self.settled()
+        self.window.key("ctrl+shift+z")
+        if self.ask(f"{KEYS}['browInnerUp'].value") < 0.5:
+            raise Fault("Redo did not bring the slider back.")
+        self.settled()
+
+    def become_older(self) -> None:
+        """Drag the Age slider: another neutral, other wrinkles; undo it."""
+        before = self.ask(VERTICES)
+        x, y = self.window.find("directions[0].value")
+        self.window.drag((x, y), (x + 70, y))
+        self.settled()
+        self.picture("3-older")
+        if self.ask(VERTICES) == before:
+            raise Fault("No vertex moved.")
+        self.hover()
+        self.window.key("ctrl+z")
+        self.settled()
+        if abs(self.ask(VERTICES) - before) > 1e-3:
+            raise Fault("Undo left the face older.")
+
+    def import_speech(self) -> None:
+        """Import a WAV through the file browser: an Action, a sound strip, a timeline that fits."""
+        x, y = self.window.find("bpy.ops.furrow.speech_import", copy="ctrl+c")
+        self.window.click(x, y)
+        self.window.wait(
+            lambda: self.ask(
+                "any(a.type == 'FILE_BROWSER' for a in C.window_manager.windows[0].screen.areas)"
+            ),
+            "the file browser",
+        )
+        time.sleep(1)
+        self.window.shot(PICTURES / "4-file-browser.png")
+        self.ask(
+            "[setattr(a.spaces.active.params, 'filename', 'hello.wav') for a in"
+            " C.window_manager.windows[0].screen.areas if a.type == 'FILE_BROWSER']"
+        )
+        self.window.key("Return")
+        self.window.wait(lambda: self.ask(f"bool({ACTION})"), "the Action", 120)
+        if self.ask(f"len({ACTION}.fcurves)") < 52:
+            raise Fault("There are fewer than 52 curves.")
+
+    def scrub(self) -> None:
+        """Drag along the timeline: the mouth moves, and the wrinkles follow."""
+        x, y, width, _ = self.ask("regions('DOPESHEET_EDITOR', 'WINDOW')")
+        seen = []
+        for part in (0.1, 0.2, 0.3):
+            self.window.drag((x + width // 20, y + 10), (x + int(part * width), y + 10), steps=12)
+            self.settled()
+            seen.append(self.ask(f"({KEYS}['jawOpen'].value, C.scene.frame_current)"))
+            self.picture(f"5-frame-{seen[-1][1]}")
+        if len({frame for _, frame in seen}) < 3:
+            raise Fault(f"Scrubbing went to the frames {seen}.")
+        if len({round(jaw, 3) for jaw, _ in seen}) < 2:
+            raise Fault(f"The jaw did not move: {seen}.")
+
+    def undo_the_speech(self) -> None:
+        """Ctrl-Z until the Action is gone: the head stays, the window lives."""
+        self.hover()
+        for _ in range(12):
+            if not self.ask(f"bool({ACTION})"):
+                return
+            self.window.key("ctrl+z")
+        raise Fault("Undo does not take the speech back.")
+
+
+STEPS: tuple[Callable[[Day], None], ...] = (
+    Day.add_head_from_the_menu,
+    Day.drag_an_expression,
+    Day.undo_the_drag,
+    Day.become_older,
+    Day.import_speech,
+    Day.scrub,
+    Day.undo_the_speech,
+)
+
+
+def install(zip_path: Path) -> None:
+    """Install as a new user does; the chroot has no network."""
+    for name in ("user", "home"):
+        shutil.rmtree(SHARE / name, ignore_errors=True)
+        (SHARE / name).mkdir(parents=True)
+    shutil.copy2(zip_path, SHARE / "furrow.zip")
+    shutil.copy2(SPEECH, SHARE / "home")
+    command = ("extension", "install-file", "-r", "user_default", "--enable", "/share/furrow.zip")
+    inside("blender", "--command", *command)
+
+
+def main() -> int:
+    """Run the day; 0 if every step passed, or if this machine cannot show a window."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--zip", type=Path, help="the extension (default: the newest in dist)")
+    arguments = parser.parse_args()
+    possible = subprocess.run([SCRIPT, "possible"], capture_output=True, text=True)
+    if possible.returncode:
+        print(f"The artist's day needs a real window; this machine {possible.stdout.strip()}.")
+        return 0
+    begin = time.monotonic()
+    subprocess.run([SCRIPT, "setup"], check=True)
+    newest = max((ROOT / "dist").glob("*.zip"), key=lambda p: p.stat().st_mtime, default=None)
+    zip_path = arguments.zip or newest
+    if zip_path is None:
+        print("There is no extension in dist: run make extension first.", file=sys.stderr)
+        return 1
+    shutil.rmtree(PICTURES, ignore_errors=True)
+    install(zip_path)
+    passed = 0
+    with Window() as window:
+        day = Day(window)
+        for step in STEPS:
+            try:
+                step(day)
+            except Exception:
+                traceback.print_exc()
+                window.shot(PICTURES / "fault.png")
+                break
+            passed += 1
+            print(f"ok  {step.__doc__}", flush=True)
+    print(f"{len(STEPS)} steps in {time.monotonic() - begin:.0f} s; pictures in {PICTURES}")
+    failed = len(STEPS) - passed
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
