@@ -123,3 +123,14 @@ def _world() -> bpy.types.World:
     links.new(seen.outputs[0], mix.inputs[2])
     links.new(mix.outputs[0], output.inputs[0])
     return world
+
+
+def render_settings(scene: bpy.types.Scene) -> None:
+    """Cycles at a modest number of samples with denoising, a portrait format, a film with sound."""
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples = 64
+    scene.cycles.use_denoising = True
+    scene.cycles.max_bounces = 6
+    scene.render.resolution_x, scene.render.resolution_y = 1080, 1240
+    scene.view_settings.view_transform = "AgX"
+    scene.view_settings.look = "AgX - Medium High Contrast"

@@ -1,0 +1,357 @@
+"""`blender --command furrow bake ...`, and what `furrow bake` runs in a Blender without a window."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import bpy
+
+from ..backend import audio, bake_arguments
+from ..backend.errors import FurrowError
+from ..backend.identity import Identity, read_identity
+from ..backend.weights import Weights, read_weights, resample
+from . import bake, client, head_object, jobs, portable
+
+DEFAULT_FPS = 30.0
+
+_command: Any = None
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line instead of after a screen of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run ``bake ...`` or ``assemble ...`` and return the exit status: 0 only on success."""
+    parser = _Parser(prog="furrow", description="Bake Furrow heads in this Blender.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, add_arguments, run in (
+        ("bake", lambda p: bake_arguments.add_arguments(p, inside_blender=True), _bake),
+        ("assemble", bake_arguments.add_assemble_arguments, _assemble),
+    ):
+        command = commands.add_parser(name)
+        add_arguments(command)
+        command.set_defaults(run=run)
+    try:
+        arguments = parser.parse_args(list(argv))
+    except SystemExit as stop:  # Blender would print a traceback around it
+        return int(stop.code or 0)
+    try:
+        arguments.run(arguments)
+    except FurrowError as error:
+        print(f"furrow: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("furrow: stopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def register() -> None:
+    """Offer `blender --command furrow`; the bpy module has no such dispatcher."""
+    global _command
+    if hasattr(bpy.utils, "register_cli_command"):
+        _command = bpy.utils.register_cli_command("furrow", main)
+
+
+def unregister() -> None:
+    """Take the command back."""
+    global _command
+    if _command is not None:
+        bpy.utils.unregister_cli_command(_command)
+        _command = None
+
+
+# --- bake ----------------------------------------------------------------------------------------
+
+
+def _bake(arguments: argparse.Namespace) -> None:
+    inputs = arguments.inputs or [_open_file()]
+    folders = _folders(inputs, arguments.output)
+    for path in inputs:
+        _check_input(path, arguments)
+    backend = _backend(arguments.engine)
+    try:
+        for path, folder in zip(inputs, folders, strict=True):
+            if path.suffix.lower() == ".blend":
+                _bake_shot(path, folder, arguments, backend)
+            else:
+                _bake_motion(path, folder, arguments, backend)
+    finally:
+        backend.stop()
+
+
+def _open_file() -> Path:
+    if not bpy.data.filepath:
+        raise FurrowError("No input is given, and no saved .blend is open.")
+    return Path(bpy.data.filepath)
+
+
+def _folders(inputs: Sequence[Path], output: Path) -> list[Path]:
+    """One input writes into the folder itself, several into one of their own each."""
+    if len(inputs) == 1:
+        return [output]
+    stems = [path.stem for path in inputs]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise FurrowError(f'Two inputs are called "{twice}"; bake them into folders of their own.')
+    return [output / stem for stem in stems]
+
+
+def _check_input(path: Path, arguments: argparse.Namespace) -> None:
+    """Refuse what cannot work before anything long begins."""
+    if not path.is_file():
+        raise FurrowError(f"There is no file {path}.", "missing_file")
+    if path.suffix.lower() == ".blend":
+        given = ("identity", "random_identity", "fps")
+        wrong = [name for name in given if getattr(arguments, name) is not None]
+        if wrong:
+            flag = "--" + wrong[0].replace("_", "-")
+            raise FurrowError(f"{flag} is for speech and weights; {path.name} has its own.")
+        return
+    if arguments.object is not None:
+        raise FurrowError(f"--object names a head of a .blend; {path.name} has none.")
+    if path.suffix.lower() not in (".csv", ".npz"):
+        audio.check(path)
+
+
+def _backend(engine: str) -> client.Client:
+    launch = jobs.launch_arguments()
+    if engine != "auto":
+        launch[launch.index("--engine") + 1] = engine
+    return client.Client(jobs.python(), launch)
+
+
+def _bake_motion(
+    path: Path, folder: Path, arguments: argparse.Namespace, backend: client.Client
+) -> None:
+    """Speech or weights over time, to a new file with one head."""
+    identity = _identity(arguments)
+    speech = path.suffix.lower() not in (".csv", ".npz")
+    with _Bar(path.name) as bar:
+        weights = _speech(path, arguments, backend, bar) if speech else _weights(path, arguments)
+        source = {
+            "kind": "speech" if speech else "weights",
+            "name": path.name,
+            "sha256": _sha256(path),
+            "seed": arguments.seed,
+        }
+        take = bake.Take(identity, weights, 1, arguments.resolution, source, path)
+        bake.bake_maps(take, folder, backend, arguments.frames, bar)
+    if arguments.frames is None:
+        _finish_motion(take, path if speech else None, folder, arguments.preview, backend)
+    else:
+        _say_range(folder, arguments.frames)
+
+
+def _finish_motion(
+    take: bake.Take, sound: Path | None, folder: Path, preview: bool, backend: client.Client
+) -> None:
+    obj = portable.new_scene(take, sound)
+    portable.play_baked({obj.name: folder}, take.first, len(take.weights.values))
+    path = portable.save(folder)
+    if preview:
+        _preview(obj, folder, backend)
+    print(f"furrow: {path}: {len(take.weights.values)} frames, ready to play", flush=True)
+
+
+def _bake_shot(
+    path: Path, folder: Path, arguments: argparse.Namespace, backend: client.Client
+) -> None:
+    """The heads of a .blend as they are animated there."""
+    _open(path)
+    scene = bpy.context.scene
+    heads = _chosen(path, arguments.object)
+    folders = _shot_folders(heads, folder)
+    digest = _sha256(path)
+    takes = []
+    for name in heads:
+        with _Bar(name) as bar:
+            bar(0.0, "Reading the animation")
+            take = bake.take_of(bpy.data.objects[name], scene, arguments.resolution)
+            take.source["sha256"] = digest
+            takes.append(take)
+            bake.bake_maps(take, folders[name], backend, arguments.frames, bar)
+    if arguments.frames is None:
+        _finish_shot(folders, takes[0], folder, arguments.preview, backend)
+    else:
+        _say_range(folder, arguments.frames)
+
+
+def _finish_shot(
+    folders: dict[str, Path],
+    take: bake.Take,
+    folder: Path,
+    preview: bool,
+    backend: client.Client,
+) -> None:
+    portable.play_baked(folders, take.first, len(take.weights.values))
+    path = portable.save(folder)
+    if preview:
+        for name, own in folders.items():
+            _preview(bpy.data.objects[name], own, backend)
+    print(f"furrow: {path}: {len(folders)} baked, ready to play", flush=True)
+
+
+def _chosen(path: Path, wanted: str | None) -> list[str]:
+    """Names of the heads to bake."""
+    heads = [obj.name for obj in head_object.heads(bpy.context.scene)]
+    if not heads:
+        raise FurrowError(f"{path} has no Furrow head in its scene.")
+    if wanted is None:
+        return heads
+    if wanted not in heads:
+        raise FurrowError(f'{path} has no head "{wanted}"; it has {", ".join(heads)}.')
+    return [wanted]
+
+
+def _shot_folders(heads: Sequence[str], folder: Path) -> dict[str, Path]:
+    """One head is baked into the folder itself, several into one of their own each."""
+    if len(heads) == 1:
+        return {heads[0]: folder}
+    return {name: folder / bpy.path.clean_name(name) for name in heads}
+
+
+def _open(path: Path) -> None:
+    """Open a .blend unless it is the one that is open."""
+    if bpy.data.filepath and Path(bpy.data.filepath).resolve() == path.resolve():
+        return
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(path.resolve()), load_ui=False)
+    except RuntimeError as error:
+        raise FurrowError(f"{path} cannot be opened: {error}".strip()) from None
+
+
+def _identity(arguments: argparse.Namespace) -> Identity:
+    model = head_object.head()
+    if arguments.identity is not None:
+        return read_identity(arguments.identity, model.shape_count)
+    if arguments.random_identity is not None:
+        return model.random(arguments.random_identity)
+    return model.average()
+
+
+def _speech(
+    path: Path,
+    arguments: argparse.Namespace,
+    backend: client.Client,
+    progress: Callable[[float, str], None],
+) -> Weights:
+    params = {
+        "path": str(path.resolve()),
+        "fps": arguments.fps or DEFAULT_FPS,
+        "seed": arguments.seed,
+    }
+    progress(0.0, "Listening")
+    result = backend.call("speech", params, progress=progress)
+    return Weights(result["array"], float(result["fps"]))
+
+
+def _weights(path: Path, arguments: argparse.Namespace) -> Weights:
+    weights = read_weights(path)
+    return weights if arguments.fps is None else resample(weights, arguments.fps)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _preview(obj: bpy.types.Object, folder: Path, backend: client.Client) -> None:
+    from . import preview
+
+    with _Bar("Preview") as bar:
+        for line in preview.render(obj, folder, backend, bar):
+            print(f"furrow: {line}", flush=True)
+
+
+def _say_range(folder: Path, frames: tuple[int, int]) -> None:
+    print(
+        f"furrow: {folder}: frames {frames[0]}-{frames[1]} baked; `assemble` joins the ranges",
+        flush=True,
+    )
+
+
+# --- assemble ------------------------------------------------------------------------------------
+
+
+def _assemble(arguments: argparse.Namespace) -> None:
+    folder: Path = arguments.folder
+    if not folder.is_dir():
+        raise FurrowError(f"There is no folder {folder}.", "missing_file")
+    own = (
+        [folder]
+        if list(folder.glob("bake_*.json"))
+        else sorted({path.parent for path in folder.glob("*/bake_*.json")})
+    )
+    if not own:
+        raise FurrowError(f"{folder} holds no ranges of a bake.", "missing_file")
+    takes = {part: bake.join(part) for part in own}
+    backend = _backend("auto")
+    try:
+        shots = {part: take for part, take in takes.items() if take.source["kind"] == "scene"}
+        if shots:
+            take = next(iter(shots.values()))
+            _open(_input(take, folder))
+            folders = {take.source["object"]: part for part, take in shots.items()}
+            _finish_shot(folders, take, folder, arguments.preview, backend)
+        for part, take in takes.items():
+            if part not in shots:
+                sound = _input(take, part) if take.source["kind"] == "speech" else None
+                _finish_motion(take, sound, part, arguments.preview, backend)
+    finally:
+        backend.stop()
+
+
+def _input(take: bake.Take, folder: Path) -> Path:
+    """Where the input lies now: where a range found it, or beside its maps."""
+    places = [take.input, folder / take.source["name"]]
+    for place in places:
+        if place is not None and place.is_file() and _sha256(place) == take.source["sha256"]:
+            return place
+    raise FurrowError(
+        f"{take.input} is gone or changed since it was baked; put it into {folder}.", "missing_file"
+    )
+
+
+# --- progress ------------------------------------------------------------------------------------
+
+
+class _Bar:
+    """Progress on stderr: one line that moves on a terminal, a line every tenth elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._terminal = sys.stderr.isatty()
+        self._shown: tuple[str, int] | None = None
+        self._begin = time.monotonic()
+
+    def __call__(self, fraction: float, text: str) -> None:
+        percent = int(100 * fraction)
+        step = (
+            text if self._terminal else text.split()[0],
+            percent if self._terminal else percent // 10,
+        )
+        if step == self._shown:
+            return
+        self._shown = step
+        seconds = time.monotonic() - self._begin
+        line = f"{self._title}: {text} {percent:3d} %  {seconds:.0f} s"
+        end = "" if self._terminal else "\n"
+        print(f"\r\x1b[K{line}" if self._terminal else line, end=end, file=sys.stderr, flush=True)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._terminal and self._shown is not None:
+            print(file=sys.stderr)
