@@ -14,12 +14,6 @@ from furrow.backend.weights import Weights  # noqa: E402
 
 
 @pytest.fixture
-def scene():
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    return bpy.context.scene
-
-
-@pytest.fixture
 def head(scene):
     """A mesh that has what an Action can see of a head: the 52 shape keys."""
     mesh = bpy.data.meshes.new("Head")

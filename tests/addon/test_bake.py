@@ -1,0 +1,223 @@
+"""A bake that is whole, resumes, spreads over ranges, survives the backend, and plays without Furrow."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+import furrow  # noqa: E402
+from furrow.addon import bake, detail, head_object, portable  # noqa: E402
+from furrow.backend.errors import FurrowError  # noqa: E402
+from furrow.backend.expressions import INDEX  # noqa: E402
+from furrow.backend.maps import read_map, write_map  # noqa: E402
+from furrow.backend.weights import Weights, read_weights  # noqa: E402
+
+
+class Backend:
+    """Answers like the client of the process; a map is the sum of its expression everywhere."""
+
+    def __init__(self, dies_at: tuple[int, ...] = ()) -> None:
+        self.made: list[str] = []
+        self.dies_at = list(dies_at)
+        self.model = "aa"
+
+    def call(self, method, params, **_limits):
+        assert method == "status"
+        return {"models": {"generator.onnx": self.model}}
+
+    def request(self, method, params):
+        assert method == "write_map"
+        if len(self.made) in self.dies_at:
+            self.dies_at.remove(len(self.made))
+            return Answer(FurrowError("The backend died.", "backend_died"))
+        self.made.append(params["path"])
+        side = params["resolution"]
+        try:
+            write_map(params["path"], np.full((side, side), sum(params["expression"]), np.float32))
+        except FurrowError as error:
+            return Answer(error)
+        return Answer(None)
+
+
+class Answer:
+    def __init__(self, error):
+        self.error = error
+
+    def wait(self, _seconds=None):
+        return True
+
+    def result(self):
+        if self.error is not None:
+            raise self.error
+        return {}
+
+    def cancel(self):
+        pass
+
+
+@pytest.fixture
+def take():
+    rows = np.zeros((8, 52), np.float32)
+    rows[:, INDEX["jawOpen"]] = np.linspace(0, 1, 8)
+    person = head_object.head().average()
+    return bake.Take(person, Weights(rows, 30.0), 1, 256, {"kind": "weights", "name": "jaw.csv"})
+
+
+def test_maps_weights_and_record_of_a_whole_take(take, tmp_path):
+    bake.bake_maps(take, tmp_path, Backend())
+    names = sorted(path.name for path in (tmp_path / "detail").iterdir())
+    assert names == [f"{frame:04d}.exr" for frame in range(1, 9)]
+    assert read_map(tmp_path / "detail/0008.exr")[3, 3] == pytest.approx(1.0)
+    np.testing.assert_allclose(
+        read_weights(tmp_path / "weights.csv").values, take.weights.values, atol=1e-5
+    )
+    record = json.loads((tmp_path / "bake.json").read_text())
+    assert record["models"] == {"generator.onnx": "aa"}
+    assert list(record["frames"]) == [str(frame) for frame in range(1, 9)]
+
+
+def test_a_second_bake_makes_only_what_is_missing_damaged_or_edited(take, tmp_path):
+    bake.bake_maps(take, tmp_path, Backend())
+    assert bake.bake_maps(take, tmp_path, Backend()) == []
+    (tmp_path / "detail/0002.exr").unlink()
+    damaged = tmp_path / "detail/0005.exr"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    rows = take.weights.values.copy()
+    rows[6, INDEX["browInnerUp"]] = 0.5
+    edited = replace(take, weights=Weights(rows, 30.0))
+    assert bake.bake_maps(edited, tmp_path, Backend()) == [2, 5, 7]
+
+
+def test_other_models_or_another_person_make_every_frame_anew(take, tmp_path):
+    bake.bake_maps(take, tmp_path, Backend())
+    newer = Backend()
+    newer.model = "bb"
+    assert len(bake.bake_maps(take, tmp_path, newer)) == 8
+    other = replace(take, identity=head_object.head().random(3))
+    assert len(bake.bake_maps(other, tmp_path, newer)) == 8
+
+
+def test_a_bake_goes_on_when_the_backend_dies_and_gives_up_when_it_keeps_dying(take, tmp_path):
+    backend = Backend(dies_at=(3, 3))
+    assert bake.bake_maps(take, tmp_path, backend) == list(range(1, 9))
+    with pytest.raises(FurrowError, match="died"):
+        bake.bake_maps(replace(take, resolution=512), tmp_path, Backend(dies_at=(2,) * 9))
+    # What was done before is kept.
+    assert len(bake.bake_maps(replace(take, resolution=512), tmp_path, Backend())) < 8
+
+
+def test_cancelling_keeps_the_frames_that_are_done(take, tmp_path):
+    backend = Backend()
+
+    class Slow(Answer):
+        def wait(self, _seconds=None):
+            return len(backend.made) < 4
+
+    backend_request = backend.request
+    backend.request = lambda *arguments: Slow(backend_request(*arguments).error)
+    with pytest.raises(FurrowError, match="Cancelled"):
+        bake.bake_maps(take, tmp_path, backend, cancelled=lambda: True)
+    record = json.loads((tmp_path / "bake.json").read_text())
+    assert 0 < len(record["frames"]) < 8
+
+
+def test_ranges_share_no_file_but_maps_and_are_joined(take, tmp_path):
+    bake.bake_maps(take, tmp_path, Backend(), (1, 5))
+    with pytest.raises(FurrowError, match=r"Frames 6-8 .* are missing"):
+        bake.join(tmp_path)
+    bake.bake_maps(take, tmp_path, Backend(), (6, 8))
+    assert {path.name for path in tmp_path.glob("*.*")} == {
+        "bake_0001-0005.json",
+        "weights_0001-0005.csv",
+        "bake_0006-0008.json",
+        "weights_0006-0008.csv",
+    }
+    joined = bake.join(tmp_path)
+    np.testing.assert_allclose(joined.weights.values, take.weights.values, atol=1e-5)
+    assert (joined.first, joined.last, joined.resolution) == (1, 8, 256)
+    assert len(json.loads((tmp_path / "bake.json").read_text())["frames"]) == 8
+
+
+def test_ranges_of_different_bakes_are_not_joined(take, tmp_path):
+    bake.bake_maps(take, tmp_path, Backend(), (1, 5))
+    other = replace(take, identity=head_object.head().random(3))
+    bake.bake_maps(other, tmp_path, Backend(), (6, 8))
+    with pytest.raises(FurrowError, match="different bakes"):
+        bake.join(tmp_path)
+
+
+def test_a_range_outside_of_the_motion_is_refused(take, tmp_path):
+    with pytest.raises(FurrowError, match=r"Frames 6-9 .* has 1-8"):
+        bake.bake_maps(take, tmp_path, Backend(), (6, 9))
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_line_before_any_work(take, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    backend = Backend()
+    with pytest.raises(FurrowError, match="cannot be written"):
+        bake.bake_maps(take, tmp_path / "file", backend)
+    assert backend.made == []
+
+
+def displaced(frame: int) -> np.ndarray:
+    """Vertices of the head as the scene shows them at a frame."""
+    scene = bpy.context.scene
+    scene.frame_set(frame)
+    obj = next(o for o in scene.objects if o.type == "MESH")
+    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
+    points = np.empty(len(mesh.vertices) * 3, np.float32)
+    mesh.vertices.foreach_get("co", points)
+    return points.reshape(-1, 3)
+
+
+def test_the_file_plays_elsewhere_without_furrow(take, tmp_path, scene):
+    folder = tmp_path / "baked"
+    rows = take.weights.values.copy()
+    rows[:, INDEX["eyeBlinkLeft"]] = [0, 0, 0, 1, 1, 0, 0, 0]
+    take = replace(take, weights=Weights(rows, 25.0))
+    bake.bake_maps(take, folder, Backend())
+    obj = portable.new_scene(take)
+    obj.furrow.detail_viewport_levels = 1
+    portable.play_baked({obj.name: folder}, take.first, len(rows))
+    portable.save(folder)
+    assert [path.name for path in folder.glob("*.blend*")] == ["head.blend"]
+    moved = tmp_path / "elsewhere"
+    shutil.move(folder, moved)
+    furrow.unregister()
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(moved / "head.blend"))
+        scene = bpy.context.scene
+        assert (scene.render.fps, scene.frame_start, scene.frame_end) == (25, 1, 8)
+        assert not bpy.data.libraries and scene.camera is not None
+        with_detail = {frame: displaced(frame) for frame in (4, 6)}
+        obj = next(o for o in scene.objects if o.type == "MESH")
+        assert all(slot.material is not None for slot in obj.material_slots)
+        obj.modifiers[detail.DISPLACEMENT].show_viewport = False
+        for frame, points in with_detail.items():
+            depth = np.linalg.norm(points - displaced(frame), axis=1).max()
+            assert depth == pytest.approx(rows[frame - 1].sum() / 1000, abs=2e-6)
+        keys = obj.data.shape_keys.key_blocks
+        assert keys["eyeBlinkLeft"].value == 0 and keys["jawOpen"].value == pytest.approx(5 / 7)
+    finally:
+        furrow.register()
+
+
+def test_a_take_holds_the_artists_edits_on_the_scenes_frames(take, scene):
+    obj = portable.new_scene(take)
+    scene = bpy.context.scene  # another than before
+    scene.frame_start, scene.frame_end = 3, 6
+    key = obj.data.shape_keys.key_blocks["browInnerUp"]
+    key.value = 0.75
+    key.keyframe_insert("value", frame=5)
+    edited = bake.take_of(obj, scene, 256)
+    assert (edited.first, edited.last) == (3, 6)
+    assert edited.weights.values[2, INDEX["browInnerUp"]] == pytest.approx(0.75)
+    np.testing.assert_allclose(
+        edited.weights.values[:, INDEX["jawOpen"]], np.linspace(0, 1, 8)[2:6], atol=1e-6
+    )
