@@ -12,6 +12,7 @@ import numpy as np
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS
 from ..backend.weights import Weights
+from . import head_object
 
 _LINEAR = 1  # position of LINEAR in the enumeration of keyframe interpolations
 
@@ -128,15 +129,8 @@ def sample(
             whole = int(np.floor(frame))
             scene.frame_set(whole, subframe=float(frame) - whole)
             depsgraph = bpy.context.evaluated_depsgraph_get()
-            rows.append(values(obj.data.shape_keys.evaluated_get(depsgraph)))
+            rows.append(head_object.expression_of(obj, depsgraph))
     return np.array(rows, np.float32).reshape(-1, len(EXPRESSIONS))
-
-
-def values(keys: bpy.types.Key) -> np.ndarray:
-    """The 52 values that the keys have now, float32 (52,): a muted key is 0, others clipped to [0, 1]."""
-    blocks = keys.key_blocks
-    found = [0.0 if blocks[n].mute else blocks[n].value for n in EXPRESSIONS]
-    return np.clip(np.array(found, np.float32), 0.0, 1.0)
 
 
 @contextmanager
