@@ -140,6 +140,7 @@ class Client:
         self._log: Any = None
         self._restarts = 0
         self._silent_s = 0.0
+        self._patience_s = SILENCE_S
         self._state_changed = threading.Condition(self._lock)
         _clients.add(self)
 
@@ -240,6 +241,7 @@ class Client:
     def _spawn(self) -> None:
         """Start a process and its threads; the lock is held."""
         self._silent_s = 0.0
+        self._patience_s = SILENCE_S
         self._outbox = queue.SimpleQueue()
         self.info = {}
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # read when the process has died
@@ -300,7 +302,7 @@ class Client:
         while self._process is process:
             time.sleep(tick)
             self._silent_s += tick
-            limit = SILENCE_S if self.state == READY else START_LIMIT_S
+            limit = self._patience_s if self.state == READY else START_LIMIT_S
             if self._silent_s >= limit:
                 self._died(process, f"was silent for {limit:g} s")
                 return
@@ -352,6 +354,8 @@ class Client:
         self._outbox.put(encode(message))
 
     def _take_event(self, process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
+        if message["event"] == "alive":
+            self._patience_s = float(message.get("patience", SILENCE_S))
         if message["event"] == "error":
             self._say(str(message.get("message")))
         if message["event"] != "ready":

@@ -32,6 +32,9 @@ HEARTBEAT_S = 0.5
 SILENCE_S = 2.0
 """Seconds of silence after which the client takes the backend for dead."""
 
+LOADING_S = 60.0
+"""The same while networks load, which can hold every thread of Python for seconds."""
+
 DTYPES = ("float32", "uint8", "int32")
 """Types of array that travel."""
 

@@ -9,13 +9,13 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from .errors import FurrowError
-from .protocol import HEARTBEAT_S, SharedArrays, decode, encode
+from .protocol import HEARTBEAT_S, LOADING_S, SharedArrays, decode, encode
 
 PROGRESS_INTERVAL_S = 0.05
 END_GRACE_S = 1.0
@@ -120,6 +120,7 @@ class Server:
         self._methods = methods
         self._arrays = SharedArrays()
         self._parent = os.getppid()
+        self._loading = 0
         self._lanes = {
             lane: Lane(lane, self._answer)
             for lane in sorted({lane for lane, _ in methods.values()})
@@ -154,6 +155,21 @@ class Server:
             return {}
 
         self._lanes[lane].submit(Request(lambda _message: None, -1, {}, None), method)
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """Ask the client for patience while the block may hold every thread, the heartbeat too."""
+        self._loading += 1
+        self.send(self._alive())
+        try:
+            yield
+        finally:
+            self._loading -= 1
+            self.send(self._alive())
+
+    def _alive(self) -> dict[str, Any]:
+        message: dict[str, Any] = {"event": "alive"}
+        return message | {"patience": LOADING_S} if self._loading else message
 
     def _take(self, message: dict[str, Any]) -> None:
         """Act on one message of the client."""
@@ -219,7 +235,7 @@ class Server:
             time.sleep(HEARTBEAT_S)
             if os.getppid() != self._parent:
                 self._end()
-            self.send({"event": "alive"})
+            self.send(self._alive())
 
     def _end(self) -> None:
         """End the process now: no thread, no block of shared memory, no partial file stays."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +34,7 @@ def serve(read: BinaryIO, write: BinaryIO, engine: str, networks: Path | None = 
     """Say ``ready`` and answer requests until the client goes; ends the process."""
     services = Services(engine, networks or engines.DETAIL)
     server = Server(read, write, services.methods())
+    services.loading = server.loading
     server.send(
         {
             "event": "ready",
@@ -53,9 +57,15 @@ class Services:
         "auto", "ort", "openvino" or "torch".
     networks
         Folder of the detail networks.
+
+    Attributes
+    ----------
+    loading
+        Makes the context in which models load: the server's, in the process.
     """
 
     def __init__(self, engine: str = "auto", networks: Path = engines.DETAIL) -> None:
+        self.loading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
         self._networks = networks
         self._detail: DetailModel | None = None
         self._speech: Any = None
@@ -121,7 +131,8 @@ class Services:
         with self._speech_lock:
             if self._speech is None:
                 request.progress(0.0, "Loading the speech model")
-                self._speech = SpeechModel.load()
+                with self.loading():
+                    self._speech = SpeechModel.load()
             model = self._speech
         weights = model.weights(
             path, fps, seed=seed, progress=request.progress, cancelled=request.unwanted
@@ -156,7 +167,8 @@ class Services:
         if self._choice is None:
             raise FurrowError(self._problem or "No engine.", "engine_unavailable")
         if self._detail is None:
-            self._detail = DetailModel(engines.load(self._choice.kind, self._networks))
+            with self.loading():
+                self._detail = DetailModel(engines.load(self._choice.kind, self._networks))
         return self._detail
 
     def _map(self, request: Request) -> np.ndarray:

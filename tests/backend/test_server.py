@@ -41,7 +41,7 @@ class Backend:
     def _read(self) -> None:
         for line in iter(self._line, b""):
             message = json.loads(line)
-            if message == {"event": "alive"}:
+            if message.get("event") == "alive":
                 self.beats += 1
             else:
                 self._messages.put(message)
