@@ -35,12 +35,9 @@ STOP_LIMIT_S = 2.0
 RESTARTS = 3
 """Restarts without an answer in between; then, or if a start fails, start() has to be called."""
 
-IDEMPOTENT = frozenset({"map", "status"})
-"""Methods asked again of the next process if one dies; others fail with ``backend_died``."""
-
-
 ATTEMPTS = 2
-"""How often one request may be sent: it may be what kills the process."""
+"""How often a request is sent. Every method reads, or writes a whole file, so a request may be asked
+again of the next process if one dies; but not for ever, for it may be what kills them."""
 
 
 class Pending:
@@ -328,7 +325,7 @@ class Client:
             error = FurrowError(f"{text} before this was done.", "backend_died")
             for number, pending in list(self._pending.items()):
                 pending._attempts += 1
-                if pending._message["method"] not in IDEMPOTENT or pending._attempts > ATTEMPTS:
+                if pending._attempts > ATTEMPTS:
                     del self._pending[number]
                     pending._finish(None, error)
             self._spawn()
