@@ -247,7 +247,7 @@ def _lip_lines(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
                 width=0.42 * habit.coarse,
                 reach=1.15 + 0.25 * size,
                 threshold=0.18 + 0.12 * (1 - strong),
-                rest=0.27 * habit.permanence,
+                rest=0.2 * habit.permanence,
                 taper=(0.3, 0.62),
                 half=half,
             )
@@ -276,11 +276,11 @@ def _vermilion(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
             Stroke(
                 "vermilion",
                 np.stack([s, red + (border - red) * t], 1),
-                depth=0.17 * (0.7 + 0.5 * size) * (0.8 + 0.4 * habit.age) * (1 - abs(u) ** 4),
+                depth=0.22 * (0.75 + 0.5 * size) * (0.8 + 0.4 * habit.age) * (1 - abs(u) ** 4),
                 width=0.38,
                 reach=0.85 + 0.2 * bend,
                 threshold=0.1,
-                rest=0.3,
+                rest=0.5,
                 taper=(0.4, 0.4),
                 half=half,
             )

@@ -32,6 +32,11 @@ AMPLITUDE_UM: dict[str, tuple[float, ...]] = {
 _GRIDS = (1024, 1024, 512, 256, 128)
 """Grid on which each band's noise is drawn, so that it is the same at every resolution."""
 
+_GAIN = (1.1, 1.15, 1.15, 0.95, 2.2)
+"""What a band's noise needs beyond its amplitude, since a band's filter passes only part of it and
+neighbouring bands overlap; fitted to the table with `evaluate.band_ratios`. From 2 to 8 mm it is kept
+below the table: there real skin has creases, and noise of that size looks like hammered metal."""
+
 _SEEDED = 3
 """Bands below this number follow the detail seed."""
 
@@ -39,7 +44,7 @@ _FIXED_FIELDS = 5
 
 
 def amplitudes(skin: Chart) -> np.ndarray:
-    """Return the RMS in mm by texel and band (N, 5): a mean of the regions' by their soft weights."""
+    """Return each band's noise in mm RMS by texel (N, 5): a mean of the regions' by their soft weights."""
     total = np.full((len(skin.texels), 1), 0.15, np.float32)
     mix = 0.15 * np.tile(np.array(AMPLITUDE_UM["cheeks"], np.float32), (len(skin.texels), 1))
     for name, row in AMPLITUDE_UM.items():
@@ -47,7 +52,7 @@ def amplitudes(skin: Chart) -> np.ndarray:
             weight = skin.groups[name][:, None]
             mix += weight * np.array(row, np.float32)
             total += weight
-    return mix / total * 1e-3
+    return mix / total * np.array(_GAIN, np.float32) * 1e-3
 
 
 def seeded(skin: Chart, habit: Habit, seed: int) -> np.ndarray:
@@ -55,7 +60,7 @@ def seeded(skin: Chart, habit: Habit, seed: int) -> np.ndarray:
     amplitude = amplitudes(skin)
     tile_mm = float(np.median(skin.texel_mm)) * skin.resolution
     # The red of the lips has grooves rather than grain: the furrows of family `vermilion`.
-    grain = 1.0 - 0.6 * skin.groups.get("lips", np.zeros(len(skin.texels), np.float32))
+    grain = 1.0 - 0.35 * skin.groups.get("lips", np.zeros(len(skin.texels), np.float32))
     rng = np.random.default_rng(seed)
     out = np.zeros(len(skin.texels), np.float32)
     for band in range(_SEEDED):
