@@ -45,6 +45,8 @@ class Head:
         {name: vertex}.
     directions
         Named changes of identity.
+    basis
+        float32 (K, 3V), metres a standard deviation.
     skin_count
         The first `skin_count` vertices are the bust's own mesh; eyes, teeth and hair follow.
     """
@@ -71,7 +73,7 @@ class Head:
             )
         )
         self._mean = arrays["mean"].astype(np.float32)
-        self._basis = _unpacked(arrays, "basis")
+        self.basis = _unpacked(arrays, "basis")
         self._units = _unpacked(arrays, "units")
         self._spatial = _unpacked(arrays, "spatial")
         self._core = arrays["core"].astype(np.float32)
@@ -102,7 +104,7 @@ class Head:
     @property
     def shape_count(self) -> int:
         """K, the number of shape coefficients."""
-        return len(self._basis)
+        return len(self.basis)
 
     @property
     def vertex_count(self) -> int:
@@ -111,7 +113,7 @@ class Head:
 
     def neutral(self, shape: np.ndarray) -> np.ndarray:
         """Return the face at rest for shape coefficients (K,): float32 (V, 3) metres."""
-        return self._mean + (self._checked(shape) @ self._basis).reshape(-1, 3)
+        return self._mean + (self._checked(shape) @ self.basis).reshape(-1, 3)
 
     def blendshapes(self, shape: np.ndarray) -> np.ndarray:
         """Return the 52 expressions' offsets from the face at rest: float32 (52, V, 3) metres."""

@@ -1,20 +1,33 @@
-"""The whole head as one mesh: skin first, then eyes, corneas, teeth, tongue."""
+"""The whole head as one mesh: skin first, then eyes, corneas, teeth, tongue, brows, lashes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
-from ...backend.expressions import EXPRESSIONS
-from .atlas import unwrap_skin
-from .eyes import GAZE, EyeFit, cornea, eyeball, turned
+from ...backend.expressions import EXPRESSIONS, INDEX
+from .atlas import smoothstep, unwrap_skin
+from .contact import Eye, Opening, depth_in_eye, outside, rings
+from .eyes import GAZE, LOWERED, RADIUS_SHARE, EyeFit, cornea, eyeball, turned
+from .hair import make_brows, make_lashes
 from .regions import landmarks, soft_regions
 from .source import Source
 from .topology import Bust, make_bust
+from .transfer import DeformationTransfer
+from .units import average_units
 
 MATERIALS = ("skin", "brows", "lashes", "eye", "cornea", "teeth", "gums", "tongue")
 """By slot. `gums` is mucous membrane: mouth cavity and the sacs behind the lids."""
+
+VIEW = np.array([0.0, -1.0, 0.0])
+LIP_REACH, LID_REACH = 0.010, 0.012
+"""How far around the rims the skin follows when lips and lids are made to meet, metres."""
+LIP_STRENGTH = np.array([1.0, 1.0, 1.0, 0.55])
+"""How nearly the lips' loops meet, from inside to outside; the outermost is where they part."""
+LID_CLEARANCE = np.array([1.0, 1.5, 4.0, 8.0, 11.0, 11.0, 11.0, 11.0, 11.0, 11.0]) * 1e-4
+"""How far from the eye lid vertices stay, by rings from the inner edge: a lid is 1 mm thick."""
 
 _LOOK = {"Down": (0, -1), "Up": (0, 1), "Out": (1, 0), "In": (-1, 0)}
 
@@ -32,52 +45,201 @@ class Layout:
 
 
 @dataclass
+class Face:
+    """One person's head: at rest (V, 3), the 52 units' offsets (52, V, 3) or None, the two eyes."""
+
+    rest: np.ndarray
+    units: np.ndarray | None
+    eyes: tuple[Eye, Eye]
+
+
 class Anatomy:
-    """Maps bodies of the package (19158, 3) to heads (V, 3), metres, origin at the bust's edge."""
+    """Maps bodies of the package (19158, 3) to heads (V, 3), metres, origin at the bust's edge.
 
-    bust: Bust
-    eye_fits: tuple[EyeFit, EyeFit]
-    inner: dict[str, np.ndarray]
-    layout: Layout = field(init=False)
+    Attributes
+    ----------
+    layout
+        Faces, chart, groups, landmarks.
+    lids
+        (left, right) openings of the eyes.
+    lips
+        The opening of the mouth.
+    """
 
-    @classmethod
-    def of(cls, source: Source) -> Anatomy:
+    def __init__(self, source: Source) -> None:
         """Build the anatomy from the package's average adult; needs bpy."""
         person = average_person(source)
-        bust = make_bust(source, person)
-        fits = (EyeFit(source, person, "l"), EyeFit(source, person, "r"))
-        inner = {
-            "teeth": np.concatenate(
-                [source.quads["helper-upper-teeth"], source.quads["helper-lower-teeth"]]
-            ),
+        self.bust = make_bust(source, person)
+        self.triangles = triangles(self.bust.faces)
+        self._eye_fits = (EyeFit(source, person, "l"), EyeFit(source, person, "r"))
+        upper, lower = (source.quads[f"helper-{jaw}-teeth"] for jaw in ("upper", "lower"))
+        self._inner = {
+            "teeth": np.concatenate([upper, lower]),
             "tongue": source.quads["helper-tongue"],
         }
-        anatomy = cls(bust, fits, inner)
-        anatomy.layout = _layout(anatomy, person)
-        return anatomy
+        self._inner_vertices = [np.unique(quads) for quads in self._inner.values()]
+        self._inner_units = np.stack(
+            [np.concatenate([source.unit(n)[v] for v in self._inner_vertices]) for n in EXPRESSIONS]
+        )
+        self._eye_parts = [make() for make in (eyeball, cornea)]
+        body = self.bust.rows @ person
+        normals = vertex_normals(body, self.bust.faces)
+        self._make_openings(body)
+        units = average_units(source, self.bust.rows, body, normals)
+        rest = self._rest_skin(person)[0]
+        self._transfer = DeformationTransfer(rest, units, self.triangles)
+        self._make_hair(person, rest, vertex_normals(rest, self.bust.faces))
+        self.layout = self._layout(person, body, normals)
 
-    def place(self, body: np.ndarray) -> np.ndarray:
-        """Return the head of a body (19158, 3): (V, 3)."""
-        skin = self.bust.rows @ body
+    def _make_openings(self, body: np.ndarray) -> None:
+        faces, cavity = self.bust.faces, self.bust.cavity
+        skin, inside = faces[~cavity], np.unique(faces[cavity])
+        border = np.intersect1d(np.unique(skin), inside[inside >= 0])
+        border = border[border >= 0]
+        side = np.where(body[border, 2] < 0.70, 0, np.sign(body[border, 0]))
+        mouth = rings(skin, border[side == 0], 4)
+        self.lips = Opening(body, self.triangles, mouth[1:5], LIP_REACH, 0.5, LIP_STRENGTH)
+        self._lid_rings = [rings(skin, border[side == s], 9) for s in (1, -1)]
+        self.lids = tuple(
+            Opening(body, self.triangles, loops[1:5], LID_REACH, 0.12, np.ones(4))
+            for loops in self._lid_rings
+        )
+        self.near_eye, self._pouches = [], []
+        sockets = [inside[(body[inside, 2] > 0.70) & (body[inside, 0] * s > 0)] for s in (1, -1)]
+        for loops, socket in zip(self._lid_rings, sockets, strict=True):
+            depth = np.concatenate([np.full(len(v), k) for k, v in enumerate(loops)])
+            pouch = np.setdiff1d(socket, np.concatenate(loops))
+            vertices = np.concatenate([np.concatenate(loops), pouch])
+            clearance = np.concatenate([LID_CLEARANCE[depth], np.full(len(pouch), 1e-4)])
+            self.near_eye.append((vertices, clearance))
+            # The pouch behind a lid goes with the lid, or the lid would sink through it.
+            lid = np.unique(np.concatenate(loops))
+            distance, nearest = cKDTree(body[lid]).query(body[pouch])
+            share = 1.0 - smoothstep(distance, 0.002, 0.007)
+            self._pouches.append((pouch, lid[nearest], share[:, None]))
+
+    def _rest_skin(self, body: np.ndarray) -> tuple[np.ndarray, tuple[Eye, Eye]]:
+        """The bust at rest (body space): lips touching, lids resting on the eyes; and the eyes."""
+        skin = self.lips.close(self.bust.rows @ body)
+        eyes = []
+        for k, fit in enumerate(self._eye_fits):
+            centre, radius = fit(body)
+            centre = centre - np.array([0.0, 0.0, LOWERED])
+            eye = Eye(centre, RADIUS_SHARE * radius, VIEW)
+            rim = self._lid_rings[k][1]
+            # The eye comes forward until all but a few vertices of the lids' rims are free of it.
+            low, high = -0.006, 0.006
+            for _ in range(24):
+                shift = 0.5 * (low + high)
+                moved = Eye(centre + shift * VIEW, eye.radius, VIEW)
+                depth = np.sort(depth_in_eye(skin[rim], moved)[0])
+                low, high = (low, shift) if depth[-4] > -LID_CLEARANCE[1] else (shift, high)
+            eyes.append(Eye(centre + low * VIEW, eye.radius, VIEW))
+            skin = outside(skin, *self.near_eye[k], eyes[k])
+        return skin, (eyes[0], eyes[1])
+
+    def _make_hair(self, person: np.ndarray, rest: np.ndarray, normals: np.ndarray) -> None:
+        visible = triangles(self.bust.faces[~self.bust.cavity])
+        self._brows = make_brows(rest, normals, visible)
+        centres = np.stack([eye.centre for eye in self._rest_skin(person)[1]])
+        margins, sides = [], []
+        for k, opening in enumerate(self.lids):
+            rim = opening.rims[2]
+            for lid, chain in (("upper", rim.upper_chain), ("lower", rim.lower_chain)):
+                margins.append((lid, chain if k == 0 else chain[::-1]))
+                sides.append(k)
+        self._lashes = make_lashes(rest, margins, sides, centres)
+
+    def face(self, body: np.ndarray, with_units: bool = True) -> Face:
+        """Return the head of a body (19158, 3)."""
+        skin, eyes = self._rest_skin(body)
+        origin = skin[self.bust.rim].mean(0)
         parts = [skin]
-        for make in (eyeball, cornea):
-            for fit in self.eye_fits:
-                centre, radius = fit(body)
-                parts.append(centre + radius * make().points)
-        parts += [body[np.unique(quads)] for quads in self.inner.values()]
-        return np.concatenate(parts) - skin[self.bust.rim].mean(0)
+        parts += [e.centre + e.radius * part.points for part in self._eye_parts for e in eyes]
+        parts += [body[vertices] for vertices in self._inner_vertices]
+        parts += [self._hair(skin, eyes)]
+        rest = np.concatenate(parts) - origin
+        shifted = (moved_eye(eyes[0], -origin), moved_eye(eyes[1], -origin))
+        return Face(rest, self._units(skin, eyes) if with_units else None, shifted)
 
-    def unit(self, body: np.ndarray, offsets: np.ndarray, name: str) -> np.ndarray:
-        """Return a face unit's offsets (V, 3) on the head of a body."""
-        parts = [self.bust.rows @ offsets]
-        for make in (eyeball, cornea):
-            for side, fit in zip(("Left", "Right"), self.eye_fits, strict=True):
-                centre, radius = fit(body)
-                points = centre + radius * make().points
-                yaw, pitch = gaze_of(name, side)
-                parts.append(turned(points, centre, yaw, pitch) - points)
-        parts += [offsets[np.unique(quads)] for quads in self.inner.values()]
-        return np.concatenate(parts)
+    def _units(self, skin: np.ndarray, eyes: tuple[Eye, Eye]) -> np.ndarray:
+        offsets = self._transfer(skin)
+        for pouch, lid, share in self._pouches:
+            offsets[:, pouch] += share * (offsets[:, lid] - offsets[:, pouch])
+        for k, side in enumerate(("Left", "Right")):
+            blink = INDEX[f"eyeBlink{side}"]
+            offsets[blink] = self.lids[k].close(skin + offsets[blink]) - skin
+            for name in EXPRESSIONS:
+                if name.startswith(("eye", "cheekSquint")) and name.endswith(side):
+                    yaw, pitch = gaze_of(name, side)
+                    view = turned(VIEW[None], np.zeros(3), yaw, pitch)[0]
+                    eye = Eye(eyes[k].centre, eyes[k].radius, view)
+                    one = INDEX[name]
+                    offsets[one] = outside(skin + offsets[one], *self.near_eye[k], eye) - skin
+        jaw, close = INDEX["jawOpen"], INDEX["mouthClose"]
+        opened = skin + offsets[jaw]
+        offsets[close] = self.lips.close(opened + offsets[close]) - opened
+        gaze = []
+        for part in self._eye_parts:
+            for eye, side in zip(eyes, ("Left", "Right"), strict=True):
+                points = eye.radius * part.points
+                turns = [turned(points, np.zeros(3), *gaze_of(n, side)) for n in EXPRESSIONS]
+                gaze.append(np.stack(turns) - points)
+        hair = self._hair(skin + offsets, eyes) - self._hair(skin, eyes)
+        return np.concatenate([offsets, *gaze, self._inner_units, hair], axis=1)
+
+    def _hair(self, skin: np.ndarray, eyes: tuple[Eye, Eye]) -> np.ndarray:
+        """Brows and lashes on skin (..., V, 3)."""
+        centres = np.stack([eye.centre for eye in eyes])
+        parts = [self._brows.place(skin), self._lashes.place_about(skin, centres)]
+        return np.concatenate(parts, axis=-2)
+
+    def _layout(self, person: np.ndarray, body: np.ndarray, normals: np.ndarray) -> Layout:
+        bust = self.bust
+        skin_uv = np.zeros((len(bust.faces), 4, 2))
+        skin_uv[~bust.cavity] = unwrap_skin(body, bust.faces[~bust.cavity])
+        skin_uv[bust.cavity] = _front_uv(body, bust.faces[bust.cavity])
+        slot = MATERIALS.index
+        faces, uv = [bust.faces], [skin_uv]
+        material = [np.where(bust.cavity, slot("gums"), slot("skin"))]
+        members: dict[str, list[np.ndarray]] = {"eye_left": [], "eye_right": []}
+        count = len(body)
+
+        def add(name: str, part_faces: np.ndarray, part_uv: np.ndarray, vertices: int) -> None:
+            nonlocal count
+            faces.append(np.where(part_faces < 0, -1, part_faces + count))
+            uv.append(part_uv)
+            material.append(np.full(len(part_faces), slot(name)))
+            count += vertices
+
+        for part, name in zip(self._eye_parts, ("eye", "cornea"), strict=True):
+            for group in members:
+                members[group].append(np.arange(count, count + len(part.points)))
+                add(name, part.faces, part.uv, len(part.points))
+        for (name, quads), vertices in zip(self._inner.items(), self._inner_vertices, strict=True):
+            local = np.searchsorted(vertices, quads)
+            add(name, local, _front_uv(person[vertices], local), len(vertices))
+        for name, hair in (("brows", self._brows), ("lashes", self._lashes)):
+            add(name, hair.faces(), hair.uv(), hair.count)
+        skin_weight = _skin_weight(bust, body)
+        weights = {"skin": _padded(skin_weight, count)}
+        for name, vertices in members.items():
+            weights[name] = np.zeros(count)
+            weights[name][np.concatenate(vertices)] = 1.0
+        weights |= {name: _padded(values, count) for name, values in soft_regions(body).items()}
+        return Layout(
+            np.concatenate(faces).astype(np.int32),
+            np.concatenate(uv).astype(np.float32),
+            np.concatenate(material).astype(np.uint8),
+            weights,
+            landmarks(body, normals, skin_weight > 0.5),
+            len(body),
+        )
+
+
+def moved_eye(eye: Eye, shift: np.ndarray) -> Eye:
+    """The eye at another place."""
+    return Eye(eye.centre + shift, eye.radius, eye.view)
 
 
 def average_person(source: Source) -> np.ndarray:
@@ -91,45 +253,6 @@ def gaze_of(name: str, side: str) -> tuple[float, float]:
         return 0.0, 0.0
     out, up = _LOOK[name.removeprefix("eyeLook").removesuffix(side)]
     return GAZE * out * (1 if side == "Left" else -1), GAZE * up
-
-
-def _layout(anatomy: Anatomy, person: np.ndarray) -> Layout:
-    bust = anatomy.bust
-    body = bust.rows @ person
-    count = len(body)
-    faces, uv = [bust.faces], [np.zeros((len(bust.faces), 4, 2))]
-    uv[0][~bust.cavity] = unwrap_skin(body, bust.faces[~bust.cavity])
-    uv[0][bust.cavity] = _front_uv(body, bust.faces[bust.cavity])
-    material = [np.where(bust.cavity, MATERIALS.index("gums"), MATERIALS.index("skin"))]
-    groups: dict[str, list[np.ndarray]] = {}
-    for make, name in ((eyeball, "eye"), (cornea, "cornea")):
-        for side in ("left", "right"):
-            part = make()
-            faces.append(np.where(part.faces < 0, -1, part.faces + count))
-            uv.append(part.uv)
-            material.append(np.full(len(part.faces), MATERIALS.index(name)))
-            groups.setdefault(f"eye_{side}", []).append(np.arange(count, count + len(part.points)))
-            count += len(part.points)
-    for name, quads in anatomy.inner.items():
-        vertices, local = np.unique(quads, return_inverse=True)
-        local = local.reshape(quads.shape)
-        faces.append(local + count)
-        uv.append(_front_uv(person[vertices], local))
-        material.append(np.full(len(quads), MATERIALS.index(name)))
-        count += len(vertices)
-    weights = {"skin": _padded(_skin_weight(bust, body), count)}
-    for name, members in groups.items():
-        weights[name] = np.zeros(count)
-        weights[name][np.concatenate(members)] = 1.0
-    weights |= {name: _padded(values, count) for name, values in soft_regions(body).items()}
-    return Layout(
-        np.concatenate(faces).astype(np.int32),
-        np.concatenate(uv).astype(np.float32),
-        np.concatenate(material).astype(np.uint8),
-        weights,
-        landmarks(body, vertex_normals(body, bust.faces), _skin_weight(bust, body) > 0.5),
-        len(body),
-    )
 
 
 def _padded(values: np.ndarray, count: int) -> np.ndarray:
@@ -176,8 +299,3 @@ def vertex_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     for k in range(3):
         np.add.at(normals, corner[:, k], flat)
     return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
-
-
-def plain_units(source: Source, anatomy: Anatomy, body: np.ndarray) -> np.ndarray:
-    """The package's face units as they come, (52, V, 3)."""
-    return np.stack([anatomy.unit(body, source.unit(name), name) for name in EXPRESSIONS])

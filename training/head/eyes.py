@@ -14,11 +14,15 @@ import numpy as np
 
 from .source import Source
 
-SEGMENTS = 32
-LIMBUS = np.deg2rad(26.0)
-"""Polar angle of the iris' rim: 6.1 mm on the package's eye of 14 mm radius."""
-CORNEA_RIM = np.deg2rad(28.0)
-CORNEA_RADIUS = 0.63
+SEGMENTS = 28
+RADIUS_SHARE = 0.88
+"""Our eyeball's radius over that of the package, whose eye is too large for its lids: 12.5 mm."""
+LOWERED = 0.0012
+"""Our eye sits lower in the lids than the package's, metres."""
+LIMBUS = np.deg2rad(28.0)
+"""Polar angle of the iris' rim: 5.9 mm from the axis."""
+CORNEA_RIM = np.deg2rad(30.5)
+CORNEA_RADIUS = 0.65
 """Radius of the cornea's sphere over the eyeball's."""
 GAZE = np.deg2rad(27.0)
 """Turn of the eye at eyeLook* = 1."""
@@ -37,8 +41,8 @@ def eyeball() -> EyePart:
     """Unit eyeball: pupil pole, concave iris, sclera to the back pole."""
     iris = np.array([0.16, 0.33, 0.36, 0.6, 0.85, 1.0])
     rim = np.cos(LIMBUS)
-    profile = [(s * np.sin(LIMBUS), rim - 0.030 - 0.022 * (1 - s * s), 0.25 * s) for s in iris]
-    angles = np.deg2rad([26.5, 29, 33, 39, 48, 60, 75, 92, 110, 130, 152])
+    profile = [(s * np.sin(LIMBUS), rim - 0.020 - 0.030 * (1 - s * s), 0.25 * s) for s in iris]
+    angles = np.deg2rad([28.5, 31, 35, 41, 49, 60, 75, 92, 110, 130, 152])
     back = 0.25 + 0.25 * (angles - LIMBUS) / (np.pi - LIMBUS)
     profile += [(np.sin(a), np.cos(a), r) for a, r in zip(angles, back, strict=True)]
     return _lathe(profile, front=rim - 0.052, rear=-1.0)

@@ -90,7 +90,8 @@ def find_cavities(
     A face that fewer than two of 256 directions reach from outside is hidden; the three largest
     hidden patches are the mouth and the sockets behind the eyeballs.
     """
-    from mathutils import Vector  # of the bpy wheel
+    import bpy  # noqa: F401  makes mathutils importable
+    from mathutils import Vector
     from mathutils.bvhtree import BVHTree
 
     tree = BVHTree.FromPolygons(person.tolist(), np.concatenate([quads, eyes]).tolist())

@@ -1,0 +1,209 @@
+"""Lids and lips that meet, and lids that stay outside the eye.
+
+Rims are loops of vertices around an opening. Where the rims should meet, the lower one is drawn to
+the meeting line, the upper one to the lower one's polyline; the skin around follows harmonically.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import dijkstra
+from scipy.sparse.linalg import splu
+
+from .eyes import CORNEA_RADIUS, CORNEA_RIM
+from .transfer import gradient
+
+
+def rings(faces: np.ndarray, start: np.ndarray, count: int) -> list[np.ndarray]:
+    """Vertices by their distance in edges from a set: `count` + 1 arrays, the set first."""
+    edges = np.concatenate([faces[:, [k, (k + 1) % 4]] for k in range(4)])
+    edges = np.concatenate([edges, faces[:, [2, 0]]])  # closes triangles; a diagonal of quads
+    triangle = np.concatenate([np.repeat(faces[None, :, 3] < 0, 4, 0).ravel(), faces[:, 3] < 0])
+    diagonal = np.arange(len(edges)) >= 4 * len(faces)
+    edges = edges[(edges >= 0).all(1) & (~diagonal | triangle)]
+    size = int(faces.max()) + 1
+    near = sp.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (size, size))
+    near = ((near + near.T) > 0).tocsr()
+    seen = np.zeros(size, bool)
+    seen[start] = True
+    found = [start]
+    for _ in range(count):
+        reached = np.unique(near[found[-1]].indices)
+        found.append(reached[~seen[reached]])
+        seen[reached] = True
+    return found
+
+
+@dataclass
+class Rim:
+    """One loop of an opening: upper and lower chain, and each on the other's polyline.
+
+    Attributes
+    ----------
+    upper, lower
+        Vertices, corner vertices left out.
+    to_lower
+        (upper, lower + corners) weights: the point of the lower chain below each upper vertex.
+    to_upper
+        (lower, upper + corners) weights.
+    lower_chain, upper_chain
+        Vertices that the weights refer to, corner to corner.
+    """
+
+    upper: np.ndarray
+    lower: np.ndarray
+    to_lower: np.ndarray
+    to_upper: np.ndarray
+    lower_chain: np.ndarray
+    upper_chain: np.ndarray
+
+
+def make_rim(points: np.ndarray, loop: np.ndarray) -> Rim:
+    """Split a loop of the average face at its corners (least and largest x)."""
+    order = loop[np.argsort(points[loop, 0])]
+    start, end = order[0], order[-1]
+    inner = order[1:-1]
+    share = (points[inner, 0] - points[start, 0]) / np.ptp(points[loop, 0])
+    chord = points[start, 2] + share * (points[end, 2] - points[start, 2])
+    above = points[inner, 2] > chord
+    upper, lower = inner[above], inner[~above]
+    upper_chain = np.concatenate([[start], upper, [end]])
+    lower_chain = np.concatenate([[start], lower, [end]])
+    return Rim(
+        upper,
+        lower,
+        _hats(points[upper, 0], points[lower_chain, 0]),
+        _hats(points[lower, 0], points[upper_chain, 0]),
+        lower_chain,
+        upper_chain,
+    )
+
+
+def _hats(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
+    """Linear interpolation weights (n, knots) of increasing knots."""
+    return np.stack([np.interp(x, knots, row) for row in np.eye(len(knots))], axis=1)
+
+
+class Opening:
+    """An opening whose rims can be closed.
+
+    Parameters
+    ----------
+    points, triangles
+        The average bust.
+    loops
+        Loops of vertices, from inside to outside, that are to meet.
+    reach
+        How far the skin around follows, metres.
+    lower_share
+        How much of the way the lower rim goes.
+    strength
+        (loops,) 1 for loops that meet, less for loops that only come nearer.
+    """
+
+    def __init__(
+        self,
+        points: np.ndarray,
+        triangles: np.ndarray,
+        loops: Iterable[np.ndarray],
+        reach: float,
+        lower_share: float,
+        strength: np.ndarray,
+    ) -> None:
+        loops = list(loops)
+        self.strength = strength
+        self.rims = [make_rim(points, loop) for loop in loops]
+        self.lower_share = lower_share
+        self.handles = np.unique(np.concatenate(loops))
+        edges = np.unique(np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), 1), axis=0)
+        length = np.linalg.norm(points[edges[:, 0]] - points[edges[:, 1]], axis=1)
+        graph = sp.coo_matrix((length, (edges[:, 0], edges[:, 1])), (len(points),) * 2).tocsr()
+        distance = dijkstra(graph, directed=False, indices=self.handles, min_only=True)
+        is_handle = np.zeros(len(points), bool)
+        is_handle[self.handles] = True
+        self.followers = np.flatnonzero((distance < reach) & ~is_handle)
+        operator, areas = gradient(points, triangles)
+        laplacian = (operator.T @ sp.diags(np.repeat(areas, 3)) @ operator).tocsr()
+        rows = laplacian[self.followers]
+        inner = rows[:, self.followers].tocsc()
+        self.spread = -splu(inner).solve(rows[:, self.handles].toarray())
+
+    def close(self, points: np.ndarray) -> np.ndarray:
+        """Return the face (V, 3) with its rims meeting."""
+        result = points.copy()
+        for rim, strength in zip(self.rims, self.strength, strict=True):
+            meet = rim.to_upper @ points[rim.upper_chain]
+            result[rim.lower] += strength * self.lower_share * (meet - points[rim.lower])
+            down = rim.to_lower @ result[rim.lower_chain]
+            result[rim.upper] += strength * (down - result[rim.upper])
+        return self.follow(points, result[self.handles])
+
+    def follow(self, points: np.ndarray, handles: np.ndarray) -> np.ndarray:
+        """Return the face with the handles at given places, the skin around following."""
+        result = points.copy()
+        result[self.handles] = handles
+        result[self.followers] += self.spread @ (handles - points[self.handles])
+        return result
+
+    def gap(self, points: np.ndarray) -> float:
+        """Return the widest gap between the rims, metres.
+
+        At each place along the rims the narrowest loop counts: light passes only where all gape.
+        """
+        grid = np.linspace(0.06, 0.94, 45)
+        best = np.full(len(grid), np.inf)
+        for rim, strength in zip(self.rims, self.strength, strict=True):
+            if strength < 1:
+                continue
+            upper, lower = points[rim.upper_chain], points[rim.lower_chain]
+            between = _along(upper, grid) - _along(lower, grid)
+            best = np.minimum(best, np.linalg.norm(between, axis=1))
+        return float(best.max())
+
+
+def _along(chain: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Points of a polyline at shares of its extent in x."""
+    x = (chain[:, 0] - chain[0, 0]) / (chain[-1, 0] - chain[0, 0])
+    x = np.maximum.accumulate(x)
+    return np.stack([np.interp(share, x, chain[:, k]) for k in range(3)], axis=1)
+
+
+@dataclass
+class Eye:
+    """One eyeball: centre (3,) and radius in metres, unit direction of view (3,)."""
+
+    centre: np.ndarray
+    radius: float
+    view: np.ndarray
+
+
+def depth_in_eye(points: np.ndarray, eye: Eye) -> tuple[np.ndarray, np.ndarray]:
+    """How deep points lie in the eye (sclera or cornea), and the direction out of it.
+
+    Returns depth (n,) in metres, negative outside, and unit directions (n, 3).
+    """
+    rim = np.sin(CORNEA_RIM)
+    forward = np.cos(CORNEA_RIM) - np.sqrt(CORNEA_RADIUS**2 - rim**2)
+    centre, radius = eye.centre, eye.radius
+    bulge = centre + radius * forward * eye.view
+    depths, ways = [], []
+    for middle, size in ((centre, radius), (bulge, CORNEA_RADIUS * radius)):
+        away = points - middle
+        length = np.maximum(np.linalg.norm(away, axis=1), 1e-9)
+        depths.append(size - length)
+        ways.append(away / length[:, None])
+    in_bulge = depths[1] > depths[0]
+    return np.maximum(*depths), np.where(in_bulge[:, None], ways[1], ways[0])
+
+
+def outside(points: np.ndarray, chosen: np.ndarray, clearance: np.ndarray, eye: Eye) -> np.ndarray:
+    """Return the face with chosen vertices at least `clearance` (n,) metres outside the eye."""
+    result = points.copy()
+    for _ in range(2):  # leaving the sclera can end in the cornea
+        depth, way = depth_in_eye(result[chosen], eye)
+        result[chosen] += np.maximum(depth + clearance, 0.0)[:, None] * way
+    return result

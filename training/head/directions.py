@@ -1,0 +1,105 @@
+"""Named changes of identity, fitted in the basis from the package's own targets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...backend.identity import SKIN
+from .anatomy import Anatomy, average_person
+from .core import project
+from .source import Source
+
+UNIT = 0.42
+"""Share of a target that one slider unit adds: two units are a strong but possible face."""
+
+# name, group, targets at the positive end, targets at the negative end; L stands for both sides.
+_TARGETS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("Face Length", "Head", ("head/head-scale-vert-incr",), ("head/head-scale-vert-decr",)),
+    ("Face Width", "Head", ("head/head-scale-horiz-incr",), ("head/head-scale-horiz-decr",)),
+    ("Head Depth", "Head", ("head/head-scale-depth-incr",), ("head/head-scale-depth-decr",)),
+    ("Forehead Height", "Head", ("forehead/forehead-scale-vert-incr",), ("forehead/forehead-scale-vert-decr",)),
+    ("Forehead Bulge", "Head", ("forehead/forehead-nubian-incr",), ("forehead/forehead-nubian-decr",)),
+    ("Temples", "Head", ("forehead/forehead-temple-incr",), ("forehead/forehead-temple-decr",)),
+    ("Brow Height", "Brows", ("eyebrows/eyebrows-trans-up",), ("eyebrows/eyebrows-trans-down",)),
+    ("Brow Ridge", "Brows", ("eyebrows/eyebrows-trans-forward",), ("eyebrows/eyebrows-trans-backward",)),
+    ("Brow Angle", "Brows", ("eyebrows/eyebrows-angle-up",), ("eyebrows/eyebrows-angle-down",)),
+    ("Eye Size", "Eyes", ("eyes/L-eye-scale-incr",), ("eyes/L-eye-scale-decr",)),
+    ("Eye Spacing", "Eyes", ("eyes/L-eye-trans-out",), ("eyes/L-eye-trans-in",)),
+    ("Eye Opening", "Eyes", ("eyes/L-eye-height2-incr",), ("eyes/L-eye-height2-decr",)),
+    ("Eye Tilt", "Eyes", ("eyes/L-eye-corner2-up", "eyes/L-eye-corner1-down"), ("eyes/L-eye-corner2-down", "eyes/L-eye-corner1-up")),
+    ("Eye Bags", "Eyes", ("eyes/L-eye-bag-incr",), ("eyes/L-eye-bag-decr",)),
+    ("Nose Length", "Nose", ("nose/nose-scale-vert-incr",), ("nose/nose-scale-vert-decr",)),
+    ("Nose Width", "Nose", ("nose/nose-width3-incr", "nose/nose-width2-incr"), ("nose/nose-width3-decr", "nose/nose-width2-decr")),
+    ("Nose Projection", "Nose", ("nose/nose-scale-depth-incr",), ("nose/nose-scale-depth-decr",)),
+    ("Nose Bridge", "Nose", ("nose/nose-hump-incr",), ("nose/nose-hump-decr",)),
+    ("Nose Tip", "Nose", ("nose/nose-point-up",), ("nose/nose-point-down",)),
+    ("Nostrils", "Nose", ("nose/nose-flaring-incr",), ("nose/nose-flaring-decr",)),
+    ("Mouth Width", "Mouth", ("mouth/mouth-scale-horiz-incr",), ("mouth/mouth-scale-horiz-decr",)),
+    ("Mouth Height", "Mouth", ("mouth/mouth-trans-up",), ("mouth/mouth-trans-down",)),
+    ("Upper Lip", "Mouth", ("mouth/mouth-upperlip-volume-incr", "mouth/mouth-upperlip-height-incr"), ("mouth/mouth-upperlip-volume-decr", "mouth/mouth-upperlip-height-decr")),
+    ("Lower Lip", "Mouth", ("mouth/mouth-lowerlip-volume-incr", "mouth/mouth-lowerlip-height-incr"), ("mouth/mouth-lowerlip-volume-decr", "mouth/mouth-lowerlip-height-decr")),
+    ("Cheekbones", "Cheeks", ("cheek/L-cheek-bones-incr",), ("cheek/L-cheek-bones-decr",)),
+    ("Cheek Fullness", "Cheeks", ("cheek/L-cheek-volume-incr",), ("cheek/L-cheek-volume-decr",)),
+    ("Jaw Width", "Jaw", ("chin/chin-bones-incr",), ("chin/chin-bones-decr",)),
+    ("Jaw Drop", "Jaw", ("chin/chin-jaw-drop-incr",), ("chin/chin-jaw-drop-decr",)),
+    ("Chin Height", "Jaw", ("chin/chin-height-incr",), ("chin/chin-height-decr",)),
+    ("Chin Width", "Jaw", ("chin/chin-width-incr",), ("chin/chin-width-decr",)),
+    ("Chin Forward", "Jaw", ("chin/chin-prominent-incr",), ("chin/chin-prominent-decr",)),
+    ("Chin Cleft", "Jaw", ("chin/chin-cleft-incr",), ("chin/chin-cleft-decr",)),
+    ("Ear Size", "Ears", ("ears/L-ear-scale-incr",), ("ears/L-ear-scale-decr",)),
+    ("Ear Flare", "Ears", ("ears/L-ear-wing-incr",), ("ears/L-ear-wing-decr",)),
+    ("Neck Width", "Neck", ("neck/neck-scale-horiz-incr",), ("neck/neck-scale-horiz-decr",)),
+    ("Double Chin", "Neck", ("neck/neck-double-incr",), ("neck/neck-double-decr",)),
+)  # fmt: skip
+_ASYMMETRY = (
+    "asym-jaw-1",
+    "asym-mouth-1",
+    "asym-nose-1",
+    "asym-eye-1",
+    "asym-brown-1",
+    "asym-cheek-1",
+)
+
+# Macro directions: name, the two ends as arguments of Source.macro, share of the way for one unit.
+_MACRO: tuple[tuple[str, dict, dict, float], ...] = (
+    ("Age", {"age": 0.0}, {"age": 0.75}, 0.31),
+    ("Sex", {"male": 0.0}, {"male": 1.0}, 0.33),
+    ("Weight", {"weight": 0.15}, {"weight": 0.85}, 0.45),
+    ("Muscle", {"muscle": 0.15}, {"muscle": 0.85}, 0.45),
+    ("African", {"ethnicity": (0, 1, 1)}, {"ethnicity": (1, 0, 0)}, 0.4),
+    ("Asian", {"ethnicity": (1, 0, 1)}, {"ethnicity": (0, 1, 0)}, 0.4),
+    ("European", {"ethnicity": (1, 1, 0)}, {"ethnicity": (0, 0, 1)}, 0.4),
+)
+
+
+def directions(
+    source: Source, anatomy: Anatomy, mean: np.ndarray, basis: np.ndarray, weight: np.ndarray
+) -> list[tuple[str, str, np.ndarray]]:
+    """Fit every named direction: (name, group, vector (K + 16,)), one slider unit each."""
+
+    def fit(minus: np.ndarray, plus: np.ndarray) -> np.ndarray:
+        ends = [anatomy.face(body, with_units=False).rest.ravel() for body in (minus, plus)]
+        shape = project(mean + (ends[1] - ends[0]), mean, basis, weight)
+        return np.concatenate([shape, np.zeros(len(SKIN))])
+
+    middle = average_person(source)
+    found = []
+    for name, low, high, share in _MACRO:
+        usual = {"age": 0.2, "male": 0.5, "ethnicity": (1, 1, 1)}
+        vector = share * fit(source.macro(**usual | low), source.macro(**usual | high))
+        if name == "Age":
+            vector[len(basis) + SKIN.index("age")] = 0.25
+        found.append((name, "Person", vector))
+    for name, group, plus, minus in _TARGETS:
+        ends = []
+        for targets in (minus, plus):
+            sides = {t.replace("/L-", f"/{side}-") for t in targets for side in "lr"}
+            ends.append(middle + sum(source.target(t) for t in sorted(sides)) * UNIT)
+        # Half of the way from end to end is one unit.
+        found.append((name, group, 0.5 * fit(*ends)))
+    pushed = [sum(source.target(f"asym/{t}-{s}") for t in _ASYMMETRY) * UNIT for s in "rl"]
+    vector = 0.5 * fit(middle + pushed[0], middle + pushed[1])
+    vector[len(basis) + SKIN.index("asymmetry")] = 0.2
+    found.append(("Asymmetry", "Person", vector))
+    order = ("Person", "Head", "Brows", "Eyes", "Nose", "Mouth", "Cheeks", "Jaw", "Ears", "Neck")
+    return sorted(found, key=lambda one: order.index(one[1]))
