@@ -28,6 +28,9 @@ EXACT_TIMEOUT = (
 )
 SAVED_KEY = "furrow_map"  # on the image: which map was packed
 
+problems: dict[str, str] = {}
+"""By head id, why its map could not be made; the panel shows it."""
+
 _shown: dict[str, str] = {}  # head id -> key of the map in its image
 _pending: dict[str, tuple[str, Any]] = {}  # head id -> key and the request under way
 _failed: dict[str, str] = {}  # head id -> key that the backend could not answer
@@ -229,6 +232,11 @@ def _parameters(
     }
 
 
+def polls() -> bool:
+    """Whether Blender's timers run; without a window, renders ask for exact maps themselves."""
+    return not bpy.app.background
+
+
 def request(obj: bpy.types.Object, again: bool = False) -> None:
     """Ask for the map of this moment unless it is shown already or on its way; never waits.
 
@@ -237,8 +245,8 @@ def request(obj: bpy.types.Object, again: bool = False) -> None:
     again
         Also if the map is shown, or if the backend failed on it before.
     """
-    if bpy.app.background or _paused or _held or not is_live(obj):
-        return  # without a window nothing polls: a render asks for exact maps itself
+    if not polls() or _paused or _held or not is_live(obj):
+        return
     head_id = obj.furrow.id
     if again:
         _shown.pop(head_id, None)
@@ -254,7 +262,7 @@ def request(obj: bpy.types.Object, again: bool = False) -> None:
             jobs.client().request("map", _parameters(obj), channel=f"head-{head_id}"),
         )
     except FurrowError as error:
-        head_object.problems[head_id] = str(error)
+        problems[head_id] = str(error)
         return
     if not bpy.app.timers.is_registered(poll):
         bpy.app.timers.register(poll, first_interval=POLL_SECONDS)
@@ -276,10 +284,10 @@ def poll() -> float | None:
         except FurrowError as error:
             if error.code not in {"superseded", "cancelled"}:
                 _failed[head_id] = key
-                head_object.problems[head_id] = str(error)
+                problems[head_id] = str(error)
         else:
             _shown[head_id] = key
-            head_object.problems.pop(head_id, None)
+            problems.pop(head_id, None)
         request(obj)
         jobs.redraw_panels()
     return POLL_SECONDS if _pending else None
@@ -309,7 +317,7 @@ def exact_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = Non
     result = jobs.client().call("map", _parameters(obj, depsgraph), timeout=EXACT_TIMEOUT)
     show_map(obj, result["array"])
     _shown[head_id] = key
-    head_object.problems.pop(head_id, None)
+    problems.pop(head_id, None)
 
 
 def state_text(obj: bpy.types.Object) -> str:
@@ -372,6 +380,7 @@ def forget(keep_requests: bool = False) -> None:
     """
     _shown.clear()
     _failed.clear()
+    problems.clear()
     if not keep_requests:
         for _, pending in _pending.values():
             pending.cancel()

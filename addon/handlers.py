@@ -46,7 +46,7 @@ def frame_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
         try:
             detail.exact_map(head, depsgraph)
         except FurrowError as error:
-            head_object.problems[head.furrow.id] = str(error)
+            detail.problems[head.furrow.id] = str(error)
             if detail.is_held():
                 _break_off(scene, head, error)
             else:
@@ -63,7 +63,7 @@ def render_started(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | Non
             try:
                 detail.exact_map(head)
             except FurrowError as error:
-                head_object.problems[head.furrow.id] = str(error)
+                detail.problems[head.furrow.id] = str(error)
                 _refuse(scene, error)
                 return
 

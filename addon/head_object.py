@@ -24,7 +24,7 @@ SCULPT_THRESHOLD = 1e-6
 """Metres; a smaller difference from what we wrote is rounding and no work of the artist."""
 
 problems: dict[str, str] = {}
-"""By head id, the last message for people; the panel shows it."""
+"""By head id, why the identity could not be changed; the panel shows it."""
 
 _positions: OrderedDict[bytes, np.ndarray] = OrderedDict()
 _muted = False

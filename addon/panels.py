@@ -100,6 +100,11 @@ class FURROW_PT_expression(HeadPanel, bpy.types.Panel):
             header.label(text=region)
             if body is not None:
                 column = body.column(align=True)
+                if any(mirrored(name) != name for name in names):
+                    sides = column.split(factor=0.42, align=True)
+                    sides.label()
+                    sides.label(text="Left")
+                    sides.label(text="Right")
                 for name in names:
                     _expression(column, keys.key_blocks, name)
 
@@ -107,19 +112,20 @@ class FURROW_PT_expression(HeadPanel, bpy.types.Panel):
 def _expression(
     column: bpy.types.UILayout, blocks: bpy.types.bpy_prop_collection, name: str
 ) -> None:
-    """A slider of one expression, with its partner of the other side in the same row."""
+    """The slider of one expression; both sides of the face share a row."""
     partner = mirrored(name)
     if INDEX[partner] < INDEX[name]:
         return  # drawn with its partner
     sides: list[tuple[str, str, str]] = [(name, "", "")]
     if partner != name:
         left, right = sorted((name, partner))  # ...Left comes before ...Right
-        sides = [(left, "Left", " L"), (right, "Right", " R")]
-    row = column.row(align=True)
-    for key, ending, suffix in sides:
+        sides = [(left, "Left", "L"), (right, "Right", "R")]
+    split = column.split(factor=0.42, align=True)
+    split.label(text=_title(name.removesuffix(sides[0][1])))
+    row = split.row(align=True)
+    for key, _ending, side in sides:
         if key in blocks:
-            text = _title(key.removesuffix(ending)) + suffix
-            row.prop(blocks[key], "value", text=text, slider=True)
+            row.prop(blocks[key], "value", text=side, slider=True)
 
 
 class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
@@ -130,6 +136,9 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, state = self.layout, context.object.furrow
+        problem = detail.problems.get(state.id)
+        if problem and state.detail_enabled:
+            _message(layout, problem)
         layout.active = state.detail_enabled
         layout.row().prop(state, "detail_mode", expand=True)
         layout.use_property_split = True
@@ -138,7 +147,7 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
         if live:
             layout.row().prop(state, "detail_resolution", expand=True)
         column = layout.column(align=True)
-        column.prop(state, "detail_viewport_levels", text="Subdivision Viewport")
+        column.prop(state, "detail_viewport_levels", text="Levels Viewport")
         column.prop(state, "detail_render_levels", text="Render")
         layout.label(text=detail.state_text(context.object), icon="INFO")
         if live:
@@ -171,7 +180,7 @@ def _message(layout: bpy.types.UILayout, text: str) -> None:
     line = ""
     icon = "ERROR"
     for word in text.split():
-        if len(line) + len(word) > 38:
+        if len(line) + len(word) > 33:
             column.label(text=line, icon=icon)
             line, icon = "", "BLANK1"
         line += f"{word} "

@@ -42,6 +42,11 @@ class FakeClient:
     def __init__(self) -> None:
         self.calls: list[dict] = []
         self.error: Exception | None = None
+        self.requests: list[FakePending] = []
+
+    def request(self, method, params, channel=None):
+        self.requests.append(FakePending(params, channel))
+        return self.requests[-1]
 
     def call(self, method, params, timeout=None, progress=None):
         assert method == "map"
@@ -51,6 +56,26 @@ class FakeClient:
         return {"array": answer(params)}
 
 
+class FakePending:
+    """A request that is done when a test says so."""
+
+    def __init__(self, params: dict, channel: str | None) -> None:
+        self.params, self.channel = params, channel
+        self.finished = self.given_up = False
+        self.error: Exception | None = None
+
+    def done(self) -> bool:
+        return self.finished
+
+    def result(self):
+        if self.error:
+            raise self.error
+        return {"array": answer(self.params)}
+
+    def cancel(self) -> None:
+        self.given_up = True
+
+
 def answer(params):
     """(R, R, 4) float32: everywhere the sum of the expression's weights plus the shape's first number."""
     import numpy as np
@@ -58,6 +83,16 @@ def answer(params):
     size = params["resolution"]
     value = sum(params["expression"]) + params["identity"]["shape"][0]
     return np.full((size, size, 4), [value, value, value, 1.0], np.float32)
+
+
+@pytest.fixture
+def window(monkeypatch):
+    """As with a window: live maps are asked for, and the test calls detail.poll() as the timer."""
+    monkeypatch.setattr(detail, "polls", lambda: True)
+    yield
+    if bpy.app.timers.is_registered(detail.poll):
+        bpy.app.timers.unregister(detail.poll)
+    detail.forget()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from furrow.addon import detail, head_object
 from furrow.backend.errors import FurrowError
+from furrow.backend.files import ASSETS
 from furrow.backend.maps import write_map
 
 
@@ -197,3 +198,117 @@ def test_damaged_maps_are_refused(head):
         detail.show_map(head, np.full((256, 256), np.nan, np.float32))
     with pytest.raises(FurrowError, match="damaged"):
         detail.show_map(head, np.zeros((256, 256, 3), np.float32))
+
+
+def slide(head, value: float) -> None:
+    head.data.shape_keys.key_blocks["jawOpen"].value = value
+    bpy.context.view_layer.update()  # runs the handlers
+
+
+def test_a_drag_neither_waits_nor_starves_and_the_newest_wins(head, client, window):
+    image = head.furrow.live_texture.image
+    slide(head, 0.1)
+    first = client.requests[-1]
+    for value in (0.2, 0.3, 0.4):
+        slide(head, value)
+    assert client.requests == [first]  # one at a time
+    assert detail.poll() is not None and image.pixels[0] == 0.0
+    assert detail.state_text(head) == "Updating ..."
+    first.finished = True
+    detail.poll()
+    assert image.pixels[0] == pytest.approx(0.1)  # seen on the way
+    second = client.requests[-1]
+    assert sum(second.params["expression"]) == pytest.approx(0.4)
+    second.finished = True
+    assert detail.poll() is None
+    assert image.pixels[0] == pytest.approx(0.4)
+    assert detail.state_text(head) == "Up to date"
+    bpy.context.view_layer.update()
+    assert len(client.requests) == 2
+
+
+def test_identity_seed_and_resolution_ask_for_a_map(head, client, window):
+    def finish():
+        client.requests[-1].finished = True
+        detail.poll()
+
+    slide(head, 0.1)
+    finish()
+    head.furrow.directions[0].value = 0.5
+    assert client.requests[-1].params["identity"]["shape"] != [0.0] * 64
+    finish()
+    head.furrow.detail_seed = 9
+    assert client.requests[-1].params["identity"]["detail_seed"] == 9
+    finish()
+    head.furrow.detail_resolution = "256"
+    assert client.requests[-1].params["resolution"] == 256
+    finish()
+    assert tuple(head.furrow.live_texture.image.size) == (256, 256)
+    assert len(client.requests) == 4
+
+
+def test_a_failed_map_is_told_once_and_tried_again_on_change(head, client, window):
+    slide(head, 0.1)
+    client.requests[-1].error = FurrowError("The networks are missing.", "missing_model")
+    client.requests[-1].finished = True
+    detail.poll()
+    assert detail.problems[head.furrow.id] == "The networks are missing."
+    bpy.context.view_layer.update()
+    assert len(client.requests) == 1
+    slide(head, 0.2)
+    client.requests[-1].finished = True
+    detail.poll()
+    assert head.furrow.id not in detail.problems
+
+
+def test_nothing_is_written_while_a_render_reads(head, client, window):
+    slide(head, 0.7)
+    client.requests[-1].finished = True
+    detail.hold(True)
+    try:
+        assert detail.poll() is not None
+        assert head.furrow.live_texture.image.pixels[0] == 0.0
+        slide(head, 0.8)
+    finally:
+        detail.hold(False)
+    assert len(client.requests) == 1
+    detail.poll()
+    assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.7)
+    assert len(client.requests) == 2
+
+
+def test_heads_have_maps_of_their_own(head, client, window):
+    other = head_object.create_head(head_object.head().random(1), "Other")
+    detail.set_up(other)
+    slide(other, 0.3)
+    slide(head, 0.6)
+    while detail.poll() is not None:
+        for pending in client.requests:
+            pending.finished = True
+    assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.6)
+    shape = head_object.identity_of(other).shape[0]
+    assert other.furrow.live_texture.image.pixels[0] == pytest.approx(0.3 + shape)
+    assert len({pending.channel for pending in client.requests}) == 2
+
+
+def test_opening_another_file_gives_requests_up(head, client, window):
+    slide(head, 0.5)
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    assert client.requests[-1].given_up
+    assert detail.poll() is None
+
+
+@pytest.mark.skipif(
+    not (ASSETS / "detail" / "generator.onnx").exists(), reason="no networks are trained yet"
+)
+def test_the_real_backend_makes_the_map_of_the_slider(head, scene):
+    head_object.set_expression(head, {"browInnerUp": 1.0})
+    detail.exact_map(head)
+    raised = np.array(head.furrow.live_texture.image.pixels[:])
+    head_object.set_expression(head, {})
+    detail.exact_map(head)
+    rest = np.array(head.furrow.live_texture.image.pixels[:])
+    assert np.isfinite(raised).all() and np.abs(raised[::4] - rest[::4]).max() > 0.05  # mm
+    head_object.set_expression(head, {"browInnerUp": 1.0})
+    detail.exact_map(head)
+    np.testing.assert_array_equal(np.array(head.furrow.live_texture.image.pixels[:]), raised)
