@@ -121,6 +121,7 @@ class Server:
         self._arrays = SharedArrays()
         self._parent = os.getppid()
         self._loading = 0
+        self._loading_lock = threading.Lock()
         self._lanes = {
             lane: Lane(lane, self._answer)
             for lane in sorted({lane for lane, _ in methods.values()})
@@ -159,13 +160,16 @@ class Server:
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:
         """Ask the client for patience while the block may hold every thread, the heartbeat too."""
-        self._loading += 1
-        self.send(self._alive())
+        self._change_loading(+1)
         try:
             yield
         finally:
-            self._loading -= 1
-            self.send(self._alive())
+            self._change_loading(-1)
+
+    def _change_loading(self, by: int) -> None:
+        with self._loading_lock:
+            self._loading += by
+        self.send(self._alive())
 
     def _alive(self) -> dict[str, Any]:
         message: dict[str, Any] = {"event": "alive"}
@@ -215,6 +219,9 @@ class Server:
                 request.stop_code if error.code == "cancelled" and request.stop_code else error.code
             )
             self._fail(request.id, code, _STOPPED.get(code, str(error)))
+        except ModuleNotFoundError as error:
+            text = f"{sys.executable} has no package {error.name}; install it, or choose another Python."
+            self._fail(request.id, "engine_unavailable", text)
         except MemoryError:
             self._fail(request.id, "internal", "The backend has no memory left for this.")
         except Exception as error:  # a fault of ours: the log gets the traceback, people one line

@@ -141,6 +141,8 @@ class Services:
 
     def status(self, _request: Request) -> dict[str, Any]:
         """Engine, device, what else could run, models by hash, memory, versions."""
+        with self.loading():  # asks PyTorch, where there is CUDA
+            available = [engine.as_dict() for engine in engines.available()]
         return {
             "version": __version__,
             "protocol": PROTOCOL,
@@ -148,7 +150,7 @@ class Services:
             **self.choice(),
             "loaded": self._detail is not None,
             "resolution": self._detail.resolution if self._detail else None,
-            "available": [engine.as_dict() for engine in engines.available()],
+            "available": available,
             "models": self._models(),
             "memory_bytes": resident_bytes(),
             "versions": {"python": platform.python_version(), **_versions()},
