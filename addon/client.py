@@ -1,7 +1,7 @@
 """The add-on's end of the backend process: starts it, asks it, watches it, ends it. No bpy here.
 
-Nothing here waits but :meth:`Client.call`, :meth:`Client.wait_ready`, :meth:`Client.stop`,
-:meth:`Pending.wait` and :meth:`Pending.result`: operators and timers ask `Pending.done()` and go on.
+Nothing here waits but :meth:`Client.call`, :meth:`Client.wait_ready` and :meth:`Client.stop`, and
+`Pending.wait` and `Pending.result`: operators and timers ask `Pending.done()` and go on.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 from ..backend.errors import FurrowError
 from ..backend.protocol import HEARTBEAT_S, PROTOCOL, SILENCE_S, decode, encode, receive
+from .pending import Pending
 
 LAUNCHER = Path(__file__).resolve().parent.parent / "backend" / "launch.py"
 
@@ -38,59 +39,6 @@ RESTARTS = 3
 ATTEMPTS = 2
 """How often a request is sent. Every method reads, or writes a whole file, so a request may be asked
 again of the next process if one dies; but not for ever, for it may be what kills them."""
-
-
-class Pending:
-    """A request on its way; made by :meth:`Client.request`.
-
-    Attributes
-    ----------
-    progress
-        (fraction in [0, 1], what is being done).
-    """
-
-    def __init__(self, client: Client, number: int, message: dict[str, Any]) -> None:
-        self.progress: tuple[float, str] = (0.0, "")
-        self._client = client
-        self._number = number
-        self._message = message
-        self._attempts = 1
-        self._done = threading.Event()
-        self._result: dict[str, Any] = {}
-        self._error: FurrowError | None = None
-
-    def done(self) -> bool:
-        """Whether there is a result or an error."""
-        return self._done.is_set()
-
-    def result(self, timeout: float | None = None) -> dict[str, Any]:
-        """Wait for the result and return it, with "array" as an ndarray where the method has one.
-
-        Raises
-        ------
-        FurrowError
-            The backend's error as it is; ``superseded``, ``cancelled``, ``backend_died``;
-            ``timeout`` after so many seconds.
-        """
-        if not self._done.wait(timeout):
-            raise FurrowError(f"The backend has not answered within {timeout:g} s.", "timeout")
-        if self._error is not None:
-            raise self._error
-        return self._result
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Block until it is done or `seconds` have passed; returns :meth:`done`."""
-        return self._done.wait(seconds)
-
-    def cancel(self) -> None:
-        """Give the request up; it is done at once, with the error ``cancelled``."""
-        self._client._cancel(self)
-
-    def _finish(self, result: dict[str, Any] | None, error: FurrowError | None = None) -> None:
-        with self._client._lock:
-            if not self._done.is_set():
-                self._result, self._error = result or {}, error
-                self._done.set()
 
 
 class Client:
@@ -160,14 +108,14 @@ class Client:
         message: dict[str, Any] = {"id": number, "method": method, "params": params or {}}
         if channel is not None:
             message["channel"] = channel
-        pending = Pending(self, number, message)
+        pending = Pending(message, self._cancel)
         with self._lock:
             if self.state == STOPPED:
                 self.start()
             self._pending[number] = pending
             if self.state == FAILED:  # a drag must not start it again and again: start() does
                 del self._pending[number]
-                pending._finish(None, FurrowError(self._last_message(), "backend_died"))
+                pending.finish(None, FurrowError(self._last_message(), "backend_died"))
             elif self.state == READY:
                 self._send(message)
         return pending
@@ -324,10 +272,10 @@ class Client:
             self._say(f"{text}; it is being restarted.")
             error = FurrowError(f"{text} before this was done.", "backend_died")
             for number, pending in list(self._pending.items()):
-                pending._attempts += 1
-                if pending._attempts > ATTEMPTS:
+                pending.attempts += 1
+                if pending.attempts > ATTEMPTS:
                     del self._pending[number]
-                    pending._finish(None, error)
+                    pending.finish(None, error)
             self._spawn()
 
     def _give_up(self, text: str) -> None:
@@ -372,7 +320,7 @@ class Client:
             if message.get("problem"):
                 self._say(str(message["problem"]))
             for pending in list(self._pending.values()):  # asked before, or of a dead process
-                self._send(pending._message)
+                self._send(pending.message)
 
     def _take_answer(self, process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
         with self._lock:
@@ -389,7 +337,7 @@ class Client:
         if "error" in message:
             error = message["error"]
             if pending is not None:
-                pending._finish(None, FurrowError(str(error["message"]), str(error["code"])))
+                pending.finish(None, FurrowError(str(error["message"]), str(error["code"])))
             return
         result = dict(message.get("result", {}))
         failure: FurrowError | None = None
@@ -402,19 +350,19 @@ class Client:
                     failure = error
             self._send({"release": name})
         if pending is not None:
-            pending._finish(result, failure)
+            pending.finish(result, failure)
 
     def _cancel(self, pending: Pending) -> None:
+        number = pending.message["id"]
         with self._lock:
-            if self._pending.pop(pending._number, None) is not None and self.state == READY:
-                self._send({"cancel": pending._number})
-        pending._finish(None, FurrowError("Cancelled.", "cancelled"))
+            if self._pending.pop(number, None) is not None and self.state == READY:
+                self._send({"cancel": number})
 
     def _fail_pending(self, text: str, code: str) -> None:
         with self._lock:
             waiting, self._pending = list(self._pending.values()), {}
         for pending in waiting:
-            pending._finish(None, FurrowError(text, code))
+            pending.finish(None, FurrowError(text, code))
 
     # State and words
 
