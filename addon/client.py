@@ -28,7 +28,6 @@ from .pending import Pending
 LAUNCHER = Path(__file__).resolve().parent.parent / "backend" / "launch.py"
 
 STOPPED, STARTING, READY, FAILED = "stopped", "starting", "ready", "failed"
-
 START_LIMIT_S = 120.0
 """Unpacking wheels and importing PyTorch with CUDA from a cold disk take this long at worst."""
 
@@ -363,8 +362,6 @@ class Client:
             waiting, self._pending = list(self._pending.values()), {}
         for pending in waiting:
             pending.finish(None, FurrowError(text, code))
-
-    # State and words
 
     def _set_state(self, state: str) -> None:
         with self._state_changed:
