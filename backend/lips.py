@@ -31,7 +31,9 @@ def contact(times: np.ndarray, closure: Closure) -> np.ndarray:
     return np.asarray(0.5 - 0.5 * np.cos(np.pi * np.minimum(before, after)))
 
 
-def touch(columns: Mapping[str, np.ndarray], times: np.ndarray, closure: Closure) -> None:
+def touch(
+    columns: Mapping[str, np.ndarray], times: np.ndarray, closure: Closure, strength: float = 1.0
+) -> None:
     """Make lips, or lip and teeth, meet through a closure; changes the columns in place.
 
     Parameters
@@ -40,8 +42,10 @@ def touch(columns: Mapping[str, np.ndarray], times: np.ndarray, closure: Closure
         Weights (T,) by name without Left and Right, views that are written to.
     times
         Seconds (T,).
+    strength
+        How far they come together, 0 to 1; below 1 for a touch that is not certain.
     """
-    envelope = contact(times, closure)
+    envelope = strength * contact(times, closure)
     near = np.flatnonzero(envelope)
     if not len(near):
         return
@@ -54,12 +58,7 @@ def touch(columns: Mapping[str, np.ndarray], times: np.ndarray, closure: Closure
             columns[name][at] *= 1 - e
         columns["mouthStretch"][at] *= 1 - 0.5 * e
         # mouthClose closes the lips over an open jaw: it undoes exactly what the jaw does.
-        least = {
-            "mouthClose": jaw,
-            "mouthPress": 0.30,
-            "mouthRollLower": 0.24,
-            "mouthRollUpper": 0.22,
-        }
+        least = {"mouthClose": jaw} | _PRESSED
     else:
         columns["mouthLowerDown"][at] *= 1 - e
         columns["mouthFunnel"][at] *= 1 - 0.8 * e

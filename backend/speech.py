@@ -37,7 +37,8 @@ BANDS = 40
 _WINDOW, _MARGIN, _FADE = 336, 42, 6  # frames: 8 s, of which 1 s at both ends is only heard
 _SPEECH_LEVEL = 0.1  # root mean square that loud syllables are brought to: -20 dB of full scale
 _MOST_GAIN = 30.0  # noise of a silent recording is not blown up further than this
-_TOUCHING = (0.5, 0.35)  # probability that begins a closure, and that ends it
+_TOUCHING = 0.35  # probability at which lips begin and end to touch
+_CERTAIN = 0.6  # probability from which on they meet for sure
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,10 @@ class SpeechModel:
         count = max(1, round(audio.duration(path) * fps))
         times = np.arange(count) / fps
         at = (np.arange(len(rows)) - 0.5) * STEP
-        columns = {name: np.interp(times, at, rows[:, i]) for i, name in enumerate(self.channels)}
-        for closure in closures(touching, fps):
-            lips.touch(columns, times, closure)
+        smooth = _smoothed(rows)
+        columns = {name: np.interp(times, at, smooth[:, i]) for i, name in enumerate(self.channels)}
+        for closure, strength in closures(touching, fps):
+            lips.touch(columns, times, closure, strength)
         columns["mouthClose"] = np.minimum(columns["mouthClose"], columns["jawOpen"])
         values = np.zeros((count, len(EXPRESSIONS)), np.float32)
         for name, column in columns.items():
@@ -207,8 +209,12 @@ def gain_of(powers: np.ndarray) -> float:
     return min(_MOST_GAIN, _SPEECH_LEVEL / max(loud, 1e-9))
 
 
-def closures(touching: np.ndarray, fps: float) -> list[lips.Closure]:
-    """Return the touches that the network heard, each at least as long as a frame of the result.
+def closures(touching: np.ndarray, fps: float) -> list[tuple[lips.Closure, float]]:
+    """Return the touches that the network heard and how sure it is, 0 to 1.
+
+    Each lasts at least until the nearest frame of the result: a closure between two frames would
+    not be seen. Times and strengths follow the probabilities continuously, so that a trace of noise
+    in the sound changes no more than a trace of the movement.
 
     Parameters
     ----------
@@ -216,19 +222,30 @@ def closures(touching: np.ndarray, fps: float) -> list[lips.Closure]:
         Probabilities (R, 2) every 12 ms: lips to lips, lip to teeth.
     """
     found = []
-    begin, end = _TOUCHING
-    for kind in (0, 1):
-        p = touching[:, kind]
-        loose = np.flatnonzero(p > end)
-        for run in np.split(loose, np.flatnonzero(np.diff(loose) > 1) + 1):
-            if not len(run) or p[run].max() < begin:
-                continue
-            start, stop = (run[0] - 0.5) * STEP, (run[-1] - 0.5) * STEP
-            # A closure between two frames would not be seen: let it reach the nearest one.
-            nearest = round((start + stop) / 2 * fps) / fps
-            found.append(lips.Closure(min(start, nearest), max(stop, nearest), kind == 0))
-    # Lips that meet win over lip and teeth where both are heard.
-    return sorted(found, key=lambda closure: closure.bilabial)
+    for kind in (1, 0):  # lips that meet come last: they win where both are heard
+        p = np.pad(touching[:, kind], 1)
+        above = p > _TOUCHING
+        for rise, fall in zip(
+            np.flatnonzero(~above[:-1] & above[1:]),
+            np.flatnonzero(above[:-1] & ~above[1:]),
+            strict=True,
+        ):
+            start, end = (
+                (k + (_TOUCHING - p[k]) / (p[k + 1] - p[k]) - 1.5) * STEP for k in (rise, fall)
+            )
+            # The probability passes through the threshold about half a row outside of the touch.
+            start, end = min(start + 0.5 * STEP, end), max(end - 0.5 * STEP, start)
+            nearest = round((start + end) / 2 * fps) / fps
+            strength = (p[rise + 1 : fall + 1].max() - _TOUCHING) / (_CERTAIN - _TOUCHING)
+            touch = lips.Closure(min(start, nearest), max(end, nearest), kind == 0)
+            found.append((touch, float(min(1.0, strength))))
+    return found
+
+
+def _smoothed(rows: np.ndarray) -> np.ndarray:
+    """Return weights (R, channels) under a small Gaussian of 8 ms, their ends held."""
+    padded = np.pad(rows, ((1, 1), (0, 0)), mode="edge")
+    return np.asarray(0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:])
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:

@@ -186,7 +186,8 @@ def test_every_closure_shows_at_every_rate():
         touching[k : k + 2, 0] = 0.9  # 24 ms
     for fps in (24, 25, 30, 60):
         frames = np.arange(0, 6, 1 / fps)
-        for closure in speech.closures(touching, fps):
+        for closure, strength in speech.closures(touching, fps):
+            assert strength == 1.0
             assert ((frames >= closure.start - 1e-9) & (frames <= closure.end + 1e-9)).any()
 
 

@@ -48,12 +48,15 @@ class Scene:
         float16 (2 F, channels), weights every 12 ms.
     touching
         float16 (2 F, 2): lips to lips, lip to teeth.
+    phone
+        float16 (2 F, 1): which of ``visemes.PHONES`` is said.
     """
 
     encoded: np.ndarray
     mel: np.ndarray
     target: np.ndarray
     touching: np.ndarray
+    phone: np.ndarray
 
 
 def load_utterance(path: Path) -> Utterance:
@@ -217,6 +220,7 @@ def _scene(
         speech.log_mel(window).astype(np.float16),
         target.astype(np.float16),
         touch_labels(times, touches).astype(np.float16),
+        visemes.labels(phones, times)[:, None].astype(np.float16),
     )
 
 
@@ -229,7 +233,7 @@ def touch_labels(times: np.ndarray, touches: Sequence[lips.Closure]) -> np.ndarr
     return labels
 
 
-_FIELDS = ("encoded", "mel", "target", "touching")
+_FIELDS = ("encoded", "mel", "target", "touching", "phone")
 
 
 def _write(path: Path, made: Sequence[Scene]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -49,7 +50,8 @@ def synthesise(count: int, seed: int = 0, progress: bool = True) -> list[Path]:
     for number, (sentence, speaker, pace, split) in enumerate(
         tqdm(plan(count, seed), "speaking", disable=not progress)
     ):
-        path = CORPUS / f"{split}-{seed}-{number:05d}.npz"
+        key = hashlib.sha256(f"{sentence} {speaker} {pace}".encode()).hexdigest()[:12]
+        path = CORPUS / f"{split}-{number:05d}-{key}.npz"
         files.append(path)
         if path.is_file():
             continue

@@ -1,11 +1,17 @@
 """What the training voices say: grammatical English made from word lists, and quoted classics.
 
-The generated sentences were written for Furrow (grammar and words below). The held-out passages
+The generated sentences were written for Furrow (grammar and words below), half of their words drawn
+from CMU's pronouncing dictionary as PocketSphinx carries it (BSD), so that the network hears sounds
+next to each other in every order. The held-out passages
 are by Austen, Carroll, Conan Doyle, Melville, Stevenson and Wells, all long in the public domain;
 none of them is ever trained on.
 """
 
 from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
 
 import numpy as np
 
@@ -105,6 +111,19 @@ HELD_OUT = (
 """Sentences for evaluation only."""
 
 
+_OPEN = frozenset(("name", "person", "adjective", "thing", "verb", "doing"))
+"""Kinds of words that the dictionary may stand in for; the sentence then means little, but sounds."""
+
+
+@functools.cache
+def _dictionary() -> tuple[str, ...]:
+    import pocketsphinx
+
+    path = Path(pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"))
+    words = (line.split(maxsplit=1)[0] for line in path.read_text(encoding="utf-8").splitlines())
+    return tuple(word for word in words if re.fullmatch("[a-z]{3,11}", word))
+
+
 def sentences(count: int, seed: int) -> list[str]:
     """Return `count` generated sentences, the same for the same seed."""
     rng = np.random.default_rng(seed)
@@ -113,7 +132,9 @@ def sentences(count: int, seed: int) -> list[str]:
         text = str(rng.choice(_GRAMMAR))
         while "{" in text:
             start, end = text.index("{"), text.index("}")
-            word = str(rng.choice(_SPLIT[text[start + 1 : end]]))
+            kind = text[start + 1 : end]
+            words = _dictionary() if kind in _OPEN and rng.random() < 0.5 else _SPLIT[kind]
+            word = str(words[rng.integers(len(words))])
             text = text[:start] + word + text[end + 1 :]
         made.append(text[0].upper() + text[1:])
     return made

@@ -82,6 +82,9 @@ BILABIAL = frozenset("mbp")
 LABIODENTAL = frozenset("fv")
 VOWELS = frozenset("ɑaæʌəɛeɪiɜɔoʊuɐɚᵻɒ")
 
+PHONES: tuple[str, ...] = (*POSES, *_LIKE)
+"""All sounds that are told apart while training; others count as k."""
+
 _ROUND = [_AT[n] for n in ("mouthFunnel", "mouthPucker")]
 _SPREAD = [_AT[n] for n in ("mouthStretch", "mouthSmile", "mouthDimple")]
 _LIPS = [_AT[n] for n in ("mouthUpperUp", "mouthLowerDown", "mouthRollLower", "mouthShrugUpper")]
@@ -130,6 +133,14 @@ def pose(phone: str) -> np.ndarray:
     for channel, weight in POSES[name].items():
         values[_AT[channel]] = weight
     return values
+
+
+def labels(phones: Sequence[Phone], times: np.ndarray) -> np.ndarray:
+    """Return which of :data:`PHONES` is said at each time, int (T,); ``sil`` outside of all."""
+    numbers = [PHONES.index(p.name if p.name in PHONES else "k") for p in phones]
+    at = np.searchsorted([p.start for p in phones], times, side="right") - 1
+    said = np.array([*numbers, PHONES.index(SILENCE)])[np.maximum(at, -1)]
+    return np.where(times < (phones[-1].end if phones else 0.0), said, PHONES.index(SILENCE))
 
 
 def _dominance_parameters(phones: Sequence[Phone]) -> tuple[np.ndarray, ...]:
