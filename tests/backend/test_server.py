@@ -92,6 +92,15 @@ def start(tiny_networks):
         backend.process.wait()
 
 
+@pytest.fixture(scope="module")
+def shared(tiny_networks):
+    """One process for the requests that must not harm it."""
+    backend = Backend("--networks", tiny_networks())
+    assert backend.hear()["event"] == "ready"
+    yield backend
+    assert backend.end() == ""  # nothing was logged: every failure was foreseen
+
+
 def expression(weight: float) -> list[float]:
     return [weight] * 52
 
@@ -185,15 +194,14 @@ def test_heart_beats_while_the_networks_work(start):
         (b'{"id": 1, "method": "speech", "params": {"path": "/no.wav"}}\n', "missing_file"),
     ],
 )
-def test_bad_requests_get_an_error_and_the_next_is_served(start, line, code):
-    backend = start()
-    backend.say(line)
-    answer = backend.hear()
+def test_bad_requests_get_an_error_and_the_next_is_served(shared, line, code):
+    shared.say(line)
+    answer = shared.hear()
     error = answer.get("error", answer)
     assert error["code"] == code, answer
     assert "\n" not in error["message"] and "Traceback" not in error["message"]
-    backend.map(7)
-    assert "result" in backend.hear(7)
+    shared.map(7)
+    assert "result" in shared.hear(7)
 
 
 @pytest.mark.parametrize(
@@ -209,10 +217,9 @@ def test_bad_requests_get_an_error_and_the_next_is_served(start, line, code):
         {"layout": "png"},
     ],
 )
-def test_bad_parameters_are_bad_input(start, changes):
-    backend = start()
-    backend.map(1, **changes)
-    assert backend.hear(1)["error"]["code"] == "bad_input"
+def test_bad_parameters_are_bad_input(shared, changes):
+    shared.map(1, **changes)
+    assert shared.hear(1)["error"]["code"] == "bad_input"
 
 
 def test_write_map(start, tmp_path):
