@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from typing import Any
 import bpy
 
 from ..backend.errors import FurrowError
+from ..backend.expressions import EXPRESSIONS
+from ..backend.identity import SKIN
 from .client import Client
+from .head_object import head
 from .preferences import preferences
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,6 +85,33 @@ def state_lines() -> list[str]:
     if _client.state != "ready" and _client.messages:
         lines.append(_client.messages[-1])
     return lines
+
+
+def examine(
+    client: Client, progress: Callable[[float, str], None], cancelled: Callable[[], bool]
+) -> tuple[bool, list[str]]:
+    """Whether the backend makes maps, and what there is to say about it; touches no bpy."""
+    progress(0.1, "Starting the backend")
+    try:
+        client.wait_ready()
+        status = client.call("status", timeout=60)
+    except FurrowError as error:
+        return False, [str(error)]
+    progress(0.5, "Making a map")
+    average = {"shape": [0.0] * head().shape_count, "skin": [0.5] * len(SKIN)}
+    start = time.perf_counter()
+    pending = client.request(
+        "map", {"identity": average, "expression": [0.0] * len(EXPRESSIONS), "resolution": 512}
+    )
+    while not pending.wait(0.1):
+        if cancelled():
+            pending.cancel()
+    try:
+        pending.result()
+    except FurrowError as error:
+        return False, [str(error), *readable(status)]
+    took = 1000 * (time.perf_counter() - start)
+    return True, [f"A map of 512 pixels took {took:.0f} ms", *readable(status)]
 
 
 def readable(status: dict[str, Any]) -> list[str]:

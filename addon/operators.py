@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
@@ -272,52 +270,6 @@ class FURROW_OT_backend_stop(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class FURROW_OT_backend_release(jobs.JobOperator, bpy.types.Operator):
-    """Let the backend drop its networks from memory; they load again when needed"""
-
-    bl_idname = "furrow.backend_release"
-    bl_label = "Release Memory"
-
-    @classmethod
-    def poll(cls, _context: bpy.types.Context) -> bool:
-        return jobs.running() is not None
-
-    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
-        return self.run_modal(context)
-
-    def begin(self, _context: bpy.types.Context) -> Any:
-        return jobs.client().request("release_memory", {})
-
-    def commit(self, _context: bpy.types.Context, result: Any) -> None:
-        before, after = result["before_bytes"] / 1e6, result["after_bytes"] / 1e6
-        self.report({"INFO"}, f"The backend went from {before:.0f} to {after:.0f} MB")
-
-
-class FURROW_OT_check_installation(jobs.JobOperator, bpy.types.Operator):
-    """Start the backend and list what it found: engine, device, networks, versions"""
-
-    bl_idname = "furrow.check_installation"
-    bl_label = "Check Installation"
-
-    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
-        return self.run_modal(context)
-
-    def begin(self, _context: bpy.types.Context) -> Any:
-        return jobs.client().request("status", {})
-
-    def commit(self, context: bpy.types.Context, result: Any) -> None:
-        lines = list(jobs.readable(result))
-        print("Furrow\n" + "\n".join(f"  {line}" for line in lines))
-        if bpy.app.background:
-            return
-
-        def draw(self: bpy.types.UIPopupMenu, _context: bpy.types.Context) -> None:
-            for line in lines:
-                self.layout.label(text=line)
-
-        context.window_manager.popup_menu(draw, title="Furrow works", icon="CHECKMARK")
-
-
 CLASSES = (
     MESH_OT_furrow_head_add,
     FURROW_OT_identity_random,
@@ -331,8 +283,6 @@ CLASSES = (
     FURROW_OT_detail_sequence,
     FURROW_OT_backend_start,
     FURROW_OT_backend_stop,
-    FURROW_OT_backend_release,
-    FURROW_OT_check_installation,
 )
 
 

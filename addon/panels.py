@@ -156,6 +156,30 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
             layout.operator("furrow.detail_sequence", icon="FILE_FOLDER")
 
 
+class FURROW_PT_speech(HeadPanel, bpy.types.Panel):
+    bl_label = "Speech"
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.operator("furrow.speech_import", icon="SPEAKER")
+        row = layout.row(align=True)
+        row.operator("furrow.motion_import", icon="IMPORT")
+        row.operator("furrow.motion_export", icon="EXPORT")
+
+
+class FURROW_PT_bake(HeadPanel, bpy.types.Panel):
+    bl_label = "Bake"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, scene = self.layout, context.scene
+        layout.use_property_split = True
+        layout.prop(scene, "furrow_bake_folder")
+        layout.row().prop(scene, "furrow_bake_resolution", expand=True)
+        layout.label(text=f"Frames {scene.frame_start} to {scene.frame_end}")
+        layout.operator("furrow.bake", icon="RENDER_ANIMATION")
+        layout.operator("furrow.stage_add", icon="LIGHT_AREA")
+
+
 class FURROW_PT_backend(FurrowPanel, bpy.types.Panel):
     bl_label = "Backend"
     bl_options = {"DEFAULT_CLOSED"}
@@ -198,6 +222,8 @@ CLASSES = (
     FURROW_PT_identity,
     FURROW_PT_expression,
     FURROW_PT_detail,
+    FURROW_PT_speech,
+    FURROW_PT_bake,
     FURROW_PT_backend,
 )
 

@@ -17,6 +17,11 @@ from bpy.props import (
 from ..backend.identity import SHAPE_LIMIT, SKIN
 from . import detail, head_object
 
+RESOLUTIONS = (
+    ("256", "256", "For a fast preview"),
+    ("512", "512", "For the viewport and most pictures"),
+    ("1024", "1024", "For close pictures"),
+)
 SHAPE_ROWS = (8, 16)
 """A vector property holds 32 numbers at most, so the shape is stored in rows; 128 fit."""
 
@@ -124,11 +129,7 @@ class FurrowHead(bpy.types.PropertyGroup):
     detail_resolution: EnumProperty(
         name="Resolution",
         description="Pixels along each side of the detail map",
-        items=(
-            ("256", "256", "For a fast preview"),
-            ("512", "512", "What the networks make natively"),
-            ("1024", "1024", "For close pictures"),
-        ),
+        items=RESOLUTIONS,
         default="512",
         update=_detail_changed,
     )
@@ -159,9 +160,20 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Object.furrow = PointerProperty(type=FurrowHead)
+    bpy.types.Scene.furrow_bake_folder = StringProperty(
+        name="Folder",
+        description="Each head gets a folder of its own in it; // is beside the saved file",
+        subtype="DIR_PATH",
+        default="//furrow/",
+    )
+    bpy.types.Scene.furrow_bake_resolution = EnumProperty(
+        name="Resolution", items=RESOLUTIONS, default="1024"
+    )
 
 
 def unregister() -> None:
+    del bpy.types.Scene.furrow_bake_resolution
+    del bpy.types.Scene.furrow_bake_folder
     del bpy.types.Object.furrow
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)
