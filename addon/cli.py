@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import bpy
 
-from ..backend import audio, bake_arguments
+from ..backend import bake_arguments
 from ..backend.errors import FurrowError
 from ..backend.identity import Identity, read_identity
 from ..backend.weights import Weights, read_weights, resample
@@ -120,8 +120,6 @@ def _check_input(path: Path, arguments: argparse.Namespace) -> None:
         return
     if arguments.object is not None:
         raise FurrowError(f"--object names a head of a .blend; {path.name} has none.")
-    if path.suffix.lower() not in (".csv", ".npz"):
-        audio.check(path)
 
 
 def _backend(engine: str) -> client.Client:
