@@ -1,16 +1,22 @@
-"""Sound files as mono blocks at one rate, read as a stream so that memory stays bounded."""
+"""Sound files as mono blocks at one rate, read as a stream so that memory stays bounded.
+
+:func:`check` needs no library, since the add-on calls it inside Blender; the rest decodes with
+libsndfile and resamples with soxr, which the backend process has.
+"""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
-import soxr
 
 from .errors import FurrowError
+
+if TYPE_CHECKING:
+    import soundfile
 
 RATE = 16000
 """Hz; what speech networks read."""
@@ -21,19 +27,44 @@ _UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)  # what writers into a pipe leave i
 
 
 def check(path: str | Path) -> None:
-    """Raise FurrowError unless `path` is a whole, readable sound file; its samples are not read.
+    """Raise FurrowError unless `path` looks like a whole WAV, FLAC or OGG file.
+
+    Reads the header and, of an OGG, the end; sound that is damaged inside shows when it is decoded.
 
     Raises
     ------
     FurrowError
         ``missing_file`` if there is none; ``bad_input`` if it is empty, truncated or no sound.
     """
-    with _open(Path(path)):
-        pass
+    path = Path(path)
+    if not path.exists():
+        raise FurrowError(f"There is no sound file {path}.", "missing_file")
+    if path.is_dir():
+        raise FurrowError(f"{path} is a folder, not a sound file.")
+    try:
+        if path.stat().st_size == 0:
+            raise FurrowError(f"{path} is empty.")
+        with path.open("rb") as file:
+            head = file.read(12)
+        if not (
+            head[:4] in (b"fLaC", b"OggS") or (head[:3] in (b"RIF", b"RF6") and head[8:] == b"WAVE")
+        ):
+            raise FurrowError(f"{path} is no sound file that Furrow reads; use WAV, FLAC or OGG.")
+        whole = _is_whole(path)
+    except OSError as error:
+        raise FurrowError(f"{path} cannot be read: {error.strerror or error}.") from None
+    if not whole:
+        raise FurrowError(f"{path} is cut off: its end is missing. Export it again.")
 
 
 def duration(path: str | Path) -> float:
-    """Return the length of a sound file in seconds; raises FurrowError as :func:`check`."""
+    """Return the length of a sound file in seconds.
+
+    Raises
+    ------
+    FurrowError
+        As :func:`check`, and for files that hold no sound or that no decoder reads.
+    """
     with _open(Path(path)) as sound:
         return float(sound.frames / sound.samplerate)
 
@@ -47,8 +78,11 @@ def blocks(path: str | Path, rate: int = RATE) -> Iterator[np.ndarray]:
     Raises
     ------
     FurrowError
-        As :func:`check`; also when decoding fails or samples are not numbers.
+        As :func:`duration`; also when decoding fails or samples are not numbers.
     """
+    import soundfile
+    import soxr
+
     path = Path(path)
     with _open(path) as sound:
         stream = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32", quality="HQ")
@@ -70,30 +104,18 @@ def blocks(path: str | Path, rate: int = RATE) -> Iterator[np.ndarray]:
 
 
 def _open(path: Path) -> soundfile.SoundFile:
-    """Open a sound file whose header is plausible; the caller closes it."""
-    if not path.exists():
-        raise FurrowError(f"There is no sound file {path}.", "missing_file")
-    if path.is_dir():
-        raise FurrowError(f"{path} is a folder, not a sound file.")
+    """Open a sound file that passes :func:`check` and has a plausible header; the caller closes it."""
+    import soundfile
+
+    check(path)
     try:
-        if path.stat().st_size == 0:
-            raise FurrowError(f"{path} is empty.")
-        whole = _is_whole(path)
         sound = soundfile.SoundFile(str(path))
-    except OSError as error:
-        raise FurrowError(f"{path} cannot be read: {error.strerror or error}.") from None
     except soundfile.SoundFileError as error:
         raise FurrowError(
             f"{path} is no sound file that Furrow reads ({_reason(error)}); use WAV, FLAC or OGG."
         ) from None
-    except TypeError:  # soundfile's answer to headerless .raw files
-        raise FurrowError(
-            f"{path} has no header that says what it holds; use WAV, FLAC or OGG."
-        ) from None
     problem = None
-    if not whole:
-        problem = "is cut off: its end is missing. Export it again."
-    elif sound.frames <= 0 or sound.frames >= 2**62:  # libsndfile's mark for an unknown length
+    if sound.frames <= 0 or sound.frames >= 2**62:  # libsndfile's mark for an unknown length
         problem = "holds no sound."
     elif not _LOWEST <= sound.samplerate <= _HIGHEST:
         problem = f"claims {sound.samplerate} samples a second, which is no sound Furrow reads."

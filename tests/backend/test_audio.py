@@ -1,5 +1,7 @@
 """Sound files of every kind are heard alike; bad ones say what is wrong."""
 
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -86,7 +88,7 @@ def test_bad_files_say_what_is_wrong(tmp_path):
     (tmp_path / "text.wav").write_text("This is no sound at all. " * 40)
     bad(tmp_path / "text.wav", "no sound file")
     (tmp_path / "x.raw").write_bytes(b"123" * 99)
-    bad(tmp_path / "x.raw", "header")
+    bad(tmp_path / "x.raw", "no sound file")
     bad(_wav(tmp_path, "none.wav", 0.0), "holds no sound")
     data = _wav(tmp_path).read_bytes()
     for keep, words in ((20, "no sound file|cut off"), (44, "cut off"), (20000, "cut off")):
@@ -100,6 +102,17 @@ def test_bad_files_say_what_is_wrong(tmp_path):
     bad(tmp_path / "cut.flac", "damaged|cut off")
     soundfile.write(tmp_path / "nan.wav", np.full(999, np.nan), 16000, subtype="FLOAT")
     bad(tmp_path / "nan.wav", "not numbers")
+
+
+def test_check_needs_no_library():
+    """The add-on checks a file inside Blender, whose Python has neither soundfile nor soxr."""
+    code = (
+        "import sys; sys.modules['soundfile'] = sys.modules['soxr'] = None\n"
+        "from furrow.backend import audio\n"
+        "from furrow.backend.files import ASSETS\n"
+        "audio.check(ASSETS / 'demo' / 'hello.wav')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_wav_written_into_a_pipe_is_read(tmp_path):
