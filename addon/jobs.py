@@ -207,6 +207,10 @@ class JobOperator:
         raise NotImplementedError
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        """Wait for the job; operators that choose a file first call run_modal() here instead."""
+        return self.run_blocking(context)
+
+    def run_blocking(self, context: bpy.types.Context) -> set[str]:
         try:
             job = self.begin(context)
             job.wait()
@@ -219,7 +223,7 @@ class JobOperator:
     def run_modal(self, context: bpy.types.Context) -> set[str]:
         """Call from invoke(), or from execute() after a file was chosen."""
         if bpy.app.background:
-            return self.execute(context)
+            return self.run_blocking(context)
         try:
             self._job = self.begin(context)
         except FurrowError as error:
