@@ -41,7 +41,9 @@ class Chart:
     face
         (N, 2) float32, face coordinates (s, z) in mm.
     texel_mm
-        (N,) float32, side of a texel in mm.
+        (N,) float32, side of a texel in mm: the root of its area.
+    texel_long_mm
+        (N,) float32, a texel's length where the layout squeezes it most: the neck's are oblong.
     weight
         (N,) float32 in [0, 1], the group `skin`.
     seam
@@ -61,6 +63,7 @@ class Chart:
     normal: np.ndarray
     face: np.ndarray
     texel_mm: np.ndarray
+    texel_long_mm: np.ndarray
     weight: np.ndarray
     seam: np.ndarray
     nearest: np.ndarray
@@ -110,10 +113,11 @@ def chart(head: Any, resolution: int) -> Chart:
         raise FurrowError("The head's UV layout lies outside the tile.")
     texels = np.flatnonzero(inside.ravel())
     values = values.reshape(-1, values.shape[-1])[texels].astype(np.float32)
+    own = owner.ravel()[texels]
     area = _area(vertices[triangles]) / np.maximum(_area(corners), 1e-12)
     index = np.full(resolution * resolution, -1, np.int32)
     index[texels] = np.arange(len(texels))
-    texel_mm = np.sqrt(area[owner.ravel()[texels]]) / resolution
+    texel_mm = np.sqrt(area[own]) / resolution
     _, near = ndimage.distance_transform_edt(~inside, return_indices=True)
     unit = values[:, 3:6] / np.maximum(np.linalg.norm(values[:, 3:6], axis=1, keepdims=True), 1e-6)
     return Chart(
@@ -124,6 +128,7 @@ def chart(head: Any, resolution: int) -> Chart:
         normal=unit,
         face=face_coordinates(values[:, :3], axis).astype(np.float32),
         texel_mm=texel_mm.astype(np.float32),
+        texel_long_mm=(_longest(vertices[triangles], corners)[own] / resolution).astype(np.float32),
         weight=values[:, 8],
         seam=_seam_fade(inside, float(np.median(texel_mm))).ravel()[texels],
         nearest=index[(near[0] * resolution + near[1]).ravel()],
@@ -175,6 +180,14 @@ def _area(corners: np.ndarray) -> np.ndarray:
     if corners.shape[-1] == 2:
         return 0.5 * np.abs(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
     return 0.5 * np.linalg.norm(np.cross(one, two), axis=1)
+
+
+def _longest(triangles: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Return the largest stretch (T,) from UV to space, mm per tile, of triangles (T, 3, 3)."""
+    space = np.stack([triangles[:, i] - triangles[:, 0] for i in (1, 2)], 2)
+    tile = np.stack([corners[:, i] - corners[:, 0] for i in (1, 2)], 2)
+    tile = tile + 1e-9 * np.eye(2)  # a triangle without area in the tile owns no texel anyway
+    return np.linalg.svd(space @ np.linalg.inv(tile), compute_uv=False)[:, 0]
 
 
 def _rasterise(

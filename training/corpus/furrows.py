@@ -264,7 +264,7 @@ def _draw(
         int(row.mean().clip(0, size - 1)) * size + int(column.mean().clip(0, size - 1))
     ]
     texel_mm = float(chart.texel_mm[middle])
-    valley, bulge, edge = section(stroke, texel_mm)
+    valley, bulge, edge = section(stroke, float(chart.texel_long_mm[middle]))
     margin = int(np.ceil(1.25 * edge / texel_mm)) + 1
     window = chart.index[
         max(int(row.min()) - margin, 0) : int(row.max()) + margin + 1,

@@ -290,13 +290,13 @@ def _vermilion(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
 
 def _neck(marks: Marks, habit: Habit) -> list[Stroke]:
     """Return the rings of the neck."""
-    top = marks["chin"][1] - 23.0
+    top = marks["chin"][1] - 20.0
     strokes = []
-    for k in range(3):
+    for k in range(2):
         level, wide, size, arch, tilt, *rest = habit.waves(f"neck {k}", NECK, 9)
         half = 38.0 + 8.0 * wide
         s = np.linspace(-1, 1, 60) * half + 6.0 * tilt
-        z = top - 14.0 * k - 5.0 + 3.0 * level + (0.0045 + 0.0015 * arch) * s * s + 0.03 * tilt * s
+        z = top - 10.0 * k + 3.0 * level + (0.0045 + 0.0015 * arch) * s * s + 0.03 * tilt * s
         path = np.stack([s, z + wander(s, np.array(rest), 0.6, 0.08)], 1)
         depth = (
             0.5
