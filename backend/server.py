@@ -62,14 +62,15 @@ class Request:
 
 
 class Lane:
-    """One thread and its queue: requests of a lane run in order, lanes run beside one another."""
+    """A queue and its threads: requests of a lane begin in order, lanes run beside one another."""
 
-    def __init__(self, name: str, run: Callable[[Request, Method], None]) -> None:
+    def __init__(self, name: str, threads: int, run: Callable[[Request, Method], None]) -> None:
         self._run = run
         self._waiting: deque[tuple[Request, Method]] = deque()
         self._condition = threading.Condition()
-        self.running: Request | None = None
-        threading.Thread(target=self._loop, name=name, daemon=True).start()
+        self.running: list[Request] = []
+        for _ in range(threads):
+            threading.Thread(target=self._loop, name=name, daemon=True).start()
 
     def submit(self, request: Request, method: Method) -> None:
         """Queue a request."""
@@ -82,9 +83,9 @@ class Lane:
         with self._condition:
             withdrawn = [request for request, _ in self._waiting if unwanted(request)]
             self._waiting = deque(entry for entry in self._waiting if entry[0] not in withdrawn)
-            running = self.running
-            if running is not None and unwanted(running) and not running.cancelled():
-                running.stop_code = code
+            for request in self.running:
+                if unwanted(request) and not request.cancelled():
+                    request.stop_code = code
         return withdrawn
 
     def _loop(self) -> None:
@@ -92,11 +93,11 @@ class Lane:
             with self._condition:
                 while not self._waiting:
                     self._condition.wait()
-                self.running, method = self._waiting.popleft()
-                request = self.running
+                request, method = self._waiting.popleft()
+                self.running.append(request)
             self._run(request, method)
             with self._condition:
-                self.running = None
+                self.running.remove(request)
 
 
 class Server:
@@ -106,13 +107,19 @@ class Server:
     ----------
     read, write
         The pipes; nothing else in the process may write to `write`.
+    lanes
+        name -> number of threads.
     methods
         name -> (lane, function). A function gets the :class:`Request`, returns the result, and may
         put one ndarray under "array"; FurrowError reaches the client as it is.
     """
 
     def __init__(
-        self, read: BinaryIO, write: BinaryIO, methods: dict[str, tuple[str, Method]]
+        self,
+        read: BinaryIO,
+        write: BinaryIO,
+        lanes: dict[str, int],
+        methods: dict[str, tuple[str, Method]],
     ) -> None:
         self._read = read
         self._write = write
@@ -122,10 +129,7 @@ class Server:
         self._parent = os.getppid()
         self._loading = 0
         self._loading_lock = threading.Lock()
-        self._lanes = {
-            lane: Lane(lane, self._answer)
-            for lane in sorted({lane for lane, _ in methods.values()})
-        }
+        self._lanes = {name: Lane(name, threads, self._answer) for name, threads in lanes.items()}
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
     def serve(self) -> None:
@@ -226,11 +230,12 @@ class Server:
             self._fail(request.id, "internal", "The backend has no memory left for this.")
         except Exception as error:  # a fault of ours: the log gets the traceback, people one line
             traceback.print_exc(file=sys.stderr)
-            text = f"The backend failed: {type(error).__name__}: {error}".splitlines()[0]
+            text = f"The backend failed: {type(error).__name__}: {error}"
             self._fail(request.id, "internal", text)
 
     def _fail(self, number: int, code: str, text: str) -> None:
         if number >= 0:
+            text = " ".join(text.split())  # one line, whatever a library said
             self.send({"id": number, "error": {"code": code, "message": text}})
 
     def _beat(self) -> None:
@@ -251,7 +256,7 @@ class Server:
         until = time.monotonic() + END_GRACE_S
         current = threading.current_thread().name
         while time.monotonic() < until and any(
-            lane.running for name, lane in self._lanes.items() if name != current
+            len(lane.running) > (name == current) for name, lane in self._lanes.items()
         ):
             time.sleep(0.01)
         self._arrays.close()

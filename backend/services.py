@@ -27,13 +27,16 @@ from .maps import blender_pixels, write_map
 from .protocol import PROTOCOL
 from .server import Request, Server
 
+LANES = {"maps": 1, "files": 2, "speech": 1, "status": 1}
+"""Threads by lane. Two write files: one makes the next map while the other compresses the last."""
+
 PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "soundfile", "OpenEXR", "pypng")
 
 
 def serve(read: BinaryIO, write: BinaryIO, engine: str, networks: Path | None = None) -> None:
     """Say ``ready`` and answer requests until the client goes; ends the process."""
     services = Services(engine, networks or engines.DETAIL)
-    server = Server(read, write, services.methods())
+    server = Server(read, write, LANES, services.methods())
     services.loading = server.loading
     server.send(
         {
@@ -70,6 +73,7 @@ class Services:
         self._detail: DetailModel | None = None
         self._speech: Any = None
         self._hashes: dict[tuple[str, int, int], str] = {}
+        self._detail_lock = threading.Lock()
         self._speech_lock = threading.Lock()
         self._choice: engines.Availability | None = None
         self._problem: str | None = None
@@ -82,12 +86,11 @@ class Services:
     def methods(self) -> dict[str, tuple[str, Any]]:
         """name -> (lane, function), for the server.
 
-        Maps and whatever touches their model share a lane; speech, which may take minutes, has one
-        of its own, and so has the status.
+        Nothing waits for a minute of speech, and a drag not for the maps of a bake but for one.
         """
         return {
             "map": ("maps", self.map),
-            "write_map": ("maps", self.write_map),
+            "write_map": ("files", self.write_map),
             "release_memory": ("maps", self.release_memory),
             "speech": ("speech", self.speech),
             "status": ("status", self.status),
@@ -101,9 +104,10 @@ class Services:
 
     def warm_up(self) -> None:
         """Load the networks and run them once, so that the first drag is as fast as the next."""
-        model = self._model()
-        average = Identity(np.zeros(model.shape_count, np.float32))
-        model.map(average, np.zeros(len(EXPRESSIONS), np.float32), model.resolution)
+        with self._detail_lock:
+            model = self._model()
+            average = Identity(np.zeros(model.shape_count, np.float32))
+            model.map(average, np.zeros(len(EXPRESSIONS), np.float32), model.resolution)
 
     def map(self, request: Request) -> dict[str, Any]:
         """A displacement map; params and result as in docs/backend.md."""
@@ -141,6 +145,7 @@ class Services:
 
     def status(self, _request: Request) -> dict[str, Any]:
         """Engine, device, what else could run, models by hash, memory, versions."""
+        detail = self._detail
         with self.loading():  # asks PyTorch, where there is CUDA
             available = [engine.as_dict() for engine in engines.available()]
         return {
@@ -148,8 +153,8 @@ class Services:
             "protocol": PROTOCOL,
             "pid": os.getpid(),
             **self.choice(),
-            "loaded": self._detail is not None,
-            "resolution": self._detail.resolution if self._detail else None,
+            "loaded": detail is not None,
+            "resolution": detail.resolution if detail else None,
             "available": available,
             "models": self._models(),
             "memory_bytes": resident_bytes(),
@@ -159,7 +164,8 @@ class Services:
     def release_memory(self, _request: Request) -> dict[str, Any]:
         """Let go of every model; the next request loads what it needs."""
         before = resident_bytes()
-        self._detail = None
+        with self._detail_lock:
+            self._detail = None
         with self._speech_lock:
             self._speech = None
         engines.release()
@@ -175,15 +181,14 @@ class Services:
 
     def _map(self, request: Request) -> np.ndarray:
         params = request.params
-        model = self._model()
+        identity = read_identity(params.get("identity"))
+        expression = _floats(params.get("expression"), "expression")
         resolution = int(_number(params, "resolution", RESOLUTIONS[1]))
-        return model.map(
-            read_identity(params.get("identity")),
-            _floats(params.get("expression"), "expression"),
-            resolution,
-            preview=bool(params.get("preview", False)),
-            cancelled=request.cancelled,
-        )
+        preview = bool(params.get("preview", False))
+        with self._detail_lock:
+            return self._model().map(
+                identity, expression, resolution, preview=preview, cancelled=request.cancelled
+            )
 
     def _models(self) -> list[dict[str, Any]]:
         """The networks on disk: folder and file, size, SHA-256 (remembered while unchanged)."""
