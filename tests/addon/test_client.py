@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -172,6 +173,17 @@ def test_loading_may_be_silent_for_longer(tmp_path):
     assert client.state == "ready" and not any("silent" in text for text in client.messages)
     wait_for(lambda: any("silent for 2 s" in text for text in client.messages), 5)
     client.stop()
+
+
+def test_a_busy_blender_does_not_blame_the_process(start):
+    """Blender holds Python's lock for seconds in long operators; so does this call of libc."""
+    client = start()
+    client.call("map", PARAMS, timeout=30)
+    pid = client.info["pid"]
+    ctypes.PyDLL(None).usleep(3_500_000)
+    time.sleep(0.6)
+    assert client.state == "ready" and client.info["pid"] == pid
+    assert client.call("map", PARAMS, timeout=20)["array"].shape == (256, 256)
 
 
 def test_a_hanging_process_does_not_block_requests_or_stop(start):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -165,11 +166,41 @@ def test_cancel_waiting_and_running(start):
     assert "array" in backend.hear(3)["result"]
 
 
-def test_a_map_and_the_status_do_not_wait_for_long_work_of_another_lane(start):
-    backend = start(work=12)
-    backend.map(1)
-    backend.say({"id": 2, "method": "status"})
-    assert backend.hear()["id"] == 2
+@pytest.fixture(scope="module")
+def minutes_of_noise(tmp_path_factory):
+    """Ten minutes of sound, which take seconds to hear."""
+    path = tmp_path_factory.mktemp("sound") / "noise.wav"
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((1, 2, 16000, 0, "NONE", ""))
+        noise = np.random.default_rng(0).integers(-9000, 9000, 16000 * 60, np.int16).tobytes()
+        for _ in range(10):
+            sound.writeframes(noise)
+    return str(path)
+
+
+def test_a_map_and_the_status_do_not_wait_for_speech(start, minutes_of_noise):
+    backend = start()
+    backend.say({"id": 1, "method": "speech", "params": {"path": minutes_of_noise, "fps": 30}})
+    backend.map(2)
+    backend.say({"id": 3, "method": "status"})
+    assert {backend.hear()["id"], backend.hear()["id"]} == {2, 3}
+    backend.say({"cancel": 1})
+    assert backend.hear(1)["error"]["code"] == "cancelled"
+
+
+def test_speech_comes_back_and_a_newer_one_stops_it(start, minutes_of_noise):
+    backend = start()
+    speech = {"method": "speech", "channel": "speech"}
+    backend.say(speech | {"id": 1, "params": {"path": minutes_of_noise, "fps": 30}})
+    hello = LAUNCHER.parent.parent / "assets" / "demo" / "hello.wav"
+    backend.say(speech | {"id": 2, "params": {"path": str(hello), "fps": 24}})
+    assert backend.hear(1)["error"]["code"] == "superseded"
+    result = backend.hear(2)["result"]
+    values = protocol.receive(result["array"])
+    with wave.open(str(hello)) as sound:
+        seconds = sound.getnframes() / sound.getframerate()
+    assert result["fps"] == 24 and abs(len(values) - 24 * seconds) <= 1
+    assert values.shape[1] == 52 and values.min() >= 0 and values.max() <= 1
 
 
 def test_heart_beats_while_the_networks_work(start):
