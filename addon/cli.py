@@ -158,7 +158,7 @@ def _finish_motion(
     portable.play_baked({obj.name: folder}, take.first, len(take.weights.values))
     path = portable.save(folder)
     if preview:
-        _preview(obj, folder, backend)
+        _preview(obj, take, folder, backend)
     print(f"furrow: {path}: {len(take.weights.values)} frames, ready to play", flush=True)
 
 
@@ -171,32 +171,33 @@ def _bake_shot(
     heads = _chosen(path, arguments.object)
     folders = _shot_folders(heads, folder)
     digest = _sha256(path)
-    takes = []
+    takes = {}
     for name in heads:
         with _Bar(name) as bar:
             bar(0.0, "Reading the animation")
             take = bake.take_of(bpy.data.objects[name], scene, arguments.resolution)
             take.source["sha256"] = digest
-            takes.append(take)
+            takes[name] = take
             bake.bake_maps(take, folders[name], backend, arguments.frames, bar)
     if arguments.frames is None:
-        _finish_shot(folders, takes[0], folder, arguments.preview, backend)
+        _finish_shot(takes, folders, folder, arguments.preview, backend)
     else:
         _say_range(folder, arguments.frames)
 
 
 def _finish_shot(
+    takes: dict[str, bake.Take],
     folders: dict[str, Path],
-    take: bake.Take,
     folder: Path,
     preview: bool,
     backend: client.Client,
 ) -> None:
+    take = next(iter(takes.values()))
     portable.play_baked(folders, take.first, len(take.weights.values))
     path = portable.save(folder)
     if preview:
         for name, own in folders.items():
-            _preview(bpy.data.objects[name], own, backend)
+            _preview(bpy.data.objects[name], takes[name], own, backend)
     print(f"furrow: {path}: {len(folders)} baked, ready to play", flush=True)
 
 
@@ -264,12 +265,18 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _preview(obj: bpy.types.Object, folder: Path, backend: client.Client) -> None:
+def _preview(
+    obj: bpy.types.Object,
+    take: bake.Take,
+    folder: Path,
+    backend: client.Client,
+) -> None:
     from . import preview
 
     with _Bar("Preview") as bar:
-        for line in preview.render(obj, folder, backend, bar):
-            print(f"furrow: {line}", flush=True)
+        lines = preview.render(obj, take, folder, backend, bar)
+    for line in lines:
+        print(f"furrow: {line}", flush=True)
 
 
 def _say_range(folder: Path, frames: tuple[int, int]) -> None:
@@ -298,10 +305,10 @@ def _assemble(arguments: argparse.Namespace) -> None:
     try:
         shots = {part: take for part, take in takes.items() if take.source["kind"] == "scene"}
         if shots:
-            take = next(iter(shots.values()))
-            _open(_input(take, folder))
+            _open(_input(next(iter(shots.values())), folder))
             folders = {take.source["object"]: part for part, take in shots.items()}
-            _finish_shot(folders, take, folder, arguments.preview, backend)
+            by_name = {take.source["object"]: take for take in shots.values()}
+            _finish_shot(by_name, folders, folder, arguments.preview, backend)
         for part, take in takes.items():
             if part not in shots:
                 sound = _input(take, part) if take.source["kind"] == "speech" else None

@@ -22,7 +22,7 @@ REGION_PREFIX = "region_"
 
 LOOKS: dict[str, Any] = {
     "furrow_melanin": 0.16,
-    "furrow_redness": 0.5,
+    "furrow_redness": 0.45,
     "furrow_iris": (0.105, 0.165, 0.19),
     "furrow_hair": (0.030, 0.018, 0.011),
 }
@@ -127,10 +127,9 @@ def _skin(t: Tree, made: bpy.types.Material) -> None:
         scalp, t.add(0.42, t.times(t.step(t.noise(uv, 950.0, 1.0), 0.42, 0.62), 0.40))
     )
     strokes = t.node("VectorMath", {0: uv, 1: (110.0, 520.0, 1.0)}, operation="MULTIPLY").outputs[0]
-    brow = t.times(
-        t.step(region("brow"), 0.15, 0.95), t.step(t.noise(strokes, 1.0, 2.0), 0.22, 0.50)
-    )
-    hair = t.math("MAXIMUM", stubble, t.times(brow, 0.9))
+    ragged = t.add(region("brow"), t.times(t.add(t.noise(strokes, 1.0, 2.0), -0.5), 1.5))
+    brow = t.step(ragged, 0.35, 1.0)
+    hair = t.math("MAXIMUM", stubble, t.times(brow, 0.75))
     colour = t.mix(hair, colour, t.property("furrow_hair", "Color"))
     lines = t.noise(uv, 260.0, 1.0)
     rough = t.add(0.56, t.times(oil, -0.30))
@@ -145,7 +144,7 @@ def _skin(t: Tree, made: bpy.types.Material) -> None:
         "Specular IOR Level": 0.42,
         "Subsurface Weight": 1.0,
         "Subsurface Radius": (0.00367, 0.00137, 0.00068),
-        "Subsurface Scale": 0.55,
+        "Subsurface Scale": 0.38,
         "Coat Weight": t.times(t.math("MAXIMUM", t.add(oil, 0.08), 0.0), 0.30),
         "Coat Roughness": 0.32,
         "Coat IOR": 1.45,

@@ -78,11 +78,9 @@ class Tree:
         inputs = {"Vector": vector, "Scale": scale, "Detail": detail, "Distortion": distortion}
         return self.node("TexNoise", inputs).outputs[0]
 
-    def channels(self, attribute: str, kind: str = "GEOMETRY") -> tuple[Any, Any, Any, Any]:
-        """Red, green, blue and alpha of an attribute of the mesh, or of the object."""
-        node = self.node("Attribute", attribute_name=attribute, attribute_type=kind)
-        split = self.node("SeparateColor", {0: node.outputs["Color"]})
-        return (*split.outputs[:3], node.outputs["Alpha"])
+    def attribute(self, name: str) -> Any:
+        """A float attribute of the mesh; 0 where it is absent."""
+        return self.node("Attribute", attribute_name=name, attribute_type="GEOMETRY").outputs["Fac"]
 
     def property(self, name: str, output: str = "Fac") -> Any:
         """A custom property of the object that wears the material."""

@@ -72,15 +72,15 @@ def place_sound(scene: bpy.types.Scene, path: str | Path, start_frame: int = 1) 
         If Blender cannot read the sound.
     """
     path = Path(path).resolve()
-    strips = _strips(scene)
-    for strip in strips:
+    placed = strips(scene)
+    for strip in placed:
         here = strip.type == "SOUND" and strip.frame_final_start == start_frame
         if here and Path(bpy.path.abspath(strip.sound.filepath)) == path:
             return strip
-    taken = {strip.channel for strip in strips if strip.frame_final_end > start_frame}
+    taken = {strip.channel for strip in placed if strip.frame_final_end > start_frame}
     channel = next(c for c in range(1, len(taken) + 2) if c not in taken)
     try:
-        strip = strips.new_sound(path.stem, str(path), channel, start_frame)
+        strip = placed.new_sound(path.stem, str(path), channel, start_frame)
     except RuntimeError as error:
         raise FurrowError(f"Blender cannot read the sound {path}: {error}".strip()) from None
     scene.sync_mode = "AUDIO_SYNC"
@@ -88,7 +88,7 @@ def place_sound(scene: bpy.types.Scene, path: str | Path, start_frame: int = 1) 
     return strip
 
 
-def _strips(scene: bpy.types.Scene) -> Any:
+def strips(scene: bpy.types.Scene) -> Any:
     """The scene's top-level strips; Blender 4.4 renamed them, 5.0 dropped the old name."""
     editor = scene.sequence_editor or scene.sequence_editor_create()
     return editor.strips if hasattr(editor, "strips") else editor.sequences

@@ -21,13 +21,17 @@ _BACKDROP = (0.045, 0.050, 0.056)
 _AMBIENT = 0.22
 
 
-def build(scene: bpy.types.Scene, obj: bpy.types.Object, yaw: float = 24.0) -> bpy.types.Object:
+def build(
+    scene: bpy.types.Scene, obj: bpy.types.Object, yaw: float = 24.0, margin: float = 1.22
+) -> bpy.types.Object:
     """Put a camera and three lights before a head and make them the scene's; an older stage goes.
 
     Parameters
     ----------
     yaw
         Degrees that the camera stands to the side of the face's front; 0 faces it.
+    margin
+        Height of the picture over the height from chin to crown.
 
     Returns
     -------
@@ -44,7 +48,7 @@ def build(scene: bpy.types.Scene, obj: bpy.types.Object, yaw: float = 24.0) -> b
     lens = bpy.data.cameras.new("Furrow Camera")
     lens.lens, lens.sensor_fit, lens.sensor_height = _LENS_MM, "VERTICAL", 24.0
     lens.clip_start = 0.01
-    distance = height * 1.22 * _LENS_MM / lens.sensor_height
+    distance = height * margin * _LENS_MM / lens.sensor_height
     camera = _place(collection, lens, centre + _from(yaw, 3.0) * distance, centre)
     scene.camera = camera
     scene.world = _world()
@@ -125,12 +129,14 @@ def _world() -> bpy.types.World:
     return world
 
 
-def render_settings(scene: bpy.types.Scene) -> None:
-    """Cycles at a modest number of samples with denoising, a portrait format, a film with sound."""
+def render_settings(scene: bpy.types.Scene, samples: int = 64) -> None:
+    """Cycles with denoising, few bounces, a portrait format."""
     scene.render.engine = "CYCLES"
-    scene.cycles.samples = 64
-    scene.cycles.use_denoising = True
-    scene.cycles.max_bounces = 6
+    cycles = scene.cycles
+    cycles.samples = samples
+    cycles.use_denoising = True
+    cycles.denoising_prefilter = "FAST"
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 6, 2, 3
     scene.render.resolution_x, scene.render.resolution_y = 1080, 1240
     scene.view_settings.view_transform = "AgX"
     scene.view_settings.look = "AgX - Medium High Contrast"

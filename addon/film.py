@@ -1,0 +1,211 @@
+"""preview.mp4: a baked head speaking, at modest size, with its sound."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from ..backend.errors import FurrowError
+from ..backend.files import whole_file
+from . import speech
+
+NAME = "preview.mp4"
+
+SIZE = (320, 368)
+"""Pixels of a film by Cycles; a graphics card makes one of twice the size."""
+SAMPLES = 2
+PROBE_SECONDS = 60.0
+"""How long a graphics card may take for its first two frames, shaders included."""
+FRAME_SECONDS = 120.0
+"""A child that finishes no frame for so long is taken for dead."""
+
+_CHILD = Path(__file__).resolve().parent / "film_frames.py"
+
+Progress = Callable[[float, str], None]
+
+
+def render(
+    blend: Path, obj: str, frames: range, folder: Path, progress: Progress
+) -> tuple[Path, str]:
+    """Render the film of a baked file that is open, with the sound of its sequencer, into `folder`.
+
+    Parameters
+    ----------
+    blend
+        head.blend; opened once more in child processes.
+    obj
+        Name of the head.
+    frames
+        Frames of the animation.
+
+    Returns
+    -------
+    The film's path, and in words what rendered it.
+
+    Raises
+    ------
+    FurrowError
+        If no engine can render it, or the film cannot be written.
+    """
+    with tempfile.TemporaryDirectory(prefix="furrow-film-") as pictures:
+        job = {"blend": str(blend), "object": obj, "folder": pictures}
+        engine = _graphics_engine(job, frames, progress)
+        if engine is not None:
+            words = f"{engine} on the graphics card"
+            job |= {"engine": engine, "size": [2 * side for side in SIZE], "samples": 16}
+            _run(job, frames, 1, progress)
+        else:
+            words = f"Cycles on the processor, {SAMPLES} samples denoised, since no usable graphics card was found"
+            job |= {"engine": "CYCLES", "size": list(SIZE), "samples": SAMPLES}
+            _run(job, frames, 2 if (os.cpu_count() or 1) > 1 else 1, progress)
+        progress(1.0, "Encoding")
+        files = [str(Path(pictures) / f"{frame:04d}.png") for frame in frames]
+        return _encode(folder / NAME, files, frames.start), words
+
+
+def _graphics_engine(job: dict[str, Any], frames: range, progress: Progress) -> str | None:
+    """EEVEE's name if a graphics card renders with it here, else None.
+
+    OpenGL by software is slower than Cycles, so a machine without a card is not asked at all. The
+    question goes to a child process, since a driver without a display may crash or hang.
+    """
+    if sys.platform == "linux" and not glob.glob("/dev/dri/renderD*") + glob.glob(
+        "/dev/nvidia[0-9]*"
+    ):
+        return None
+    engine = "BLENDER_EEVEE_NEXT" if bpy.app.version < (5, 0) else "BLENDER_EEVEE"
+    progress(0.0, "Trying the graphics card")
+    trial = job | {
+        "engine": engine,
+        "size": list(SIZE),
+        "samples": 4,
+        "threads": os.cpu_count() or 1,
+    }
+    trial["frames"] = list(frames[:2])
+    try:
+        done = subprocess.run(
+            _command(trial), capture_output=True, timeout=PROBE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None
+    whole = [Path(job["folder"]) / f"{frame:04d}.png" for frame in trial["frames"]]
+    good = done.returncode == 0 and all(path.is_file() for path in whole)
+    for path in whole:
+        path.unlink(missing_ok=True)
+    return engine if good else None
+
+
+def _command(job: dict[str, Any]) -> list[str]:
+    """The child process, in this Blender or this Python with bpy."""
+    if bpy.app.module:
+        start = [sys.executable, "-P", str(_CHILD)]
+    else:
+        script = ["--python-exit-code", "1", "--python", str(_CHILD)]
+        start = [bpy.app.binary_path, "--background", "--factory-startup", *script]
+    return [*start, "--", json.dumps(job)]
+
+
+def _run(job: dict[str, Any], frames: range, workers: int, progress: Progress) -> None:
+    """Render the frames in child processes; every worker takes each n-th frame."""
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    folder = Path(job["folder"])
+    log = folder / "log.txt"
+    children = []
+    with log.open("wb") as output:
+        for worker in range(workers):
+            share = job | {"frames": list(frames[worker::workers]), "threads": threads}
+            child = subprocess.Popen(
+                _command(share), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+            children.append(child)
+        try:
+            _watch(children, folder, len(frames), progress)
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()
+    missing = [frame for frame in frames if not (folder / f"{frame:04d}.png").is_file()]
+    if missing:
+        lines = log.read_text(errors="replace").strip().splitlines() or ["no word"]
+        raise FurrowError(
+            f"Frame {missing[0]} of the film was not rendered: {lines[-1]}", "internal"
+        )
+
+
+def _watch(
+    children: list[subprocess.Popen[bytes]], folder: Path, count: int, progress: Progress
+) -> None:
+    """Wait for the children; gives up on them if none finishes a frame for long."""
+    done, changed = -1, time.monotonic()
+    while any(child.poll() is None for child in children):
+        now = len(list(folder.glob("[0-9]*.png")))
+        if now != done:
+            done, changed = now, time.monotonic()
+            progress(done / count, f"Film {done} of {count}")
+        if time.monotonic() - changed > FRAME_SECONDS:
+            return
+        time.sleep(0.1)
+
+
+def _encode(path: Path, files: list[str], first: int) -> Path:
+    """Join pictures and the scene's sound from frame `first` on as H.264 and AAC, in the sequencer."""
+    source = bpy.context.scene
+    scene = bpy.data.scenes.new("Furrow Film")
+    try:
+        render = scene.render
+        render.fps, render.fps_base = source.render.fps, source.render.fps_base
+        picture = bpy.data.images.load(files[0], check_existing=False)
+        render.resolution_x, render.resolution_y = picture.size
+        bpy.data.images.remove(picture)
+        scene.view_settings.view_transform = "Standard"  # the pictures are finished
+        scene.frame_start, scene.frame_end = 1, len(files)
+        strip = speech.strips(scene).new_image("Film", files[0], 1, 1)
+        for file in files[1:]:
+            strip.elements.append(Path(file).name)
+        strip.frame_final_duration = len(files)
+        _copy_sound(source, scene, 1 - first)
+        _movie_format(render)
+        with whole_file(path) as temporary:
+            render.filepath = str(temporary)
+            render.use_file_extension = False
+            bpy.ops.render.render(animation=True, scene=scene.name)
+            if temporary.stat().st_size == 0:
+                raise FurrowError(f"{path} could not be encoded.", "write_failed")
+    finally:
+        bpy.data.scenes.remove(scene)
+    return path
+
+
+def _copy_sound(source: bpy.types.Scene, scene: bpy.types.Scene, shift: int) -> None:
+    """Lay the sounds of one scene into another, `shift` frames later."""
+    if source.sequence_editor is None:
+        return
+    for strip in speech.strips(source):
+        if strip.type == "SOUND" and not strip.mute:
+            path = bpy.path.abspath(strip.sound.filepath)
+            start = round(strip.frame_start) + shift
+            copy = speech.strips(scene).new_sound(strip.name, path, strip.channel + 1, start)
+            copy.sound = strip.sound  # also where it is packed and the file is gone
+            copy.frame_offset_start = strip.frame_offset_start
+            copy.frame_offset_end = strip.frame_offset_end
+            copy.volume = strip.volume
+
+
+def _movie_format(render: bpy.types.RenderSettings) -> None:
+    if bpy.app.version >= (5, 0):  # pictures and films became two kinds
+        render.image_settings.media_type = "VIDEO"
+    render.image_settings.file_format = "FFMPEG"
+    ffmpeg = render.ffmpeg
+    ffmpeg.format, ffmpeg.codec, ffmpeg.audio_codec = "MPEG4", "H264", "AAC"
+    ffmpeg.constant_rate_factor, ffmpeg.audio_bitrate = "HIGH", 160
+    ffmpeg.gopsize = 15

@@ -1,0 +1,167 @@
+"""preview.png, a contact sheet of expressions without and with detail; with film.py, preview.mp4."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..backend.expressions import FACESCAPE_PRESETS
+from ..backend.files import whole_file
+from . import bake, detail, film, head_object, portable, stage
+
+NAME = "preview.png"
+
+EXPRESSIONS = ("neutral", "brow-raiser", "anger", "smile", "lip-puckerer")
+TILE = (330, 372)
+SAMPLES = 12
+SUBDIVISIONS = 3
+"""Vertices 0.4 mm apart: what a map of 512 texels can show."""
+_GAP = 4
+
+Progress = Callable[[float, str], None]
+
+
+def render(
+    obj: bpy.types.Object,
+    take: bake.Take,
+    folder: Path,
+    client: Any,
+    progress: Progress,
+) -> list[str]:
+    """Render both previews of a baked head whose file is saved; the open file is changed.
+
+    Parameters
+    ----------
+    folder
+        Where the previews go; head.blend lies here, or in the folder above for a shot of several.
+
+    Returns
+    -------
+    Lines for people: what was written and by what.
+
+    Raises
+    ------
+    FurrowError
+        If a map cannot be made or a picture not be written.
+    """
+    blend = next(p for p in (folder / portable.NAME, folder.parent / portable.NAME) if p.is_file())
+    frames = range(take.first, take.last + 1)
+    movie, engine = film.render(blend.resolve(), obj.name, frames, folder, progress)
+    sheet = contact_sheet(obj, folder, take.resolution, client, progress)
+    return [f"{sheet}: rendered by Cycles", f"{movie}: rendered by {engine}"]
+
+
+def contact_sheet(
+    obj: bpy.types.Object, folder: Path, resolution: int, client: Any, progress: Progress
+) -> Path:
+    """Render a row for each of EXPRESSIONS, without and with detail, into ``preview.png``.
+
+    The head's animation is taken off for it: work on a file that is saved.
+    """
+    for data in (obj.data.shape_keys, obj):
+        data.animation_data_clear()
+    scene = bpy.data.scenes.new("Furrow Preview")
+    scene.collection.objects.link(obj)
+    camera = stage.build(scene, obj, yaw=20.0, margin=1.06)
+    stage.render_settings(scene, SAMPLES)
+    scene.render.resolution_x, scene.render.resolution_y = TILE
+    label = _label(scene, camera)
+    tiles: list[list[np.ndarray]] = []
+    with detail.paused(), tempfile.TemporaryDirectory(prefix="furrow-preview-") as temporary:
+        for name in EXPRESSIONS:
+            head_object.set_expression(obj, FACESCAPE_PRESETS[name])
+            detail.show_map(obj, _map(obj, resolution, client))
+            obj.modifiers[detail.SUBDIVISION].render_levels = SUBDIVISIONS
+            row = []
+            for shown in (False, True):
+                progress(len(tiles) / len(EXPRESSIONS), f"Portrait {name}")
+                obj.modifiers[detail.DISPLACEMENT].show_render = shown
+                label.body = f"{name.replace('-', ' ')}{', with detail' if shown else ''}"
+                path = Path(temporary) / "tile.png"
+                scene.render.filepath = str(path)
+                bpy.ops.render.render(write_still=True, scene=scene.name)
+                row.append(_pixels(path))
+            tiles.append(row)
+    path = folder / NAME
+    _write(path, _sheet(tiles))
+    return path
+
+
+def _map(obj: bpy.types.Object, resolution: int, client: Any) -> np.ndarray:
+    """The exact map of the head's present expression, (R, R, 4) as Blender's images hold it."""
+    identity = head_object.identity_of(obj)
+    params = {
+        "identity": {
+            "shape": identity.shape.tolist(),
+            "skin": identity.skin.tolist(),
+            "detail_seed": identity.detail_seed,
+        },
+        "expression": head_object.expression_of(obj).tolist(),
+        "resolution": resolution,
+        "layout": "blender",
+    }
+    return client.call("map", params, timeout=detail.EXACT_TIMEOUT)["array"]
+
+
+def _label(scene: bpy.types.Scene, camera: bpy.types.Object) -> Any:
+    """A line of text at the lower left of the picture, fixed to the camera."""
+    curve = bpy.data.curves.new("Furrow Label", "FONT")
+    material = bpy.data.materials.new("Furrow Label")
+    if bpy.app.version < (5, 0):
+        material.use_nodes = True
+    nodes = material.node_tree.nodes
+    nodes.clear()
+    emission, output = nodes.new("ShaderNodeEmission"), nodes.new("ShaderNodeOutputMaterial")
+    emission.inputs["Color"].default_value = (0.75, 0.78, 0.80, 1.0)
+    material.node_tree.links.new(emission.outputs[0], output.inputs["Surface"])
+    curve.materials.append(material)
+    distance = 0.2
+    half = distance * camera.data.sensor_height / 2 / camera.data.lens
+    curve.size = half * 0.09
+    text = bpy.data.objects.new("Furrow Label", curve)
+    text.parent = camera
+    text.location = (-half * TILE[0] / TILE[1] * 0.95, -half * 0.95, -distance)
+    text.visible_diffuse = text.visible_glossy = text.visible_shadow = False
+    scene.collection.objects.link(text)
+    return curve
+
+
+def _pixels(path: Path) -> np.ndarray:
+    """A picture file as (H, W, 4) float32 as it was written, bottom row first."""
+    image = bpy.data.images.load(str(path), check_existing=False)
+    width, height = image.size
+    pixels = np.empty(width * height * 4, np.float32)
+    image.pixels.foreach_get(pixels)
+    bpy.data.images.remove(image)
+    return pixels.reshape(height, width, 4)
+
+
+def _sheet(tiles: list[list[np.ndarray]]) -> np.ndarray:
+    """Tiles by row and column on one dark sheet, (H, W, 4), bottom row first."""
+    height, width = tiles[0][0].shape[:2]
+    rows, columns = len(tiles), len(tiles[0])
+    size = (rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 4)
+    sheet = np.zeros(size, np.float32)
+    sheet[..., 3] = 1.0
+    for r, row in enumerate(tiles):
+        for c, tile in enumerate(row):
+            bottom, left = (rows - 1 - r) * (height + _GAP), c * (width + _GAP)
+            sheet[bottom : bottom + height, left : left + width] = tile
+    return sheet
+
+
+def _write(path: Path, pixels: np.ndarray) -> None:
+    height, width = pixels.shape[:2]
+    image = bpy.data.images.new("Furrow Preview", width, height)
+    image.pixels.foreach_set(pixels.ravel())
+    try:
+        with whole_file(path) as temporary:
+            image.filepath_raw, image.file_format = str(temporary), "PNG"
+            image.save()
+    finally:
+        bpy.data.images.remove(image)
