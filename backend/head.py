@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .contact import from_arrays
 from .errors import FurrowError
 from .expressions import EXPRESSIONS
 from .files import ASSETS
@@ -45,6 +46,8 @@ class Head:
         {name: vertex}.
     directions
         Named changes of identity.
+    contacts
+        How lips and lids meet, applied after the linear core.
     basis
         float32 (K, 3V), metres a standard deviation.
     skin_count
@@ -72,6 +75,7 @@ class Head:
                 strict=True,
             )
         )
+        self.contacts = from_arrays(arrays)
         self._mean = arrays["mean"].astype(np.float32)
         self.basis = _unpacked(arrays, "basis")
         self._units = _unpacked(arrays, "units")
@@ -113,12 +117,12 @@ class Head:
 
     def neutral(self, shape: np.ndarray) -> np.ndarray:
         """Return the face at rest for shape coefficients (K,): float32 (V, 3) metres."""
-        return self._mean + (self._checked(shape) @ self.basis).reshape(-1, 3)
+        linear = self._mean + (self._checked(shape) @ self.basis).reshape(-1, 3)
+        return self.contacts.at_rest(linear).astype(np.float32)
 
     def blendshapes(self, shape: np.ndarray) -> np.ndarray:
         """Return the 52 expressions' offsets from the face at rest: float32 (52, V, 3) metres."""
-        weights = np.tensordot(self._checked(shape), self._core, axes=(0, 1))
-        return (self._units + weights @ self._spatial).reshape(len(EXPRESSIONS), -1, 3)
+        return self._offsets(shape, self.neutral(shape))
 
     def vertices(self, shape: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """Return the face for shape (K,) and expression (52,) in [0, 1]: float32 (V, 3) metres.
@@ -128,8 +132,8 @@ class Head:
         shape = self._checked(shape)
         key = shape.tobytes()
         if self._cached is None or self._cached[0] != key:
-            offsets = self.blendshapes(shape).reshape(len(EXPRESSIONS), -1)
-            self._cached = (key, self.neutral(shape), offsets)
+            rest = self.neutral(shape)
+            self._cached = (key, rest, self._offsets(shape, rest).reshape(len(EXPRESSIONS), -1))
         _, neutral, offsets = self._cached
         expression = np.asarray(expression, np.float32)
         if expression.shape != (len(EXPRESSIONS),):
@@ -137,6 +141,12 @@ class Head:
                 f"An expression has {len(EXPRESSIONS)} weights, not {expression.shape}."
             )
         return neutral + (expression @ offsets).reshape(-1, 3)
+
+    def _offsets(self, shape: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        weights = np.tensordot(self._checked(shape), self._core, axes=(0, 1))
+        linear = (self._units + weights @ self._spatial).reshape(len(EXPRESSIONS), -1, 3)
+        self.contacts.in_motion(rest, linear)
+        return linear
 
     def average(self) -> Identity:
         """Return the mean person."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ...backend.expressions import EXPRESSIONS, INDEX
+from ...backend.contact import VIEW, Contacts, Eye, Lids, depth_in_eye, gaze_of, outside
+from ...backend.expressions import EXPRESSIONS
 from .atlas import smoothstep, unwrap_skin
-from .contact import Eye, Opening, depth_in_eye, outside, rings
-from .eyes import GAZE, LOWERED, RADIUS_SHARE, EyeFit, cornea, eyeball, turned
+from .contact import Opening, rings
+from .eyes import LOWERED, RADIUS_SHARE, EyeFit, cornea, eyeball, turned
 from .hair import make_brows, make_lashes
 from .regions import landmarks, soft_regions
 from .source import Source
@@ -21,15 +22,16 @@ from .units import average_units
 MATERIALS = ("skin", "brows", "lashes", "eye", "cornea", "teeth", "gums", "tongue")
 """By slot. `gums` is mucous membrane: mouth cavity and the sacs behind the lids."""
 
-VIEW = np.array([0.0, -1.0, 0.0])
 LIP_REACH, LID_REACH = 0.010, 0.012
 """How far around the rims the skin follows when lips and lids are made to meet, metres."""
+MOUTH_TOP = 0.712
+"""Height in body space between the mouth's cavity and the sockets, metres."""
+WALL = 0.0025
+"""Least thickness of the skin over the mouth's wall, metres."""
 LIP_STRENGTH = np.array([1.0, 1.0, 1.0, 0.55])
 """How nearly the lips' loops meet, from inside to outside; the outermost is where they part."""
 LID_CLEARANCE = np.array([1.0, 1.5, 4.0, 8.0, 11.0, 11.0, 11.0, 11.0, 11.0, 11.0]) * 1e-4
 """How far from the eye lid vertices stay, by rings from the inner edge: a lid is 1 mm thick."""
-
-_LOOK = {"Down": (0, -1), "Up": (0, 1), "Out": (1, 0), "In": (-1, 0)}
 
 
 @dataclass
@@ -60,10 +62,10 @@ class Anatomy:
     ----------
     layout
         Faces, chart, groups, landmarks.
-    lids
-        (left, right) openings of the eyes.
-    lips
-        The opening of the mouth.
+    openings
+        Mouth, left eye, right eye.
+    contacts
+        How they close.
     """
 
     def __init__(self, source: Source) -> None:
@@ -86,6 +88,14 @@ class Anatomy:
         normals = vertex_normals(body, self.bust.faces)
         self._make_openings(body)
         units = average_units(source, self.bust.rows, body, normals)
+        # The package's blinks drag the palate and the other eye's socket along.
+        wall = np.unique(self.bust.faces[self.bust.cavity])
+        wall = wall[wall >= 0]
+        for i, name in enumerate(EXPRESSIONS):
+            if name.startswith(("eye", "brow")):
+                own = 1 if name.endswith("Left") else -1 if name.endswith("Right") else 0
+                units[i, wall[body[wall, 2] < MOUTH_TOP]] = 0.0
+                units[i, wall[body[wall, 0] * own < 0]] = 0.0
         rest = self._rest_skin(person)[0]
         self._transfer = DeformationTransfer(rest, units, self.triangles)
         self._make_hair(person, rest, vertex_normals(rest, self.bust.faces))
@@ -94,33 +104,47 @@ class Anatomy:
     def _make_openings(self, body: np.ndarray) -> None:
         faces, cavity = self.bust.faces, self.bust.cavity
         skin, inside = faces[~cavity], np.unique(faces[cavity])
-        border = np.intersect1d(np.unique(skin), inside[inside >= 0])
-        border = border[border >= 0]
+        inside = inside[inside >= 0]
+        border = np.intersect1d(np.unique(skin), inside)
         side = np.where(body[border, 2] < 0.70, 0, np.sign(body[border, 0]))
         mouth = rings(skin, border[side == 0], 4)
-        self.lips = Opening(body, self.triangles, mouth[1:5], LIP_REACH, 0.5, LIP_STRENGTH)
-        self._lid_rings = [rings(skin, border[side == s], 9) for s in (1, -1)]
-        self.lids = tuple(
-            Opening(body, self.triangles, loops[1:5], LID_REACH, 0.12, np.ones(4))
-            for loops in self._lid_rings
-        )
-        self.near_eye, self._pouches = [], []
-        sockets = [inside[(body[inside, 2] > 0.70) & (body[inside, 0] * s > 0)] for s in (1, -1)]
-        for loops, socket in zip(self._lid_rings, sockets, strict=True):
-            depth = np.concatenate([np.full(len(v), k) for k, v in enumerate(loops)])
-            pouch = np.setdiff1d(socket, np.concatenate(loops))
-            vertices = np.concatenate([np.concatenate(loops), pouch])
+        lips = Opening(body, self.triangles, mouth[1:5], LIP_REACH, 0.5, LIP_STRENGTH)
+        self.openings, self._lid_rings, self._pouches, both = [lips], [], [], []
+        ball = self._eye_parts[0].points
+        for k, sign in enumerate((1, -1)):
+            loops = rings(skin, border[side == sign], 9)
+            socket = inside[(body[inside, 2] > MOUTH_TOP) & (body[inside, 0] * sign > 0)]
+            opening = Opening(body, self.triangles, loops[1:5], LID_REACH, 0.12, np.ones(4))
+            lid = np.concatenate(loops)
+            depth = np.concatenate([np.full(len(v), i) for i, v in enumerate(loops)])
+            pouch = np.setdiff1d(socket, lid)
+            near = np.concatenate([lid, pouch])
             clearance = np.concatenate([LID_CLEARANCE[depth], np.full(len(pouch), 1e-4)])
-            self.near_eye.append((vertices, clearance))
+            vertices = len(body) + k * len(ball) + np.arange(len(ball))
+            both.append(Lids(opening.closing(), near, clearance, vertices, ball))
+            self.openings.append(opening)
+            self._lid_rings.append(loops)
             # The pouch behind a lid goes with the lid, or the lid would sink through it.
-            lid = np.unique(np.concatenate(loops))
             distance, nearest = cKDTree(body[lid]).query(body[pouch])
             share = 1.0 - smoothstep(distance, 0.002, 0.007)
             self._pouches.append((pouch, lid[nearest], share[:, None]))
+        self.contacts = Contacts(lips.closing(), (both[0], both[1]))
+        # The mouth's wall, where it runs close under the skin of nose and cheeks.
+        wall = np.setdiff1d(
+            inside[body[inside, 2] < MOUTH_TOP], np.concatenate(rings(faces, mouth[0], 2))
+        )
+        outer = np.setdiff1d(np.unique(skin[skin >= 0]), np.concatenate(mouth))
+        distance, nearest = cKDTree(body[outer]).query(body[wall])
+        close = distance < 0.012
+        self._wall = (wall[close], outer[nearest[close]])
 
     def _rest_skin(self, body: np.ndarray) -> tuple[np.ndarray, tuple[Eye, Eye]]:
         """The bust at rest (body space): lips touching, lids resting on the eyes; and the eyes."""
-        skin = self.lips.close(self.bust.rows @ body)
+        skin = self.contacts.lips(self.bust.rows @ body)
+        wall, over = self._wall
+        normal = vertex_normals(skin, self.bust.faces)[over]
+        thickness = ((skin[over] - skin[wall]) * normal).sum(1)
+        skin[wall] -= np.maximum(WALL - thickness, 0.0)[:, None] * normal
         eyes = []
         for k, fit in enumerate(self._eye_fits):
             centre, radius = fit(body)
@@ -135,7 +159,8 @@ class Anatomy:
                 depth = np.sort(depth_in_eye(skin[rim], moved)[0])
                 low, high = (low, shift) if depth[-4] > -LID_CLEARANCE[1] else (shift, high)
             eyes.append(Eye(centre + low * VIEW, eye.radius, VIEW))
-            skin = outside(skin, *self.near_eye[k], eyes[k])
+            lids = self.contacts.lids[k]
+            skin = outside(skin, lids.near, lids.clearance, eyes[k])
         return skin, (eyes[0], eyes[1])
 
     def _make_hair(self, person: np.ndarray, rest: np.ndarray, normals: np.ndarray) -> None:
@@ -143,7 +168,7 @@ class Anatomy:
         self._brows = make_brows(rest, normals, visible)
         centres = np.stack([eye.centre for eye in self._rest_skin(person)[1]])
         margins, sides = [], []
-        for k, opening in enumerate(self.lids):
+        for k, opening in enumerate(self.openings[1:]):
             rim = opening.rims[2]
             for lid, chain in (("upper", rim.upper_chain), ("lower", rim.lower_chain)):
                 margins.append((lid, chain if k == 0 else chain[::-1]))
@@ -154,39 +179,34 @@ class Anatomy:
         """Return the head of a body (19158, 3)."""
         skin, eyes = self._rest_skin(body)
         origin = skin[self.bust.rim].mean(0)
-        parts = [skin]
-        parts += [e.centre + e.radius * part.points for part in self._eye_parts for e in eyes]
-        parts += [body[vertices] for vertices in self._inner_vertices]
-        parts += [self._hair(skin, eyes)]
-        rest = np.concatenate(parts) - origin
+        balls = [e.centre + e.radius * part.points for part in self._eye_parts for e in eyes]
+        bald = np.concatenate(
+            [skin, *balls, *(body[vertices] for vertices in self._inner_vertices)]
+        )
+        hair = self._hair(skin, eyes)
+        rest = np.concatenate([bald, hair]) - origin
         shifted = (moved_eye(eyes[0], -origin), moved_eye(eyes[1], -origin))
-        return Face(rest, self._units(skin, eyes) if with_units else None, shifted)
+        if not with_units:
+            return Face(rest, None, shifted)
+        offsets = self._offsets(bald, eyes)
+        hair_offsets = self._hair(skin + offsets[:, : len(skin)], eyes) - hair
+        return Face(rest, np.concatenate([offsets, hair_offsets], axis=1), shifted)
 
-    def _units(self, skin: np.ndarray, eyes: tuple[Eye, Eye]) -> np.ndarray:
+    def _offsets(self, bald: np.ndarray, eyes: tuple[Eye, Eye]) -> np.ndarray:
+        """The units' offsets (52, V, 3) on a head without hair."""
+        skin = bald[: self.bust.rows.shape[0]]
         offsets = self._transfer(skin)
         for pouch, lid, share in self._pouches:
             offsets[:, pouch] += share * (offsets[:, lid] - offsets[:, pouch])
-        for k, side in enumerate(("Left", "Right")):
-            blink = INDEX[f"eyeBlink{side}"]
-            offsets[blink] = self.lids[k].close(skin + offsets[blink]) - skin
-            for name in EXPRESSIONS:
-                if name.startswith(("eye", "cheekSquint")) and name.endswith(side):
-                    yaw, pitch = gaze_of(name, side)
-                    view = turned(VIEW[None], np.zeros(3), yaw, pitch)[0]
-                    eye = Eye(eyes[k].centre, eyes[k].radius, view)
-                    one = INDEX[name]
-                    offsets[one] = outside(skin + offsets[one], *self.near_eye[k], eye) - skin
-        jaw, close = INDEX["jawOpen"], INDEX["mouthClose"]
-        opened = skin + offsets[jaw]
-        offsets[close] = self.lips.close(opened + offsets[close]) - opened
         gaze = []
         for part in self._eye_parts:
             for eye, side in zip(eyes, ("Left", "Right"), strict=True):
                 points = eye.radius * part.points
                 turns = [turned(points, np.zeros(3), *gaze_of(n, side)) for n in EXPRESSIONS]
                 gaze.append(np.stack(turns) - points)
-        hair = self._hair(skin + offsets, eyes) - self._hair(skin, eyes)
-        return np.concatenate([offsets, *gaze, self._inner_units, hair], axis=1)
+        whole = np.concatenate([offsets, *gaze, self._inner_units], axis=1)
+        self.contacts.in_motion(bald, whole)
+        return whole
 
     def _hair(self, skin: np.ndarray, eyes: tuple[Eye, Eye]) -> np.ndarray:
         """Brows and lashes on skin (..., V, 3)."""
@@ -245,14 +265,6 @@ def moved_eye(eye: Eye, shift: np.ndarray) -> Eye:
 def average_person(source: Source) -> np.ndarray:
     """The person whose geometry decides cut, chart, landmarks and regions."""
     return source.macro(0.2, 0.5, (1.0, 1.0, 1.0))
-
-
-def gaze_of(name: str, side: str) -> tuple[float, float]:
-    """Yaw (towards +X) and pitch (up) in radians of one eye ("Left" or "Right") in a face unit."""
-    if not name.startswith("eyeLook") or not name.endswith(side):
-        return 0.0, 0.0
-    out, up = _LOOK[name.removeprefix("eyeLook").removesuffix(side)]
-    return GAZE * out * (1 if side == "Left" else -1), GAZE * up
 
 
 def _padded(values: np.ndarray, count: int) -> np.ndarray:

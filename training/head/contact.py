@@ -1,4 +1,4 @@
-"""Lids and lips that meet, and lids that stay outside the eye.
+"""Openings of the skin, and how their rims are drawn together (see backend.contact).
 
 Rims are loops of vertices around an opening. Where the rims should meet, the lower one is drawn to
 the meeting line, the upper one to the lower one's polyline; the skin around follows harmonically.
@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import splu
 
-from .eyes import CORNEA_RADIUS, CORNEA_RIM
+from ...backend.contact import Closing
 from .transfer import gradient
 
 
@@ -88,6 +88,10 @@ def _hats(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(x, knots, row) for row in np.eye(len(knots))], axis=1)
 
 
+FILM = 8e-5
+"""Distance that closed rims keep, metres."""
+
+
 class Opening:
     """An opening whose rims can be closed.
 
@@ -132,22 +136,31 @@ class Opening:
         inner = rows[:, self.followers].tocsc()
         self.spread = -splu(inner).solve(rows[:, self.handles].toarray())
 
-    def close(self, points: np.ndarray) -> np.ndarray:
-        """Return the face (V, 3) with its rims meeting."""
-        result = points.copy()
-        for rim, strength in zip(self.rims, self.strength, strict=True):
-            meet = rim.to_upper @ points[rim.upper_chain]
-            result[rim.lower] += strength * self.lower_share * (meet - points[rim.lower])
-            down = rim.to_lower @ result[rim.lower_chain]
-            result[rim.upper] += strength * (down - result[rim.upper])
-        return self.follow(points, result[self.handles])
+    def closing(self) -> Closing:
+        """The closing of this opening as one linear map."""
+        place = {int(v): i for i, v in enumerate(self.handles)}
+        count = len(self.handles)
+        closed = np.eye(count)
+        lift = np.zeros(count)
 
-    def follow(self, points: np.ndarray, handles: np.ndarray) -> np.ndarray:
-        """Return the face with the handles at given places, the skin around following."""
-        result = points.copy()
-        result[self.handles] = handles
-        result[self.followers] += self.spread @ (handles - points[self.handles])
-        return result
+        def at(vertices: np.ndarray) -> np.ndarray:
+            return np.array([place[int(v)] for v in vertices])
+
+        for rim, strength in zip(self.rims, self.strength, strict=True):
+            upper, lower = at(rim.upper), at(rim.lower)
+            before = closed.copy()
+            meet = rim.to_upper @ before[at(rim.upper_chain)]
+            closed[lower] += strength * self.lower_share * (meet - before[lower])
+            down = rim.to_lower @ closed[at(rim.lower_chain)]
+            closed[upper] += strength * (down - before[upper])
+            lift[upper] = FILM
+        change = closed - np.eye(count)
+        return Closing(
+            self.handles,
+            np.concatenate([self.handles, self.followers]),
+            np.concatenate([change, self.spread @ change]),
+            np.concatenate([lift, self.spread @ lift]),
+        )
 
     def gap(self, points: np.ndarray) -> float:
         """Return the widest gap between the rims, metres.
@@ -170,40 +183,3 @@ def _along(chain: np.ndarray, share: np.ndarray) -> np.ndarray:
     x = (chain[:, 0] - chain[0, 0]) / (chain[-1, 0] - chain[0, 0])
     x = np.maximum.accumulate(x)
     return np.stack([np.interp(share, x, chain[:, k]) for k in range(3)], axis=1)
-
-
-@dataclass
-class Eye:
-    """One eyeball: centre (3,) and radius in metres, unit direction of view (3,)."""
-
-    centre: np.ndarray
-    radius: float
-    view: np.ndarray
-
-
-def depth_in_eye(points: np.ndarray, eye: Eye) -> tuple[np.ndarray, np.ndarray]:
-    """How deep points lie in the eye (sclera or cornea), and the direction out of it.
-
-    Returns depth (n,) in metres, negative outside, and unit directions (n, 3).
-    """
-    rim = np.sin(CORNEA_RIM)
-    forward = np.cos(CORNEA_RIM) - np.sqrt(CORNEA_RADIUS**2 - rim**2)
-    centre, radius = eye.centre, eye.radius
-    bulge = centre + radius * forward * eye.view
-    depths, ways = [], []
-    for middle, size in ((centre, radius), (bulge, CORNEA_RADIUS * radius)):
-        away = points - middle
-        length = np.maximum(np.linalg.norm(away, axis=1), 1e-9)
-        depths.append(size - length)
-        ways.append(away / length[:, None])
-    in_bulge = depths[1] > depths[0]
-    return np.maximum(*depths), np.where(in_bulge[:, None], ways[1], ways[0])
-
-
-def outside(points: np.ndarray, chosen: np.ndarray, clearance: np.ndarray, eye: Eye) -> np.ndarray:
-    """Return the face with chosen vertices at least `clearance` (n,) metres outside the eye."""
-    result = points.copy()
-    for _ in range(2):  # leaving the sclera can end in the cornea
-        depth, way = depth_in_eye(result[chosen], eye)
-        result[chosen] += np.maximum(depth + clearance, 0.0)[:, None] * way
-    return result

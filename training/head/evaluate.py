@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ...backend.contact import depth_in_eye
 from ...backend.expressions import EXPRESSIONS, INDEX, vector
 from ...backend.figures import Figure
 from ...backend.head import Head
 from .anatomy import Anatomy
-from .contact import Eye, Opening, depth_in_eye
 from .core import importance, project
-from .eyes import eyeball
 from .intersections import crossing_faces
 from .people import body_of, sample, sliders
 from .source import Source
@@ -77,34 +76,20 @@ def fit_errors(head: Head, source: Source, anatomy: Anatomy, count: int, seed: i
     ]
 
 
-def eyes_of(points: np.ndarray, head: Head) -> list[Eye]:
-    """The eyeballs of a head's vertices (V, 3): left, right."""
-    found = []
-    size = len(eyeball().points)
-    for name in ("eye_left", "eye_right"):
-        ball = points[np.flatnonzero(head.groups[name] > 0.5)[:size]]
-        sclera = ball[7 * 28 + 1 :]  # behind the iris: a sphere
-        system = np.column_stack([2 * sclera, np.ones(len(sclera))])
-        solved = np.linalg.lstsq(system, (sclera**2).sum(1), rcond=None)[0]
-        centre = solved[:3]
-        radius = float(np.sqrt(solved[3] + centre @ centre))
-        found.append(Eye(centre, radius, np.array([0.0, -1.0, 0.0])))
-    return found
-
-
 def contacts(head: Head, anatomy: Anatomy, count: int) -> list[Figure]:
     """Worst gaps of lids and lips, and lids inside the eye, over random identities."""
     blink = vector({"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0})
     closed = vector({"jawOpen": 1.0, "mouthClose": 1.0})
-    lid_gap = lip_gap = depth = 0.0
+    mouth, *eyes = anatomy.openings
+    lid_gap = lip_gap = 0.0
+    depth = -1.0
     for seed in range(count):
         shape = head.random(seed).shape
         shut = head.vertices(shape, blink).astype(np.float64)
-        lids: tuple[Opening, ...] = anatomy.lids
-        for opening, eye, near in zip(lids, eyes_of(shut, head), anatomy.near_eye, strict=True):
+        for opening, lids in zip(eyes, head.contacts.lids, strict=True):
             lid_gap = max(lid_gap, opening.gap(shut))
-            depth = max(depth, float(depth_in_eye(shut[near[0]], eye)[0].max()))
-        lip_gap = max(lip_gap, anatomy.lips.gap(head.vertices(shape, closed).astype(np.float64)))
+            depth = max(depth, float(depth_in_eye(shut[lids.near], lids.eye(shut))[0].max()))
+        lip_gap = max(lip_gap, mouth.gap(head.vertices(shape, closed).astype(np.float64)))
     return [
         Figure("lid_gap_mm", 1000 * lid_gap, "mm"),
         Figure("lip_gap_mm", 1000 * lip_gap, "mm"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...backend.contact import CORNEA_RADIUS, CORNEA_RIM
 from .source import Source
 
 SEGMENTS = 28
@@ -21,11 +22,6 @@ LOWERED = 0.0012
 """Our eye sits lower in the lids than the package's, metres."""
 LIMBUS = np.deg2rad(28.0)
 """Polar angle of the iris' rim: 5.9 mm from the axis."""
-CORNEA_RIM = np.deg2rad(30.5)
-CORNEA_RADIUS = 0.65
-"""Radius of the cornea's sphere over the eyeball's."""
-GAZE = np.deg2rad(27.0)
-"""Turn of the eye at eyeLook* = 1."""
 
 
 @dataclass

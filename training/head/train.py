@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from ...backend.contact import to_arrays
 from ...backend.errors import FurrowError
 from ...backend.files import ASSETS
 from ...backend.identity import SKIN
@@ -44,13 +45,15 @@ def run(args: argparse.Namespace) -> None:
     rest, units, people = gather(source, anatomy, args.people, args.expressive)
     weight = importance(anatomy.layout)
     mean, basis, coefficients = identity_basis(rest, weight, args.components)
+    signs = _signs_of(args.output, basis)
+    basis, coefficients = basis * signs[:, None], coefficients * signs
     middle, spatial, core = interaction(
         coefficients[: args.expressive], units, weight, args.rank, ridge=4.0
     )
     named = directions(source, anatomy, mean, basis, weight)
     together = np.concatenate([coefficients, skin_of(people)], axis=1)
     values, vectors = np.linalg.eigh(np.cov(together.T))
-    arrays = layout_arrays(anatomy.layout)
+    arrays = layout_arrays(anatomy.layout) | to_arrays(anatomy.contacts)
     arrays |= {"mean": mean.reshape(-1, 3).astype(np.float32)}
     arrays |= pack_rows(basis, "basis") | pack_rows(middle, "units") | pack_rows(spatial, "spatial")
     arrays |= {
@@ -112,3 +115,15 @@ def _keep_chart(path: Path, anatomy: Anatomy) -> None:
             f"The skin's faces or chart would differ from those of {path}, which the networks "
             "were trained on. Choose another --output."
         )
+
+
+def _signs_of(path: Path, basis: np.ndarray) -> np.ndarray:
+    """Signs (K,) that let components agree with those of the head that is replaced.
+
+    The sign of a component is arbitrary, and identities that people saved must keep their faces.
+    """
+    if path.exists():
+        with np.load(path, allow_pickle=False) as old:
+            if old["basis"].shape == basis.shape:
+                return np.where((old["basis"].astype(np.float64) * basis).sum(1) < 0, -1.0, 1.0)
+    return np.ones(len(basis))
