@@ -300,7 +300,7 @@ def _under_eye(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
         Stroke(
             "under_eye",
             np.stack([side * s, z], 1),
-            depth=0.75 * habit.scaled("under_eye_depth", 0.3, 1.6) * (0.2 + 0.8 * habit.age),
+            depth=0.62 * habit.scaled("under_eye_depth", 0.3, 1.6) * (0.2 + 0.8 * habit.age),
             width=1.0,
             reach=3.4,
             threshold=0.15,

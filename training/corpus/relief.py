@@ -32,10 +32,10 @@ AMPLITUDE_UM: dict[str, tuple[float, ...]] = {
 _GRIDS = (1024, 1024, 512, 256, 128)
 """Grid on which each band's noise is drawn, so that it is the same at every resolution."""
 
-_GAIN = (1.1, 1.15, 1.15, 0.95, 2.2)
+_GAIN = (1.1, 1.15, 1.1, 0.8, 1.8)
 """What a band's noise needs beyond its amplitude, since a band's filter passes only part of it and
-neighbouring bands overlap; fitted to the table with `evaluate.band_ratios`. From 2 to 8 mm it is kept
-below the table: there real skin has creases, and noise of that size looks like hammered metal."""
+neighbouring bands overlap; fitted to the table with `evaluate.band_ratios`. From 2 mm up it is kept
+below the table: there real skin has creases and folds, and noise of that size looks like hammered metal."""
 
 _SEEDED = 3
 """Bands below this number follow the detail seed."""
@@ -53,7 +53,9 @@ def amplitudes(skin: Chart) -> np.ndarray:
             mix += weight * np.array(row, np.float32)
             total += weight
     # Where the chart squeezes the skin (neck, back of the head) noise of the tile would be smeared.
-    tight = smoothstep(2.0, 1.3, skin.texel_mm / np.median(skin.texel_mm)).astype(np.float32)
+    tight = smoothstep(2.2, 1.4, skin.texel_long_mm / np.median(skin.texel_long_mm)).astype(
+        np.float32
+    )
     return mix / total * np.array(_GAIN, np.float32) * (1e-3 * tight[:, None])
 
 
