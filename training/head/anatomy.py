@@ -280,19 +280,13 @@ def _front_uv(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _skin_weight(bust: Bust, body: np.ndarray) -> np.ndarray:
-    """1 on visible skin, 0 in cavities and hidden folds of the nose, fading at the bust's edge."""
+    """1 on visible skin (the nostrils are shallow and open), 0 in cavities, fading at the edge."""
     weight = np.ones(len(body))
     corners = bust.faces[bust.cavity]
     weight[corners[corners >= 0]] = 0.0
     rim = body[bust.rim]
     near = np.sqrt(((body[:, None] - rim[None]) ** 2).sum(-1)).min(1)
     return weight * np.clip(near / 0.012, 0.0, 1.0)
-
-
-def _centres(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Centres (F, 3) of faces with -1 padding."""
-    real = (faces >= 0)[..., None]
-    return (points[faces] * real).sum(1) / real.sum(1)
 
 
 def triangles(faces: np.ndarray) -> np.ndarray:

@@ -36,8 +36,6 @@ class Bust:
         int32 (F, 4), -1 in the last column of a triangle.
     cavity
         bool (F,): inside of mouth and eye sockets.
-    hidden
-        bool (F,): skin that nothing outside sees, such as the depth of the nostrils.
     rim
         bool (V,): vertices on the cut.
     """
@@ -45,7 +43,6 @@ class Bust:
     rows: sp.csr_matrix
     faces: np.ndarray
     cavity: np.ndarray
-    hidden: np.ndarray
     rim: np.ndarray
 
 
@@ -54,11 +51,11 @@ def make_bust(source: Source, person: np.ndarray) -> Bust:
     quads = source.quads["body"]
     quads = quads[(person[quads][:, :, 2] > 0.45).all(1)]
     eyes = [source.quads[f"helper-{side}-eye"] for side in "lr"]
-    cavity, hidden = find_cavities(person, quads, np.concatenate(eyes))
+    cavity = find_cavities(person, quads, np.concatenate(eyes))
     scaled = (person - CUT_CENTRE) / CUT_RADII
     inside = 1.0 - np.sqrt((scaled**2).sum(1))
     inside[person[:, 2] > UNCUT_ABOVE] = 1.0
-    return clip(quads, np.stack([cavity, hidden & ~cavity], 1), inside)
+    return clip(quads, cavity, inside)
 
 
 def sphere_directions(count: int) -> np.ndarray:
@@ -82,10 +79,8 @@ def edge_neighbours(faces: np.ndarray) -> sp.csr_matrix:
     return (half + half.T).tocsr()
 
 
-def find_cavities(
-    person: np.ndarray, quads: np.ndarray, eyes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tell which faces lie inside mouth and eye sockets, and which are hidden: bool (F,) each.
+def find_cavities(person: np.ndarray, quads: np.ndarray, eyes: np.ndarray) -> np.ndarray:
+    """Tell which faces lie inside mouth and eye sockets, bool (F,), left and right alike.
 
     A face that fewer than two of 256 directions reach from outside is hidden; the three largest
     hidden patches are the mouth and the sockets behind the eyeballs.
@@ -129,11 +124,11 @@ def find_cavities(
     _, label = connected_components(near[~cavity][:, ~cavity])
     open_faces = np.flatnonzero(~cavity)
     cavity[open_faces[label != np.bincount(label).argmax()]] = True
-    return cavity, hidden
+    return cavity
 
 
-def clip(quads: np.ndarray, kinds: np.ndarray, inside: np.ndarray) -> Bust:
-    """Keep the part of the mesh where `inside` (one value a vertex) is positive; `kinds` (F, 2): cavity, hidden.
+def clip(quads: np.ndarray, cavity: np.ndarray, inside: np.ndarray) -> Bust:
+    """Keep the part of the mesh where `inside` (one value a vertex) is positive.
 
     Crossing edges get a vertex on the cut; vertices near it move onto it.
     """
@@ -163,8 +158,8 @@ def clip(quads: np.ndarray, kinds: np.ndarray, inside: np.ndarray) -> Bust:
             rows.append(row)
         return numbers[key]
 
-    faces, kind_of = [], []
-    for quad, kind in zip(quads, kinds, strict=True):
+    faces, in_cavity = [], []
+    for quad, hollow in zip(quads, cavity, strict=True):
         if not (state[quad] == 1).any():
             continue
         polygon = []
@@ -177,10 +172,10 @@ def clip(quads: np.ndarray, kinds: np.ndarray, inside: np.ndarray) -> Bust:
                 polygon.append(number((one, other), (one, other, t)))
         if len(polygon) == 5:
             faces += [polygon[:4], [polygon[0], polygon[3], polygon[4], -1]]
-            kind_of += [kind, kind]
+            in_cavity += [hollow, hollow]
         elif len(polygon) >= 3:
             faces.append([*polygon, -1][:4])
-            kind_of.append(kind)
+            in_cavity.append(hollow)
     count = len(rows)
     first, second, t_all = (np.array(column) for column in zip(*rows, strict=True))
     index = np.arange(count)
@@ -188,5 +183,4 @@ def clip(quads: np.ndarray, kinds: np.ndarray, inside: np.ndarray) -> Bust:
         (np.r_[1 - t_all, t_all], (np.r_[index, index], np.r_[first, second])),
         shape=(count, VERTEX_COUNT),
     ).tocsr()
-    cavity, hidden = np.array(kind_of).T
-    return Bust(matrix, np.array(faces, np.int32), cavity, hidden, t_all > 0)
+    return Bust(matrix, np.array(faces, np.int32), np.array(in_cavity), t_all > 0)

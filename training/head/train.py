@@ -59,7 +59,10 @@ def run(args: argparse.Namespace) -> None:
     arrays |= {
         "core": core.astype(np.float16),
         "people_mean": together.mean(0).astype(np.float32),
-        "people_factor": (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32),
+        # The symmetric root, which no reordering of components changes.
+        "people_factor": ((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T).astype(
+            np.float32
+        ),
         "direction_names": np.array([name for name, _, _ in named]),
         "direction_groups": np.array([group for _, group, _ in named]),
         "direction_vectors": np.stack([vector for _, _, vector in named]).astype(np.float32),
