@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -64,13 +65,17 @@ class Day:
         assert self.ask("'bl_ext.user_default.furrow' in C.preferences.addons")
         self.hover()
         self.window.key("x", "Return")
+        self.window.wait(lambda: not self.ask("'Cube' in D.objects"), "the cube to go")
         self.window.key("shift+a")
+        time.sleep(1)
         self.window.type("furrow")
+        time.sleep(1)
+        self.window.shot(PICTURES / "0-menu.png")
         self.window.key("Return")
         found = "any(getattr(o, 'furrow', None) and o.furrow.id for o in D.objects)"
         self.window.wait(lambda: self.ask(found), "the head", 30)
         self.ask("show_tab('Furrow')")
-        self.window.key("KP_1", "KP_Decimal", *["KP_Add"] * 3)  # front, selected, closer
+        self.window.key("KP_1", "KP_Decimal", *["KP_Add"] * 2)  # front, selected, closer
         self.settled()
         picture = self.picture("1-head")
         if picture.std() < 5:
@@ -80,7 +85,7 @@ class Day:
         """Drag browInnerUp: vertices and picture follow, and wrinkles come."""
         before, plain = self.picture("2-before"), self.ask(VERTICES)
         x, y = self.window.find('key_blocks["browInnerUp"].value')
-        self.window.drag((x - 90, y), (x + 90, y))
+        self.window.drag((x, y), (x + 90, y))
         value = self.ask(f"{KEYS}['browInnerUp'].value")
         if value < 0.5:
             raise Fault(f"The drag left browInnerUp at {value}.")
@@ -191,6 +196,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--zip", type=Path, help="the extension (default: the newest in dist)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the window is closed on the way out
     possible = subprocess.run([SCRIPT, "possible"], capture_output=True, text=True)
     if possible.returncode:
         print(f"The artist's day needs a real window; this machine {possible.stdout.strip()}.")

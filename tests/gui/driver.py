@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -48,7 +49,8 @@ class Window:
             (SHARE / name).unlink(missing_ok=True)
         (SHARE / "inside.py").write_text((HERE / "inside.py").read_text())
         self._process = subprocess.Popen(
-            [SCRIPT, "window", *self._arguments, "--python", "/share/inside.py"]
+            [SCRIPT, "window", *self._arguments, "--python", "/share/inside.py"],
+            start_new_session=True,  # so that all of it can be ended
         )
         self.wait(lambda: self.ask("show_tab('Item')"), "the window", 120)
         return self
@@ -58,7 +60,7 @@ class Window:
             self._question("bpy.ops.wm.quit_blender()")
             self._process.wait(30)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def ask(self, expression: str, timeout: float = 60) -> Any:
         """Evaluate a Python expression in the running Blender and return its value."""
@@ -135,19 +137,22 @@ class Window:
         """Return where the sidebar shows a property, or a button of an operator (copy="ctrl+c").
 
         Blender's own shortcut copies the data path, or the command, of what is under the pointer: so
-        the panels are read from top to bottom, and scrolled until the needle is there.
+        the panels are read from top to bottom, and scrolled until the needle is there, or the end.
         """
         x, top, width, height = self.ask("regions('VIEW_3D', 'UI')")
         column = x + width * 3 // 5
         self.move(column, top + height // 2)
         self.mouse("click --repeat 60 --delay 5 4")  # to the top
-        for _page in range(12):
+        pages: list[list[str]] = []
+        while pages[-1:] != pages[-2:-1] or not pages:
+            pages.append([])
             for y in range(top + 30, top + height - 5, ROW // 2):
                 self.ask("setattr(C.window_manager, 'clipboard', '')")
                 inside(
                     "xdotool", *f"mousemove {column} {y} sleep 0.06 key {copy} sleep 0.04".split()
                 )
-                if needle in self.ask("C.window_manager.clipboard"):
+                pages[-1].append(self.ask("C.window_manager.clipboard"))
+                if needle in pages[-1][-1]:
                     return column, y + ROW // 4
             self.mouse("click --repeat 20 --delay 5 5")
         self.shot(ROOT / "out" / "gui" / "not-found.png")
