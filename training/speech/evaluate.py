@@ -10,6 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> list[Figure]:
     model = speech.SpeechModel.load()
     files = [f for f in synthesise.synthesise(0, args.seed) if f.name.startswith("test")]
     utterances = [dataset.load_utterance(f) for f in files]
-    said = [Said(model, u.sound, u.phones, u.closures) for u in utterances]
+    said = [Said.by(model, u.sound, u.phones, u.closures) for u in utterances]
     if args.full:
         _learn_baselines(args, files)
     baselines = json.loads(BASELINES.read_text(encoding="utf-8"))
@@ -56,11 +57,13 @@ def run(args: argparse.Namespace) -> list[Figure]:
         moonshine.main(["--speech", str(args.real)])
     sound, phones = real.align(args.real, real.TWO_CITIES)
     started = time.perf_counter()
-    recording = Said(model, sound, phones, closures.find(sound, phones))
+    recording = Said.by(model, sound, phones, closures.find(sound, phones))
     rtf = (time.perf_counter() - started) / (len(sound) / audio.RATE)
     return [
         Figure("bilabial_closed_heldout", _mean([s.closed() for s in said]), "share"),
         Figure("bilabial_closed_real", _mean([recording.closed()]), "share"),
+        Figure("bilabial_precision_heldout", _mean([s.explained() for s in said]), "share"),
+        Figure("bilabial_precision_real", _mean([recording.explained()]), "share"),
         Figure("vowel_open_heldout", _mean([s.vowels() for s in said]), "share"),
         Figure("vowel_open_real", _mean([recording.vowels()]), "share"),
         Figure("sync_offset_ms", sync_offset(said) * 1000, "ms"),
@@ -73,30 +76,41 @@ def run(args: argparse.Namespace) -> list[Figure]:
     ]
 
 
+@dataclass(frozen=True)
 class Said:
     """One sentence as it should look and as the model makes it look, at 60 frames per second.
 
     Attributes
     ----------
+    times
+        Seconds (N,).
     target, made
         Weights (N, channels) in the order of ``visemes.CHANNELS``.
     """
 
-    def __init__(
-        self,
+    phones: Sequence[Phone]
+    touches: Sequence[lips.Closure]
+    times: np.ndarray
+    target: np.ndarray
+    made: np.ndarray
+
+    @classmethod
+    def by(
+        cls,
         model: speech.SpeechModel,
         sound: np.ndarray,
         phones: Sequence[Phone],
         touches: Sequence[lips.Closure],
-    ) -> None:
+    ) -> Said:
+        """Let the model say a sound float32 (n,) at 16 kHz, through a file as anybody would."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "sentence.wav"
             soundfile.write(path, sound, audio.RATE, subtype="FLOAT")
             values = model.weights(path, FPS, liveliness_strength=0.0).values
-        self.phones, self.touches = phones, touches
-        self.times = np.arange(len(values)) / FPS
-        self.target = visemes.targets(sound, phones, touches, self.times)
-        self.made = values[:, [_column(name) for name in visemes.CHANNELS]]
+        times = np.arange(len(values)) / FPS
+        target = visemes.targets(sound, phones, touches, times)
+        made = values[:, [_column(name) for name in visemes.CHANNELS]]
+        return cls(phones, touches, times, target, made)
 
     def closed(self) -> np.ndarray:
         """Return for each m, b, p whether the lips meet during it, bool (closures,)."""
@@ -107,6 +121,16 @@ class Said:
                 inside = (self.times >= touch.start - _EDGE) & (self.times <= touch.end + _EDGE)
                 met.append(bool(inside.any() and gap[inside].min() <= CLOSED))
         return np.array(met, bool)
+
+    def explained(self) -> np.ndarray:
+        """Return for each time that the lips meet whether they should within 30 ms, bool (meetings,)."""
+        met = np.pad(lip_gap(self.made) <= CLOSED, 1)
+        wanted = lip_gap(self.target) <= CLOSED
+        right = []
+        for first, last in np.flatnonzero(np.diff(met)).reshape(-1, 2):
+            low, high = self.times[first] - 0.03, self.times[last - 1] + 0.03
+            right.append(bool(wanted[(self.times >= low) & (self.times <= high)].any()))
+        return np.array(right, bool)
 
     def vowels(self) -> np.ndarray:
         """Return for each long open vowel whether the mouth opens, bool (vowels,)."""
@@ -177,7 +201,7 @@ def _silence(model: speech.SpeechModel) -> float:
         1e-3 * dataset.noise(5 * audio.RATE, rng),
         0.1 * dataset.music(5 * audio.RATE, rng),
     ):
-        said = Said(model, sound.astype(np.float32), [Phone("sil", 0.0, 5.0)], [])
+        said = Said.by(model, sound.astype(np.float32), [Phone("sil", 0.0, 5.0)], [])
         largest.append(said.made.max())
     return float(np.mean(largest))
 
