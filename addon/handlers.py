@@ -134,7 +134,9 @@ def _tell(message: str) -> None:
         def draw(self: bpy.types.UIPopupMenu, _context: bpy.types.Context) -> None:
             self.layout.label(text=message)
 
-        bpy.context.window_manager.popup_menu(draw, title="Furrow", icon="ERROR")
+        manager = bpy.context.window_manager
+        with bpy.context.temp_override(window=manager.windows[0]):  # a timer has none
+            manager.popup_menu(draw, title="Furrow", icon="ERROR")
 
     bpy.app.timers.register(show, first_interval=0.1)
 

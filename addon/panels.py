@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import bpy
 
 from ..backend.expressions import INDEX, REGIONS, mirrored
@@ -56,16 +58,7 @@ class FURROW_PT_identity(HeadPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("furrow.identity_load", text="Load", icon="FILE_FOLDER")
         row.operator("furrow.identity_save", text="Save", icon="FILE_TICK")
-        groups: dict[str, list[bpy.types.PropertyGroup]] = {}
-        for slider in state.directions:
-            groups.setdefault(slider.group, []).append(slider)
-        for position, (group, sliders) in enumerate(groups.items()):
-            header, body = layout.panel(f"furrow_identity_{group}", default_closed=position > 0)
-            header.label(text=_title(group))
-            if body is not None:
-                column = body.column(align=True)
-                for slider in sliders:
-                    column.prop(slider, "value", text=_title(slider.name), slider=True)
+        _directions(layout, state.directions)
         header, body = layout.panel("furrow_identity_skin", default_closed=True)
         header.label(text="Skin")
         if body is not None:
@@ -80,6 +73,31 @@ class FURROW_PT_identity(HeadPanel, bpy.types.Panel):
                 if name in context.object:
                     text = _title(name.removeprefix("furrow_"))
                     body.prop(context.object, f'["{name}"]', text=text)
+
+
+def _directions(layout: bpy.types.UILayout, sliders: Iterable[bpy.types.PropertyGroup]) -> None:
+    """The named sliders: those of the whole person open, those of the regions behind one header."""
+    groups: dict[str, list[bpy.types.PropertyGroup]] = {}
+    for slider in sliders:
+        groups.setdefault(slider.group, []).append(slider)
+    person, *regions = groups
+    _direction_group(layout, person, groups[person], closed=False)
+    header, body = layout.panel("furrow_identity_regions", default_closed=True)
+    header.label(text="Regions")
+    if body is not None:
+        for region in regions:
+            _direction_group(body, region, groups[region], closed=True)
+
+
+def _direction_group(
+    layout: bpy.types.UILayout, name: str, sliders: list[bpy.types.PropertyGroup], closed: bool
+) -> None:
+    header, body = layout.panel(f"furrow_identity_{name}", default_closed=closed)
+    header.label(text=_title(name))
+    if body is not None:
+        column = body.column(align=True)
+        for slider in sliders:
+            column.prop(slider, "value", text=_title(slider.name), slider=True)
 
 
 class FURROW_PT_expression(HeadPanel, bpy.types.Panel):
