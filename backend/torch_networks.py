@@ -1,0 +1,412 @@
+"""The detail networks in PyTorch: `Synthesis` (W+ to a map) and `Encoder` ((a, b) to W+).
+
+Shared by the PyTorch engine and by training; imported on demand only, so that the backend runs
+without PyTorch. `Synthesis` is the synthesis network of StyleGAN2 (Karras et al. 2020: modulated
+convolutions with demodulation, a skip of one-channel images) with three changes for one fixed UV
+chart and a small budget: convolutions come before the (bilinear) up-sampling; the per-layer noise images are learned
+constants, which tell a block where on the face it is and which a style also mixes straight into
+the map, as a linear basis beside the convolutions; and the random noise makes only the fine relief, filtered to octave bands with a
+learned strength at each place. `Encoder` is the fully connected network of DNPM.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .errors import FurrowError
+
+W_SIZE = 512
+CONST_FROM = 16
+"""Resolution from which blocks have learned constant images; below, the 4 x 4 input suffices."""
+
+
+def style_count(resolution: int) -> int:
+    """num_ws of StyleGAN2: 18 styles at 1024, two fewer per halving."""
+    return 2 * int(math.log2(resolution)) - 2
+
+
+def style_split(resolution: int) -> tuple[int, int, int]:
+    """Styles read from the encoder's layers 3, 4 and 5: 9/5/4 at 1024, 9/5/2 at 512, 9/5 at 256."""
+    count = style_count(resolution)
+    return min(9, count), min(5, max(0, count - 9)), max(0, count - 14)
+
+
+@dataclass(frozen=True)
+class SynthesisConfig:
+    """Sizes of a `Synthesis`.
+
+    Attributes
+    ----------
+    resolution
+        Width and height R of the maps in texels, a power of two.
+    channels
+        Activations' channels at 4, 8, 16, ... R.
+    const_channels
+        Learned constant images at 16, 32, ... R.
+    texel_mm
+        Mean size of a texel on the face in millimetres; sets the wavelengths of the relief.
+    """
+
+    resolution: int
+    channels: tuple[int, ...]
+    const_channels: tuple[int, ...]
+    texel_mm: float = 0.55
+
+
+class ModulatedConv(nn.Module):
+    """Convolution whose input channels a style scales; its output is brought back to unit variance.
+
+    The activations are scaled rather than the weights: the same result, and for a batch one
+    convolution instead of one per sample. Parameters are stored at unit variance and scaled on
+    use (equalised learning rate), as in StyleGAN2.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, demodulate: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.affine_weight = nn.Parameter(torch.randn(inputs, W_SIZE))
+        self.affine_bias = nn.Parameter(torch.ones(inputs))
+        self.demodulate = demodulate
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Map activations x (N, inputs, h, w) under styles w (N, 512); no bias, no activation."""
+        style = F.linear(w, self.affine_weight / math.sqrt(W_SIZE), self.affine_bias)
+        weight = self.weight / math.sqrt(self.weight[0].numel())
+        demodulation = None
+        if self.demodulate:
+            energy = F.linear(style.square(), weight.square().sum((2, 3)))
+            demodulation = torch.rsqrt(energy + 1e-8)
+        padding = self.weight.shape[-1] // 2
+        if x.shape[0] == 1 and not torch.onnx.is_in_onnx_export():
+            # One sample: scale the (few) weights instead of the (many) activations.
+            weight = weight * style[0, :, None, None]
+            if demodulation is not None:
+                weight = weight * demodulation[0, :, None, None, None]
+            return F.conv2d(x, weight.to(x.dtype), padding=padding)
+        x = F.conv2d(x * style[:, :, None, None].to(x.dtype), weight.to(x.dtype), padding=padding)
+        if demodulation is not None:
+            x = x * demodulation[:, :, None, None].to(x.dtype)
+        return x
+
+    def activate(self, x: Tensor, place: Tensor | None = None) -> Tensor:
+        """Add the bias, and what depends on place (outputs, h, w); leaky ReLU with gain sqrt 2."""
+        bias = self.bias[:, None, None]
+        x = x + (bias if place is None else bias + place).to(x.dtype)
+        return F.leaky_relu(x, 0.2) * math.sqrt(2)
+
+
+class Block(nn.Module):
+    """Doubles the resolution of the activations and adds detail to the image."""
+
+    def __init__(self, inputs: int, outputs: int, const: int, resolution: int) -> None:
+        super().__init__()
+        self.conv0 = ModulatedConv(inputs, outputs, 3)
+        self.conv1 = ModulatedConv(outputs, outputs, 3)
+        self.to_map = ModulatedConv(outputs, 1, 1, demodulate=False)
+        # Zero at the start: a block that is switched on while training grows changes nothing yet.
+        nn.init.zeros_(self.to_map.weight)
+        if const:
+            self.noise_const = nn.Parameter(torch.zeros(const, resolution, resolution))
+            self.noise_strength0 = nn.Parameter(torch.randn(outputs, const))
+            self.noise_strength1 = nn.Parameter(torch.randn(outputs, const))
+            self.noise_weight = nn.Parameter(torch.zeros(const, W_SIZE))
+            self.noise_bias = nn.Parameter(torch.zeros(const))
+        self.const = const
+
+    def forward(
+        self, x: Tensor, image: Tensor, ws: Tensor, crop: tuple[int, int, int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return activations and image at twice the resolution; ws (N, 3, 512).
+
+        `crop` (row, column, size), in texels of the result, says which part of the tile x is.
+        """
+        const = self.const_images(crop) if self.const else None
+        place0, place1 = (None, None) if const is None else self.place(const)
+        x = F.interpolate(self.conv0(x, ws[:, 0]), scale_factor=2.0, mode="bilinear")
+        x = self.conv0.activate(x, place0)
+        x = self.conv1.activate(self.conv1(x, ws[:, 1]), place1)
+        image = F.interpolate(image, scale_factor=2.0, mode="bilinear")
+        image = image + self.to_map(x, ws[:, 2]).float() + self.to_map.bias[:, None, None]
+        if const is not None:
+            image = image + self.mixture(const, ws[:, 2])
+        return x, image
+
+    def const_images(self, crop: tuple[int, int, int] | None = None) -> Tensor:
+        """The learned constant images (K, h, w), all of them or a part (row, column, size)."""
+        if crop is None:
+            return self.noise_const
+        row, column, size = crop
+        return self.noise_const[:, row : row + size, column : column + size]
+
+    def place(self, const: Tensor) -> tuple[Tensor, Tensor]:
+        """What the constant images add to each channel after conv0 and conv1: (C, h, w) each."""
+        flat = const.flatten(1) / math.sqrt(self.const)
+        size = const.shape[1:]
+        return (
+            (self.noise_strength0 @ flat).unflatten(1, size),
+            (self.noise_strength1 @ flat).unflatten(1, size),
+        )
+
+    def coefficients(self, w: Tensor) -> Tensor:
+        """How much of each constant image a style (N, 512) adds to the map: (N, K)."""
+        return F.linear(w, self.noise_weight / math.sqrt(W_SIZE), self.noise_bias)
+
+    def mixture(self, const: Tensor, w: Tensor) -> Tensor:
+        """Constant images as a linear basis of maps, mixed by the style: (N, 1, h, w)."""
+        mixed = self.coefficients(w) @ const.flatten(1)
+        return mixed.unflatten(1, const.shape[1:])[:, None]
+
+
+class Relief(nn.Module):
+    """Pores and fine lines: seeded noise in three octave bands, each with a strength by place.
+
+    Bands are differences of Gaussians, sigma = wavelength / 2 pi, at 4-8 and 2-4 mm on the last
+    but one resolution and 1-2 mm on the last; filters are scaled such that white noise of unit
+    variance leaves with unit variance, so a strength is the local RMS in the map's unit.
+    """
+
+    BANDS_MM = ((4.0, 8.0), (2.0, 4.0), (1.0, 2.0))
+
+    def __init__(self, inputs: int, places: int, texel_mm: float) -> None:
+        super().__init__()
+        self.strength = ModulatedConv(inputs, len(self.BANDS_MM), 1, demodulate=False)
+        nn.init.zeros_(self.strength.weight)
+        # What all skins share, before the softplus, at a quarter of the map's resolution.
+        self.place = nn.Parameter(torch.full((1, len(self.BANDS_MM), places, places), -4.0))
+        half = [band_filter(band, 2 * texel_mm) for band in self.BANDS_MM[:2]]
+        size = max(f.shape[0] for f in half)
+        half = [F.pad(f, ((size - f.shape[0]) // 2,) * 4) for f in half]
+        self.register_buffer("filters_half", torch.stack(half)[:, None])
+        self.register_buffer("filters_full", band_filter(self.BANDS_MM[2], texel_mm)[None, None])
+
+    def strengths(self, x: Tensor, w: Tensor) -> Tensor:
+        """Local RMS of each band, (N, 3, R / 2, R / 2), in units of the map's scale."""
+        place = F.interpolate(self.place, scale_factor=2.0, mode="bilinear")
+        return F.softplus(self.strength(x, w).float() + self.strength.bias[:, None, None] + place)
+
+    def forward(self, strengths: Tensor, noise: Tensor) -> Tensor:
+        """Shape standard normal noise (N, 1, R, R) into relief (N, 1, R, R)."""
+        half = F.avg_pool2d(noise, 2) * 2.0  # the mean of four has half the deviation
+        # Turned over, since bands of the same noise would add in phase where they overlap.
+        half = torch.cat([half.flip(2), half.flip(3)], 1)
+        filters: Tensor = self.filters_half  # type: ignore[assignment]
+        full: Tensor = self.filters_full  # type: ignore[assignment]
+        coarse = F.conv2d(half, filters, padding=filters.shape[-1] // 2, groups=2)
+        coarse = coarse * strengths[:, :2]
+        image = F.interpolate(coarse.sum(1, keepdim=True), scale_factor=2.0, mode="bilinear")
+        fine = F.interpolate(strengths[:, 2:], scale_factor=2.0, mode="bilinear")
+        return image + F.conv2d(noise, full, padding=full.shape[-1] // 2) * fine
+
+
+def band_filter(band_mm: tuple[float, float], texel_mm: float) -> Tensor:
+    """Difference of Gaussians between two wavelengths (mm), of unit energy: (k, k), k odd."""
+    narrow, wide = (wavelength / (2 * math.pi) / texel_mm for wavelength in band_mm)
+    radius = max(1, math.ceil(2.5 * wide))
+    axis = torch.arange(-radius, radius + 1, dtype=torch.float32)
+
+    def gaussian(sigma: float) -> Tensor:
+        # Integrated over the texel: at the finest band sigma is below one texel.
+        edge = (torch.stack([axis - 0.5, axis + 0.5])) / (sigma * math.sqrt(2))
+        line = torch.erf(edge[1]) - torch.erf(edge[0])
+        line = line / line.sum()
+        return line[:, None] * line[None]
+
+    kernel = gaussian(narrow) - gaussian(wide)
+    return kernel / kernel.square().sum().sqrt()
+
+
+class Synthesis(nn.Module):
+    """W+ and noise to a displacement map in millimetres."""
+
+    def __init__(self, config: SynthesisConfig) -> None:
+        super().__init__()
+        self.config = config
+        levels = int(math.log2(config.resolution)) - 1
+        if len(config.channels) != levels or len(config.const_channels) != levels - 2:
+            raise ValueError(f"{config} needs channels for {levels} resolutions")
+        self.num_ws = style_count(config.resolution)
+        channels = config.channels
+        self.input = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+        self.first = ModulatedConv(channels[0], channels[0], 3)
+        self.first_to_map = ModulatedConv(channels[0], 1, 1, demodulate=False)
+        const = (0, *config.const_channels)
+        self.blocks = nn.ModuleList(
+            Block(channels[i], channels[i + 1], const[i], 8 << i) for i in range(levels - 1)
+        )
+        self.relief = Relief(channels[-2], config.resolution // 4, config.texel_mm)
+        self.register_buffer("scale", torch.ones(()))  # mm of one unit of the raw output
+
+    def forward(self, w: Tensor, noise: Tensor) -> Tensor:
+        """Synthesise maps.
+
+        Parameters
+        ----------
+        w
+            (N, num_ws, 512) styles, w_avg included.
+        noise
+            (N or 1, 1, R, R) standard normal: decides pores and fine lines; zeros leave them out.
+
+        Returns
+        -------
+        Tensor
+            (N, 1, R, R) displacement outward in millimetres.
+        """
+        x, image = self.lower(w, self.config.resolution // 2)
+        strengths = self.relief.strengths(x, w[:, -1])
+        _, image = self.block(len(self.blocks) - 1, x, image, w)
+        return (image + self.relief(strengths, noise)) * self.scale
+
+    def lower(
+        self, w: Tensor, resolution: int, dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, Tensor]:
+        """Activations and image (raw units, float32) at a lower resolution, 4 to R.
+
+        Activations are computed in `dtype`, channels last, which is what CPUs convolve fastest.
+        """
+        x = self.input.to(dtype).expand(w.shape[0], -1, -1, -1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.first.activate(self.first(x, w[:, 0]))
+        image = self.first_to_map(x, w[:, 1]).float()
+        for index in range(int(math.log2(resolution)) - 2):
+            x, image = self.block(index, x, image, w)
+        return x, image
+
+    def block(
+        self,
+        index: int,
+        x: Tensor,
+        image: Tensor,
+        w: Tensor,
+        crop: tuple[int, int, int] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Apply the block that leads to resolution 8 << index; styles are shared as in StyleGAN2."""
+        first = 1 + 2 * index
+        return self.blocks[index](x, image, w[:, first : first + 3], crop)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of an `Encoder`.
+
+    Attributes
+    ----------
+    identity
+        K + 16 identity coefficients.
+    expression
+        52 expression weights.
+    split
+        Styles read from layers 3, 4 and 5.
+    hidden
+        Two widths: layers 3 to 5 are the styles themselves, as in the paper, whose 113 M
+        parameters are (7680, 7680) with 9/5/4 styles. Five widths: every layer is as wide as said
+        and layers 3 to 5 have linear heads to the styles.
+    """
+
+    identity: int
+    expression: int
+    split: tuple[int, int, int]
+    hidden: tuple[int, ...]
+
+
+class Encoder(nn.Module):
+    """Identity and expression to W+: fully connected, ReLU, [a, b] again after the first layer."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.num_ws = sum(config.split)
+        size = config.identity + config.expression
+        first, second = config.hidden[:2]
+        self.layer1 = nn.Linear(size, first)
+        self.layer2 = nn.Linear(first + size, second)
+        outputs = [count * W_SIZE for count in config.split if count]
+        widths = config.hidden[2 : 2 + len(outputs)] or tuple(outputs)
+        self.trunk = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip((second, *widths[:-1]), widths, strict=True)
+        )
+        self.heads = nn.ModuleList(
+            nn.Linear(a, b) if config.hidden[2:] else nn.Identity()
+            for a, b in zip(widths, outputs, strict=True)
+        )
+        # Inputs are brought to a like range, so that a step of Adam means as much for each of them.
+        for layer in (self.layer1, self.layer2, *self.trunk, *self.heads):
+            if isinstance(
+                layer, nn.Linear
+            ):  # He: signals keep their size, so that W+ varies from the start
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+        self.register_buffer("shift", torch.zeros(size))
+        self.register_buffer("gain", torch.ones(size))
+        self.register_buffer("w_avg", torch.zeros(self.num_ws, W_SIZE))
+
+    def forward(self, identity: Tensor, expression: Tensor) -> Tensor:
+        """Encode.
+
+        Parameters
+        ----------
+        identity
+            (N, K + 16): shape in standard deviations, then skin in [0, 1].
+        expression
+            (N, 52) weights in [0, 1].
+
+        Returns
+        -------
+        Tensor
+            (N, num_ws, 512): w_avg + E(a, b).
+        """
+        shift: Tensor = self.shift  # type: ignore[assignment]
+        gain: Tensor = self.gain  # type: ignore[assignment]
+        both = (torch.cat([identity, expression], 1) - shift) * gain
+        x = F.relu(self.layer1(both))
+        x = F.relu(self.layer2(torch.cat([x, both], 1)))
+        styles = []
+        for layer, head in zip(self.trunk, self.heads, strict=True):
+            raw = layer(x)
+            x = F.relu(raw)
+            # Without heads the layer is the style and stays linear: a ReLU would keep W+ positive.
+            styles.append(head(x) if self.config.hidden[2:] else raw)
+        return torch.cat(styles, 1).unflatten(1, (self.num_ws, W_SIZE)) + self.w_avg
+
+
+def configs(detail: dict[str, Any]) -> tuple[SynthesisConfig, EncoderConfig]:
+    """Read the networks' sizes from the content of ``detail.json``."""
+    tuples = {
+        part: {key: tuple(v) if isinstance(v, list) else v for key, v in detail[part].items()}
+        for part in ("synthesis", "encoder")
+    }
+    return SynthesisConfig(**tuples["synthesis"]), EncoderConfig(**tuples["encoder"])
+
+
+def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Encoder, Synthesis]:
+    """Load the networks from `folder` (detail.json, encoder and generator .safetensors).
+
+    Raises
+    ------
+    FurrowError
+        If a file is missing or does not fit the others.
+    """
+    folder = Path(folder)
+    try:
+        detail = json.loads((folder / "detail.json").read_text(encoding="utf-8"))
+        synthesis_config, encoder_config = configs(detail)
+        encoder, synthesis = Encoder(encoder_config), Synthesis(synthesis_config)
+        encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+        synthesis.load_state_dict(load_file(folder / "generator.safetensors"))
+    except FileNotFoundError as error:
+        raise FurrowError(f"A detail network is missing: {error}.", "missing_model") from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise FurrowError(
+            f"The detail networks in {folder} do not fit together: {error}. Install them again.",
+            "missing_model",
+        ) from None
+    return encoder.to(device).eval(), synthesis.to(device).eval()

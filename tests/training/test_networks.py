@@ -1,0 +1,124 @@
+"""The detail networks: what they compute, how they train, what they leave on disk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import standin  # noqa: E402
+from furrow.backend.torch_networks import (  # noqa: E402
+    Encoder,
+    EncoderConfig,
+    Relief,
+    Synthesis,
+    SynthesisConfig,
+    style_split,
+)
+from furrow.training.dnpm.data import Maps  # noqa: E402
+from furrow.training.dnpm.train import Options, Run  # noqa: E402
+from furrow.training.networks.losses import band_energy, band_mixing, strengths_for  # noqa: E402
+from furrow.training.networks.schedule import Budget  # noqa: E402
+
+TINY = Options(
+    resolution=64,
+    channels=(16, 16, 16, 16, 16),
+    const_channels=(4, 8, 4),
+    hidden=(64,) * 5,
+    basis_from=32,
+    batch=4,
+    bfloat16=False,
+    stages=(("basis", 0.5), ("grow32", 0.3), ("detail", 0.2)),
+)
+
+
+def maps(people: int, resolution: int, seed: int) -> Maps:
+    rng = np.random.default_rng(seed)
+    identity, expression, images = [], [], []
+    for _ in range(people):
+        person = standin.random_identity(rng)
+        for _ in range(3):
+            weights = standin.random_expression(rng)
+            identity.append(person)
+            expression.append(weights)
+            images.append(standin.stand_in_map(person, weights, resolution))
+    relief = 0.02 * rng.standard_normal((people, resolution, resolution))
+    return Maps(
+        identity=np.stack(identity),
+        expression=np.stack(expression),
+        map=np.stack(images).astype(np.float16),
+        relief=relief.astype(np.float16),
+        mask=np.ones((resolution, resolution), np.float32),
+        digest="",
+        texel_mm=0.55,
+        per_identity=3,
+    )
+
+
+@pytest.fixture(scope="module")
+def data() -> tuple[Maps, Maps]:
+    return maps(40, 32, 1), maps(10, 64, 2)
+
+
+def test_training_lowers_the_loss_and_resumes_to_the_same_curve(
+    data: tuple[Maps, Maps], tmp_path: Path
+) -> None:
+    def begin(name: str) -> Run:
+        (tmp_path / name).mkdir(exist_ok=True)
+        return Run(TINY, *data, tmp_path / name)
+
+    whole = begin("whole")
+    whole.train(Budget(None, 60))
+    for stage in ("basis", "detail"):
+        losses = [float(row["loss"]) for row in whole.log if row["stage"] == stage]
+        assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:3]), stage
+
+    halted = begin("halted")
+    halted.train(Budget(None, 60), halt_at=37)
+    resumed = begin("halted")
+    resumed.resume()
+    resumed.train(Budget(None, 60))
+    assert [row["loss"] for row in resumed.log] == pytest.approx(
+        [row["loss"] for row in whole.log], rel=1e-4
+    )
+
+
+def test_the_papers_encoder_has_its_113_million_parameters() -> None:
+    with torch.device("meta"):
+        encoder = Encoder(EncoderConfig(50, 52, style_split(1024), (7680, 7680)))
+    count = sum(p.numel() for p in encoder.parameters())
+    assert count == pytest.approx(113.2e6, rel=0.03)
+    assert encoder.num_ws == 18
+
+
+def test_one_sample_and_a_batch_give_the_same_map() -> None:
+    torch.manual_seed(0)
+    synthesis = Synthesis(SynthesisConfig(64, (16,) * 5, (4, 4, 4))).eval()
+    for parameter in synthesis.parameters():  # output layers start at zero
+        torch.nn.init.normal_(parameter, std=0.5)
+    w, noise = torch.randn(3, synthesis.num_ws, 512), torch.randn(3, 1, 64, 64)
+    with torch.no_grad():
+        batch = synthesis(w, noise)
+        single = torch.cat([synthesis(w[i : i + 1], noise[i : i + 1]) for i in range(3)])
+    assert torch.allclose(batch, single, atol=1e-4 * float(batch.abs().max()))
+
+
+def test_relief_has_the_energy_of_the_skin_it_imitates() -> None:
+    torch.manual_seed(0)
+    network = Relief(16, 64, 0.55)
+    relief = torch.randn(1, 1, 256, 256) * 0.01
+    relief[..., :128] *= 4.0  # rough on one side
+    relief = torch.nn.functional.avg_pool2d(relief, 3, 1, 1)
+    wanted = strengths_for(relief, band_mixing(network, 0.55, 256), 0.55)
+    with torch.no_grad():
+        made = network(wanted, torch.randn(1, 1, 256, 256))
+    for side in (slice(10, 54), slice(74, 118)):
+        got = band_energy(made, 0.55)[..., side].mean((0, 2, 3)).sqrt()
+        true = band_energy(relief, 0.55)[..., side].mean((0, 2, 3)).sqrt()
+        assert torch.allclose(got, true, rtol=0.15), (got, true)

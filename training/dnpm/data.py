@@ -1,0 +1,143 @@
+"""Maps drawn from the corpus once and kept on disk, so that training reads instead of folding skin."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from ...backend.errors import FurrowError
+from ...backend.files import whole_file, write_whole
+from ..corpus.compose import Skin
+from ..corpus.sampler import sample_expression, sample_identity
+
+ARRAYS = ("identity", "expression", "map", "relief")
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A set of samples, memory-mapped.
+
+    Attributes
+    ----------
+    identity
+        float32 (N, K + 16).
+    expression
+        float32 (N, 52).
+    map
+        float16 (N, R, R) millimetres, without relief: what follows from (a, b) alone.
+    relief
+        float16 (I, R, R) millimetres, the seeded part, one for each identity, that of sample i
+        being ``relief[i // per_identity]``; or (0, R, R) in a set drawn without.
+    mask
+        float32 (R, R) in [0, 1], the head's visible skin.
+    digest
+        SHA-256 of the arrays' bytes and of what made them.
+    """
+
+    identity: np.ndarray
+    expression: np.ndarray
+    map: np.ndarray
+    relief: np.ndarray
+    mask: np.ndarray
+    digest: str
+    texel_mm: float
+    """Median side of a texel on the average face."""
+    per_identity: int
+
+
+def draw(
+    folder: str | Path,
+    head: Any,
+    resolution: int,
+    identities: int,
+    per_identity: int,
+    seed: int,
+    relief: bool = False,
+) -> Maps:
+    """Return the set in `folder`, drawing it first if it is absent or was made with other arguments.
+
+    Drawing takes about 25 ms a map at 256 and 60 ms at 512 on one core.
+    """
+    folder = Path(folder)
+    made_by = {
+        "resolution": resolution,
+        "identities": identities,
+        "per_identity": per_identity,
+        "seed": seed,
+        "relief": relief,
+    }
+    record = folder / "set.json"
+    if not record.exists() or json.loads(record.read_text())["made_by"] != made_by:
+        _draw(folder, head, made_by)
+    return read(folder)
+
+
+def _draw(folder: Path, head: Any, made_by: dict[str, int]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "set.json").unlink(missing_ok=True)
+    resolution, people = made_by["resolution"], made_by["identities"]
+    count = people * made_by["per_identity"]
+    rng = np.random.default_rng(made_by["seed"])
+    arrays: dict[str, np.ndarray] = {}
+    shapes = {
+        "map": (count, resolution, resolution),
+        "relief": (people * made_by["relief"], resolution, resolution),
+    }
+    for name, shape in shapes.items():
+        arrays[name] = np.lib.format.open_memmap(
+            folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape
+        )
+    identity, expression = [], []
+    skin = None
+    for i in tqdm(range(people), desc=f"maps at {resolution}", unit="person"):
+        person = sample_identity(head, rng)
+        skin = Skin(head, person, resolution)
+        if made_by["relief"]:
+            arrays["relief"][i] = skin.relief()
+        for _ in range(made_by["per_identity"]):
+            weights = sample_expression(rng)
+            arrays["map"][len(identity)] = skin.map(weights, relief=False)
+            identity.append(person.vector)
+            expression.append(weights)
+    arrays |= {"identity": np.stack(identity), "expression": np.stack(expression)}
+    assert skin is not None
+    chart = skin.chart
+    arrays["mask"] = np.zeros((resolution, resolution), np.float32)
+    arrays["mask"].ravel()[chart.texels] = chart.weight
+    digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        if name not in shapes:
+            with whole_file(folder / f"{name}.npy") as temporary:
+                np.save(temporary, array)
+        for start in range(0, len(array), 256):
+            digest.update(np.ascontiguousarray(array[start : start + 256]).tobytes())
+    texel = float(np.median(chart.texel_mm))
+    data = {"made_by": made_by, "digest": digest.hexdigest(), "texel_mm": texel}
+    write_whole(folder / "set.json", json.dumps(data, indent=1).encode())
+
+
+def read(folder: str | Path) -> Maps:
+    """Open a set that :func:`draw` has made; raises FurrowError if there is none."""
+    folder = Path(folder)
+    try:
+        record = json.loads((folder / "set.json").read_text())
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        mask = np.load(folder / "mask.npy")
+    except (FileNotFoundError, ValueError) as error:
+        raise FurrowError(
+            f"{folder} holds no whole set of maps: {error}. Draw it with furrow train dnpm.",
+            "missing_file",
+        ) from None
+    return Maps(
+        **arrays,
+        mask=mask,
+        digest=record["digest"],
+        texel_mm=record["texel_mm"],
+        per_identity=record["made_by"]["per_identity"],
+    )
