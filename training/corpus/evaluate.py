@@ -134,8 +134,8 @@ def orientation(head: Head, people: list[Identity], resolution: int = 512) -> fl
     """Return the median angle in degrees between furrows and the perpendicular to their muscle's fibres.
 
     Orientation comes from the map's structure tensor; fibres from anatomy: frontalis runs upwards,
-    corrugator across, orbicularis around eye and mouth, zygomaticus from mouth corner to cheekbone.
-    Every texel counts by the energy of its furrows.
+    corrugator across, orbicularis around eye and mouth. (The nasolabial fold is left out: it marks
+    where several muscles end in the skin, and crosses none of them squarely.) Every texel counts by the energy of its furrows.
     """
     skin_chart = chart(head, resolution)
     angles, weights = [], []
@@ -167,8 +167,8 @@ def _muscles(skin: Chart) -> list[tuple[str, np.ndarray, np.ndarray]]:
     marks = skin.marks
     radial = skin.position[:, [0, 2]]
 
-    def around(centre: np.ndarray) -> np.ndarray:
-        away = radial - centre
+    def around(centre: np.ndarray, flat: float = 1.0) -> np.ndarray:
+        away = (radial - centre) * (1.0, flat)
         away = away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
         return np.stack([-away[:, 1], np.zeros(len(away)), away[:, 0]], 1)
 
@@ -185,16 +185,10 @@ def _muscles(skin: Chart) -> list[tuple[str, np.ndarray, np.ndarray]]:
     ]
     mouth = np.array([0.0, marks["lower_lip_centre"][1]])
     near = (np.abs(s) < 0.9 * marks["mouth_corner"][0]) & (skin.groups["lips"] > 0.5)
-    out.append(("lip-puckerer", near, around(mouth)))
+    out.append(
+        ("lip-puckerer", near, around(mouth, flat=4.0))
+    )  # the mouth is twice as wide as high
     for side in (-1, 1):
-        corner, bone = marks["mouth_corner"], marks["cheekbone"]
-        pull = np.array([side * (bone[0] - corner[0]), 0, bone[1] - corner[1]])
-        fold = (
-            (side * s > corner[0] + 1)
-            & (side * s < corner[0] + 30)
-            & (np.abs(z - corner[1] - 13) < 15)
-        )
-        out.append(("smile", fold, np.broadcast_to(pull, skin.position.shape)))
         outer = marks["eye_outer"]
         reach = np.hypot(side * s - outer[0], z - outer[1])
         fan = (side * s > outer[0] + 3) & (reach < 24)

@@ -226,7 +226,7 @@ def _lip_lines(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
     sign = 1.0 if above else -1.0
     strokes = []
     places = np.linspace(-0.86, 0.86, 15 if above else 11)
-    depth = 0.34 * (0.45 + 0.85 * habit.age) * habit.scaled("lip_line_depth", 0.35, 1.6)
+    depth = 0.42 * (0.45 + 0.8 * habit.age) * habit.scaled("lip_line_depth", 0.35, 1.6)
     t = np.linspace(0, 1, 18)
     for k, place in enumerate(places):
         where, size, length, bend, start, *rest = habit.waves(f"{half} lip {k}", LIPS, 9)
