@@ -26,6 +26,8 @@ SIZE = (320, 368)
 SAMPLES = 2
 PROBE_SECONDS = 60.0
 """How long a graphics card may take for its first two frames, shaders included."""
+BUDGET_SECONDS = 150.0
+"""After this long a film shows every other frame twice, unless all are nearly there."""
 FRAME_SECONDS = 120.0
 """A child that finishes no frame for so long is taken for dead."""
 
@@ -63,13 +65,17 @@ def render(
         if engine is not None:
             words = f"{engine} on the graphics card"
             job |= {"engine": engine, "size": [2 * side for side in SIZE], "samples": 16}
-            _run(job, frames, 1, progress)
+            shown = _run(job, frames, 1, progress)
         else:
-            words = f"Cycles on the processor, {SAMPLES} samples denoised, since no usable graphics card was found"
+            words = f"Cycles on the processor ({SAMPLES} samples, denoised), since no graphics card was found"
             job |= {"engine": "CYCLES", "size": list(SIZE), "samples": SAMPLES}
-            _run(job, frames, 2 if (os.cpu_count() or 1) > 1 else 1, progress)
+            shown = _run(job, frames, 2 if (os.cpu_count() or 1) > 1 else 1, progress)
+        if len(shown) < len(frames):
+            words += "; every other frame is shown twice, to save time"
         progress(1.0, "Encoding")
-        files = [str(Path(pictures) / f"{frame:04d}.png") for frame in frames]
+        step = 1 if len(shown) == len(frames) else 2
+        order = [frames.start + (frame - frames.start) // step * step for frame in frames]
+        files = [str(Path(pictures) / f"{frame:04d}.png") for frame in order]
         return _encode(folder / NAME, files, frames.start), words
 
 
@@ -115,44 +121,59 @@ def _command(job: dict[str, Any]) -> list[str]:
     return [*start, "--", json.dumps(job)]
 
 
-def _run(job: dict[str, Any], frames: range, workers: int, progress: Progress) -> None:
-    """Render the frames in child processes; every worker takes each n-th frame."""
+def _run(job: dict[str, Any], frames: range, workers: int, progress: Progress) -> list[int]:
+    """Render the frames in child processes, every other one first; returns those that are there."""
     threads = max(1, (os.cpu_count() or 1) // workers)
     folder = Path(job["folder"])
     log = folder / "log.txt"
     children = []
     with log.open("wb") as output:
         for worker in range(workers):
-            share = job | {"frames": list(frames[worker::workers]), "threads": threads}
+            share = [*frames[::2][worker::workers], *frames[1::2][worker::workers]]
             child = subprocess.Popen(
-                _command(share), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                _command(job | {"frames": share, "threads": threads}),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
             children.append(child)
         try:
-            _watch(children, folder, len(frames), progress)
+            _watch(children, folder, frames, progress)
         finally:
             for child in children:
                 child.kill()
                 child.wait()
-    missing = [frame for frame in frames if not (folder / f"{frame:04d}.png").is_file()]
+    done = _done(folder)
+    if done >= set(frames):
+        return list(frames)
+    missing = [frame for frame in frames[::2] if frame not in done]
     if missing:
         lines = log.read_text(errors="replace").strip().splitlines() or ["no word"]
         raise FurrowError(
             f"Frame {missing[0]} of the film was not rendered: {lines[-1]}", "internal"
         )
+    return list(frames[::2])
+
+
+def _done(folder: Path) -> set[int]:
+    return {int(path.stem) for path in folder.glob("[0-9]*.png")}
 
 
 def _watch(
-    children: list[subprocess.Popen[bytes]], folder: Path, count: int, progress: Progress
+    children: list[subprocess.Popen[bytes]], folder: Path, frames: range, progress: Progress
 ) -> None:
-    """Wait for the children; gives up on them if none finishes a frame for long."""
-    done, changed = -1, time.monotonic()
+    """Wait for the children, until time is up and every other frame is there, or they seem dead."""
+    begin = changed = time.monotonic()
+    before = -1
     while any(child.poll() is None for child in children):
-        now = len(list(folder.glob("[0-9]*.png")))
-        if now != done:
-            done, changed = now, time.monotonic()
-            progress(done / count, f"Film {done} of {count}")
-        if time.monotonic() - changed > FRAME_SECONDS:
+        done = _done(folder)
+        now = time.monotonic()
+        if len(done) != before:
+            before, changed = len(done), now
+            progress(before / len(frames), f"Film {before} of {len(frames)}")
+        if now - changed > FRAME_SECONDS:
+            return
+        if now - begin > BUDGET_SECONDS and done >= set(frames[::2]):
             return
         time.sleep(0.1)
 
