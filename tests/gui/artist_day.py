@@ -24,6 +24,9 @@ from PIL import Image
 PICTURES = ROOT / "out" / "gui"
 SPEECH = ROOT / "assets" / "demo" / "hello.wav"
 
+FIRST_FILE = 37
+"""Pixels from the top of the file browser's list to the middle of its first row."""
+
 HEAD = "next(o for o in D.objects if getattr(o, 'furrow', None) and o.furrow.id)"
 KEYS = f"{HEAD}.data.shape_keys.key_blocks"
 ACTION = f"({HEAD}.data.shape_keys.animation_data and {HEAD}.data.shape_keys.animation_data.action)"
@@ -136,10 +139,13 @@ class Day:
         )
         time.sleep(1)
         self.window.shot(PICTURES / "4-file-browser.png")
-        self.ask(
-            "[setattr(a.spaces.active.params, 'filename', 'hello.wav') for a in"
-            " C.window_manager.windows[0].screen.areas if a.type == 'FILE_BROWSER']"
+        x, y, *_ = self.ask("regions('FILE_BROWSER', 'WINDOW')")
+        self.window.click(x + 60, y + FIRST_FILE)
+        name = (
+            "next(a for a in C.window_manager.windows[0].screen.areas if a.type == 'FILE_BROWSER')"
         )
+        if self.ask(f"{name}.spaces.active.params.filename") != SPEECH.name:
+            raise Fault("The click did not choose the recording.")
         self.window.key("Return")
         self.window.wait(lambda: self.ask(f"bool({ACTION})"), "the Action", 120)
         if self.ask(f"len({ACTION}.fcurves)") < 52:
