@@ -190,6 +190,9 @@ def test_a_set_is_written_whole_and_goes_on_where_it_was(head: Head, tmp_path) -
     train.run(_options(tmp_path))
     assert files[5].read_bytes() == before
     assert all(path.stat().st_mtime_ns == stamps[path] for path in files if path != files[5])
+    with pytest.raises(FurrowError, match="resolution"):
+        train.run(_options(tmp_path / "never", resolution=8))
+    assert not (tmp_path / "never").exists()
     with pytest.raises(FurrowError, match="other options"):
         train.run(_options(tmp_path, seed=4))
     assert json.loads((tmp_path / "set.json").read_text())["seed"] == 3

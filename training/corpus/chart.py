@@ -200,7 +200,9 @@ def _rasterise(
     y = (1.0 - corners[..., 1]) * resolution - 0.5
     low_x, high_x = np.ceil(x.min(1) - 1e-9).clip(0), np.floor(x.max(1) + 1e-9)
     low_y, high_y = np.ceil(y.min(1) - 1e-9).clip(0), np.floor(y.max(1) + 1e-9)
-    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (y[:, 1] - y[:, 0])
+    area: np.ndarray = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (x[:, 2] - x[:, 0]) * (
+        y[:, 1] - y[:, 0]
+    )
     for t in np.flatnonzero(np.abs(area) > 1e-12):
         columns = np.arange(int(low_x[t]), min(int(high_x[t]), resolution - 1) + 1)
         rows = np.arange(int(low_y[t]), min(int(high_y[t]), resolution - 1) + 1)

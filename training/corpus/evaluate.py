@@ -172,8 +172,8 @@ def _muscles(skin: Chart) -> list[tuple[str, np.ndarray, np.ndarray]]:
         away = away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
         return np.stack([-away[:, 1], np.zeros(len(away)), away[:, 0]], 1)
 
-    up = np.broadcast_to(np.float32([0, 0, 1]), skin.position.shape)
-    across = np.broadcast_to(np.float32([1, 0, 0]), skin.position.shape)
+    up = np.broadcast_to(np.array([0, 0, 1], np.float32), skin.position.shape)
+    across = np.broadcast_to(np.array([1, 0, 0], np.float32), skin.position.shape)
     brow = marks["brow_mid"][1]
     out = [
         ("brow-raiser", (np.abs(s) < 40) & (z > brow + 5) & (z < marks["hairline"][1]), up),

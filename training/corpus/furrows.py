@@ -184,13 +184,26 @@ def rasterise(strokes: list[Stroke], chart: Chart, strain: Strain) -> Furrows:
         # Ends form last: a furrow grows from its middle.
         per_sample["threshold"].append(stroke.threshold + 0.2 * (1 - strength.clip(0, 1)))
         per_sample["family"].append(np.full(count, families.index(stroke.family)))
-    return _assemble(chart, strain, families, start, rows, columns, valleys, bulges, per_sample)
-
-
-def _assemble(chart, strain, families, count, rows, columns, valleys, bulges, per_sample):  # type: ignore[no-untyped-def]
-    shape = (len(chart.texels), count)
     row, column = np.concatenate(rows), np.concatenate(columns)
-    value = {k: np.concatenate(v) for k, v in per_sample.items()}
+    valley_matrix, bulge_matrix = (
+        sparse.csr_matrix(
+            (np.concatenate(v).astype(np.float32), (row, column)), (len(chart.texels), start)
+        )
+        for v in (valleys, bulges)
+    )
+    value = {name: np.concatenate(arrays) for name, arrays in per_sample.items()}
+    return _assemble(strain, families, value, valley_matrix, bulge_matrix)
+
+
+def _assemble(
+    strain: Strain,
+    families: tuple[str, ...],
+    value: dict[str, np.ndarray],
+    valley: sparse.csr_matrix,
+    bulge: sparse.csr_matrix,
+) -> Furrows:
+    """Add what each expression does at every sample; `value` holds arrays (samples, ...) by name."""
+    count = len(value["s"])
     family = value["family"].astype(np.int64)
     pull = np.zeros((count, 52), np.float32)
     slack = np.zeros((count, 52), np.float32)
@@ -205,13 +218,9 @@ def _assemble(chart, strain, families, count, rows, columns, valleys, bulges, pe
     press[trusted] = mesh[trusted, None] * strain.compression(
         value["place"][trusted], value["across"][trusted]
     )
-    matrices = [
-        sparse.csr_matrix((np.concatenate(v).astype(np.float32), (row, column)), shape=shape)
-        for v in (valleys, bulges)
-    ]
     return Furrows(
-        valley=matrices[0],
-        bulge=matrices[1],
+        valley=valley,
+        bulge=bulge,
         depth=value["depth"].astype(np.float32),
         rest=value["rest"].astype(np.float32),
         threshold=value["threshold"].clip(0.02, 0.75).astype(np.float32),

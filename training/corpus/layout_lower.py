@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.interpolate import CubicSpline
 
@@ -57,7 +59,7 @@ def _nasolabial(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
     depth = (
         habit.scaled("nasolabial_depth", 0.45, 1.5) * (0.75 + 0.35 * habit.age) * (1 + 0.12 * size)
     )
-    shared = {
+    shared: dict[str, Any] = {
         "rest": 0.5 * habit.permanence,
         "threshold": 0.06,
         # Running down the left cheek, the cheek is on the left hand: its fat bulges over the fold.
@@ -164,7 +166,7 @@ def _marionette(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
         depth = (
             habit.scaled("nasolabial_depth", 0.3, 0.85) * (0.4 + 0.7 * habit.age) * (1 - 0.5 * k)
         )
-        shared = {
+        shared: dict[str, Any] = {
             "threshold": 0.12 + 0.12 * k,
             "rest": 0.48 * habit.permanence,
             "taper": (0.25, 0.5),
@@ -205,7 +207,7 @@ def _chin(marks: Marks, habit: Habit) -> list[Stroke]:
             * (1 - 0.55 * k)
             * (1 + 0.15 * size)
         )
-        shared = {
+        shared: dict[str, Any] = {
             "threshold": 0.1 + 0.15 * k,
             "rest": 0.2 * habit.permanence,
             "taper": (0.42, 0.42),
@@ -304,7 +306,11 @@ def _neck(marks: Marks, habit: Habit) -> list[Stroke]:
             * (0.4 + 0.7 * habit.age)
             * (0.85 + 0.25 * size)
         )
-        shared = {"threshold": 0.05, "rest": 0.12 + 0.4 * habit.permanence, "taper": (0.4, 0.4)}
+        shared: dict[str, Any] = {
+            "threshold": 0.05,
+            "rest": 0.12 + 0.4 * habit.permanence,
+            "taper": (0.4, 0.4),
+        }
         strokes += [
             Stroke("neck", path, depth, 0.7 * habit.coarse, 2.4, **shared),
             Stroke("neck", path, 0.6 * depth, 1.5, 5.5, trough=True, **shared),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .chart import Chart, smoothstep
@@ -223,7 +225,7 @@ def _crows_feet(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
         s = corner[0] + r * np.cos(a) - wave * np.sin(angle)
         z = corner[1] + 0.5 + r * np.sin(a) + wave * np.cos(angle)
         major = depth * (0.72 + 0.32 * size) * (1.0 - 0.07 * abs(k - 2.3))
-        common = {
+        common: dict[str, Any] = {
             "width": 0.42 * habit.coarse,
             "rest": 0.42 * habit.permanence,
         }

@@ -22,6 +22,7 @@ from ...backend.files import write_whole
 from ...backend.head import Head
 from ...backend.identity import write_identity
 from ...backend.maps import write_map
+from .chart import chart
 from .compose import Skin
 from .sampler import sample_expression, sample_identity
 
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
             "A set needs at least one person, no fewer than 0 mixtures, and a seed from 0."
         )
     head = Head.load()
+    chart(head, args.resolution)  # refuses a resolution before anything is written
     made_by = {
         "format": "furrow.corpus/1",
         "people": args.people,
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     }
     _claim(args.output / "set.json", made_by)
     total = args.people * (len(FACESCAPE_PRESETS) + args.mixtures)
-    with tqdm(total=total, unit="map", desc="Folding skin") as bar:
+    with tqdm(total=total, unit="map", desc="Folding skin", disable=None) as bar:
         for person in range(args.people):
             _person(args.output, head, person, made_by, bar)
     print(f"{args.output}: {total} maps of {args.people} people")
