@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -79,6 +80,8 @@ def _bake(arguments: argparse.Namespace) -> None:
     folders = _folders(inputs, arguments.output)
     for path in inputs:
         _check_input(path, arguments)
+    for folder in folders:
+        _check_output(folder)
     backend = _backend(arguments.engine)
     try:
         for path, folder in zip(inputs, folders, strict=True):
@@ -120,6 +123,18 @@ def _check_input(path: Path, arguments: argparse.Namespace) -> None:
         return
     if arguments.object is not None:
         raise FurrowError(f"--object names a head of a .blend; {path.name} has none.")
+
+
+def _check_output(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise FurrowError(
+            f"{folder} cannot be written: {reason}. Choose another folder.", "write_failed"
+        ) from None
 
 
 def _backend(engine: str) -> client.Client:

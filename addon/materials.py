@@ -129,7 +129,7 @@ def _skin(t: Tree, made: bpy.types.Material) -> None:
     strokes = t.node("VectorMath", {0: uv, 1: (110.0, 520.0, 1.0)}, operation="MULTIPLY").outputs[0]
     ragged = t.add(region("brow"), t.times(t.add(t.noise(strokes, 1.0, 2.0), -0.5), 1.5))
     brow = t.step(ragged, 0.35, 1.0)
-    hair = t.math("MAXIMUM", stubble, t.times(brow, 0.75))
+    hair = t.math("MAXIMUM", stubble, t.times(brow, 0.35))
     colour = t.mix(hair, colour, t.property("furrow_hair", "Color"))
     lines = t.noise(uv, 260.0, 1.0)
     rough = t.add(0.56, t.times(oil, -0.30))
@@ -175,7 +175,7 @@ def _eye(t: Tree, made: bpy.types.Material) -> None:
     fibres = t.noise(polar, 9.0, 4.0, 0.4)
     patches = t.noise(polar, 2.2, 1.0)
     iris = t.property("furrow_iris", "Color")
-    bright = t.mix(1.0, iris, (2.6, 2.6, 2.4), "MULTIPLY")
+    bright = t.mix(1.0, iris, (2.0, 2.0, 1.9), "MULTIPLY")
     shade = t.add(t.times(t.step(fibres, 0.36, 0.66), 0.75), t.times(patches, 0.25))
     colour = t.mix(shade, t.mix(0.55, iris, (0.006, 0.006, 0.007)), bright)
     warm = t.times(t.step(t.add(ratio, t.times(fibres, 0.25)), 0.72, 0.45), 0.55)
