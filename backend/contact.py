@@ -37,7 +37,8 @@ class Closing:
     matrix
         (M, H): offsets of `moved` from the places of `rims`; rows sum to zero.
     lift
-        (M,) metres upwards: leaves a film between the surfaces, so that they do not cross.
+        (M,) metres upwards; negative values let the upper rim overlap the lower one a little, so
+        that no slit opens when subdivision rounds the rims off.
     """
 
     rims: np.ndarray

@@ -28,6 +28,8 @@ MOUTH_TOP = 0.712
 """Height in body space between the mouth's cavity and the sockets, metres."""
 WALL = 0.0025
 """Least thickness of the skin over the mouth's wall, metres."""
+LIP_OVERLAP, LID_OVERLAP = 5e-5, 2.5e-4
+"""How far closed rims overlap, metres."""
 LIP_STRENGTH = np.array([1.0, 1.0, 1.0, 0.55])
 """How nearly the lips' loops meet, from inside to outside; the outermost is where they part."""
 LID_CLEARANCE = np.array([1.0, 1.5, 4.0, 8.0, 11.0, 11.0, 11.0, 11.0, 11.0, 11.0]) * 1e-4
@@ -108,13 +110,15 @@ class Anatomy:
         border = np.intersect1d(np.unique(skin), inside)
         side = np.where(body[border, 2] < 0.70, 0, np.sign(body[border, 0]))
         mouth = rings(skin, border[side == 0], 4)
-        lips = Opening(body, self.triangles, mouth[1:5], LIP_REACH, 0.5, LIP_STRENGTH)
+        lips = Opening(body, self.triangles, mouth[1:5], LIP_REACH, 0.5, LIP_OVERLAP, LIP_STRENGTH)
         self.openings, self._lid_rings, self._pouches, both = [lips], [], [], []
         ball = self._eye_parts[0].points
         for k, sign in enumerate((1, -1)):
             loops = rings(skin, border[side == sign], 9)
             socket = inside[(body[inside, 2] > MOUTH_TOP) & (body[inside, 0] * sign > 0)]
-            opening = Opening(body, self.triangles, loops[1:5], LID_REACH, 0.12, np.ones(4))
+            opening = Opening(
+                body, self.triangles, loops[1:5], LID_REACH, 0.12, LID_OVERLAP, np.ones(4)
+            )
             lid = np.concatenate(loops)
             depth = np.concatenate([np.full(len(v), i) for i, v in enumerate(loops)])
             pouch = np.setdiff1d(socket, lid)

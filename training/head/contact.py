@@ -88,10 +88,6 @@ def _hats(x: np.ndarray, knots: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(x, knots, row) for row in np.eye(len(knots))], axis=1)
 
 
-FILM = 8e-5
-"""Distance that closed rims keep, metres."""
-
-
 class Opening:
     """An opening whose rims can be closed.
 
@@ -105,6 +101,9 @@ class Opening:
         How far the skin around follows, metres.
     lower_share
         How much of the way the lower rim goes.
+    overlap
+        How far the upper rim goes beyond the lower one, metres: subdivision rounds the rims off,
+        and rims that only touch would open a slit.
     strength
         (loops,) 1 for loops that meet, less for loops that only come nearer.
     """
@@ -116,10 +115,11 @@ class Opening:
         loops: Iterable[np.ndarray],
         reach: float,
         lower_share: float,
+        overlap: float,
         strength: np.ndarray,
     ) -> None:
         loops = list(loops)
-        self.strength = strength
+        self.strength, self.overlap = strength, overlap
         self.rims = [make_rim(points, loop) for loop in loops]
         self.lower_share = lower_share
         self.handles = np.unique(np.concatenate(loops))
@@ -153,7 +153,7 @@ class Opening:
             closed[lower] += strength * self.lower_share * (meet - before[lower])
             down = rim.to_lower @ closed[at(rim.lower_chain)]
             closed[upper] += strength * (down - before[upper])
-            lift[upper] = FILM
+            lift[upper] = -self.overlap
         change = closed - np.eye(count)
         return Closing(
             self.handles,
@@ -163,7 +163,7 @@ class Opening:
         )
 
     def gap(self, points: np.ndarray) -> float:
-        """Return the widest gap between the rims, metres.
+        """Return the widest gap between the rims, metres; 0 where they touch or overlap.
 
         At each place along the rims the narrowest loop counts: light passes only where all gape.
         """
@@ -174,7 +174,9 @@ class Opening:
                 continue
             upper, lower = points[rim.upper_chain], points[rim.lower_chain]
             between = _along(upper, grid) - _along(lower, grid)
-            best = np.minimum(best, np.linalg.norm(between, axis=1))
+            distance = np.linalg.norm(between, axis=1)
+            crossed = (between[:, 2] < 0) & (distance < 2 * self.overlap)
+            best = np.minimum(best, np.where(crossed, 0.0, distance))
         return float(best.max())
 
 

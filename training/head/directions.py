@@ -9,8 +9,12 @@ from .anatomy import Anatomy, average_person
 from .core import project
 from .source import Source
 
-UNIT = 0.42
-"""Share of a target that one slider unit adds: two units are a strong but possible face."""
+TRAVEL = 0.0022
+"""How far one slider unit moves what it moves most, metres: two units are a strong, possible face."""
+HEAD_TRAVEL = 0.0040
+STRETCH = 2.5
+"""A unit adds at most this many times half a target, and no coefficient beyond LARGEST."""
+LARGEST = 1.7
 
 # name, group, targets at the positive end, targets at the negative end; L stands for both sides.
 _TARGETS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
@@ -27,7 +31,6 @@ _TARGETS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Eye Spacing", "Eyes", ("eyes/L-eye-trans-out",), ("eyes/L-eye-trans-in",)),
     ("Eye Opening", "Eyes", ("eyes/L-eye-height2-incr",), ("eyes/L-eye-height2-decr",)),
     ("Eye Tilt", "Eyes", ("eyes/L-eye-corner2-up", "eyes/L-eye-corner1-down"), ("eyes/L-eye-corner2-down", "eyes/L-eye-corner1-up")),
-    ("Eye Bags", "Eyes", ("eyes/L-eye-bag-incr",), ("eyes/L-eye-bag-decr",)),
     ("Nose Length", "Nose", ("nose/nose-scale-vert-incr",), ("nose/nose-scale-vert-decr",)),
     ("Nose Width", "Nose", ("nose/nose-width3-incr", "nose/nose-width2-incr"), ("nose/nose-width3-decr", "nose/nose-width2-decr")),
     ("Nose Projection", "Nose", ("nose/nose-scale-depth-incr",), ("nose/nose-scale-depth-decr",)),
@@ -41,11 +44,9 @@ _TARGETS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("Cheekbones", "Cheeks", ("cheek/L-cheek-bones-incr",), ("cheek/L-cheek-bones-decr",)),
     ("Cheek Fullness", "Cheeks", ("cheek/L-cheek-volume-incr",), ("cheek/L-cheek-volume-decr",)),
     ("Jaw Width", "Jaw", ("chin/chin-bones-incr",), ("chin/chin-bones-decr",)),
-    ("Jaw Drop", "Jaw", ("chin/chin-jaw-drop-incr",), ("chin/chin-jaw-drop-decr",)),
     ("Chin Height", "Jaw", ("chin/chin-height-incr",), ("chin/chin-height-decr",)),
     ("Chin Width", "Jaw", ("chin/chin-width-incr",), ("chin/chin-width-decr",)),
     ("Chin Forward", "Jaw", ("chin/chin-prominent-incr",), ("chin/chin-prominent-decr",)),
-    ("Chin Cleft", "Jaw", ("chin/chin-cleft-incr",), ("chin/chin-cleft-decr",)),
     ("Ear Size", "Ears", ("ears/L-ear-scale-incr",), ("ears/L-ear-scale-decr",)),
     ("Ear Flare", "Ears", ("ears/L-ear-wing-incr",), ("ears/L-ear-wing-decr",)),
     ("Neck Width", "Neck", ("neck/neck-scale-horiz-incr",), ("neck/neck-scale-horiz-decr",)),
@@ -65,7 +66,7 @@ _MACRO: tuple[tuple[str, dict, dict, float], ...] = (
     ("Age", {"age": 0.0}, {"age": 0.75}, 0.31),
     ("Sex", {"male": 0.0}, {"male": 1.0}, 0.33),
     ("Weight", {"weight": 0.15}, {"weight": 0.85}, 0.45),
-    ("Muscle", {"muscle": 0.15}, {"muscle": 0.85}, 0.45),
+    ("Muscle", {"muscle": 0.1}, {"muscle": 0.9}, 0.6),
     ("African", {"ethnicity": (0, 1, 1)}, {"ethnicity": (1, 0, 0)}, 0.4),
     ("Asian", {"ethnicity": (1, 0, 1)}, {"ethnicity": (0, 1, 0)}, 0.4),
     ("European", {"ethnicity": (1, 1, 0)}, {"ethnicity": (0, 0, 1)}, 0.4),
@@ -94,12 +95,19 @@ def directions(
         ends = []
         for targets in (minus, plus):
             sides = {t.replace("/L-", f"/{side}-") for t in targets for side in "lr"}
-            ends.append(middle + sum(source.target(t) for t in sorted(sides)) * UNIT)
-        # Half of the way from end to end is one unit.
-        found.append((name, group, 0.5 * fit(*ends)))
-    pushed = [sum(source.target(f"asym/{t}-{s}") for t in _ASYMMETRY) * UNIT for s in "rl"]
-    vector = 0.5 * fit(middle + pushed[0], middle + pushed[1])
+            ends.append(middle + sum(source.target(t) for t in sorted(sides)) * 0.5)
+        travel = HEAD_TRAVEL if group == "Head" else TRAVEL
+        found.append((name, group, scaled(0.5 * fit(*ends), basis, travel)))
+    pushed = [sum(source.target(f"asym/{t}-{s}") for t in _ASYMMETRY) * 0.5 for s in "rl"]
+    vector = scaled(0.3 * fit(middle + pushed[0], middle + pushed[1]), basis, TRAVEL)
     vector[len(basis) + SKIN.index("asymmetry")] = 0.2
     found.append(("Asymmetry", "Person", vector))
     order = ("Person", "Head", "Brows", "Eyes", "Nose", "Mouth", "Cheeks", "Jaw", "Ears", "Neck")
     return sorted(found, key=lambda one: order.index(one[1]))
+
+
+def scaled(vector: np.ndarray, basis: np.ndarray, travel: float) -> np.ndarray:
+    """Scale a direction so that one unit moves its most moved vertex by `travel` metres or less."""
+    shape = vector[: len(basis)]
+    moved = np.linalg.norm((shape @ basis).reshape(-1, 3), axis=1).max()
+    return vector * min(travel / moved, STRETCH, LARGEST / np.abs(shape).max())
