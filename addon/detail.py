@@ -45,6 +45,10 @@ def set_up(obj: bpy.types.Object) -> None:
     if subdivision is None:
         subdivision = obj.modifiers.new(SUBDIVISION, "SUBSURF")
         subdivision.show_only_control_edges = True
+        subdivision.use_limit_surface = (
+            False  # a third less time; at level 2 it is 0.02 mm (mean) off
+        )
+        subdivision.uv_smooth = "NONE"  # maps are made for UVs that are linear on each face
     displacement = obj.modifiers.get(DISPLACEMENT)
     if displacement is None:
         displacement = obj.modifiers.new(DISPLACEMENT, "DISPLACE")
