@@ -115,7 +115,7 @@ def test_operators_want_a_head(scene):
 def test_panels_draw(head, panel):
     """Each draws without an error; what they look like is seen in a window."""
     layout = MagicMock()
-    layout.panel.return_value = (MagicMock(), MagicMock())
+    layout.panel.return_value = (MagicMock(), layout)  # each header is open
     head_object.problems[head.furrow.id] = "Something went wrong, and here is what to do about it."
     stand_in = SimpleNamespace(layout=layout)
     panel.draw(stand_in, bpy.context)
