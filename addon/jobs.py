@@ -82,8 +82,6 @@ def state_lines() -> list[str]:
     lines = [words[_client.state]]
     if _client.info.get("engine"):
         lines.append(f"{_client.info['engine']} on {_client.info['device']}")
-    if _client.state != "ready" and _client.messages:
-        lines.append(_client.messages[-1])
     return lines
 
 

@@ -250,7 +250,7 @@ class FURROW_OT_backend_start(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         try:
-            jobs.client()
+            jobs.client().start()  # again, if it had failed
         except FurrowError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -205,10 +205,13 @@ class FURROW_PT_backend(FurrowPanel, bpy.types.Panel):
 
     def draw(self, _context: bpy.types.Context) -> None:
         layout = self.layout
+        client = jobs.running()
         for line in jobs.state_lines():
             layout.label(text=line)
+        for message in list(client.messages)[-2:] if client is not None else ():
+            _message(layout, message, icon="NONE")
         row = layout.row(align=True)
-        if jobs.running() is None:
+        if client is None or client.state in {"failed", "stopped"}:
             row.operator("furrow.backend_start", text="Start", icon="PLAY")
         else:
             row.operator("furrow.backend_stop", text="Stop", icon="SNAP_FACE")
@@ -216,15 +219,14 @@ class FURROW_PT_backend(FurrowPanel, bpy.types.Panel):
         layout.operator("furrow.check_installation", icon="CHECKMARK")
 
 
-def _message(layout: bpy.types.UILayout, text: str) -> None:
+def _message(layout: bpy.types.UILayout, text: str, icon: str = "ERROR") -> None:
     """A message in lines that fit the sidebar."""
     column = layout.box().column(align=True)
     line = ""
-    icon = "ERROR"
     for word in text.split():
         if len(line) + len(word) > 33:
             column.label(text=line, icon=icon)
-            line, icon = "", "BLANK1"
+            line, icon = "", "NONE" if icon == "NONE" else "BLANK1"
         line += f"{word} "
     column.label(text=line, icon=icon)
 
