@@ -14,6 +14,9 @@ from .errors import FurrowError
 CHILD = Path(__file__).resolve().parent.parent / "addon" / "outside.py"
 """The script that the child runs: it loads Furrow from this folder, whatever Blender has installed."""
 
+OURS = "furrow: "
+"""How the lines begin that ``addon/cli.py`` prints for people."""
+
 GRACE_S = 20.0
 """After Ctrl-C the bake removes the frame that it was writing; then it is ended."""
 
@@ -48,12 +51,19 @@ def find(blender: Path | None = None) -> list[str]:
 def run(blender: Path | None, arguments: Sequence[str], quiet: bool = False) -> int:
     """Run ``addon/outside.py`` with `arguments` in Blender and return its exit status.
 
-    `quiet` drops what it prints.
+    Of what it prints, Furrow's own lines pass: Blender reports every sample of a render. `quiet`
+    drops those too, and what goes to stderr.
     """
     command = [*find(blender), str(CHILD), "--", sys.executable, *arguments]
-    output = subprocess.DEVNULL if quiet else None
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output) as child:
+    errors = subprocess.DEVNULL if quiet else None
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+    ) as child:
+        assert child.stdout is not None
         try:
+            for line in child.stdout:
+                if line.startswith(OURS) and not quiet:
+                    print(line.removeprefix(OURS), end="", flush=True)
             return child.wait()
         except KeyboardInterrupt:  # the terminal has sent it to the child as well
             try:
