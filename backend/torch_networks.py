@@ -239,6 +239,7 @@ class Synthesis(nn.Module):
         self.input = nn.Parameter(torch.randn(1, channels[0], 4, 4))
         self.first = ModulatedConv(channels[0], channels[0], 3)
         self.first_to_map = ModulatedConv(channels[0], 1, 1, demodulate=False)
+        nn.init.zeros_(self.first_to_map.weight)
         const = (0, *config.const_channels)
         self.blocks = nn.ModuleList(
             Block(channels[i], channels[i + 1], const[i], 8 << i) for i in range(levels - 1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from tqdm import tqdm
 
 from ...backend.errors import FurrowError
 from ...backend.files import whole_file, write_whole
+from ..corpus.chart import chart
 from ..corpus.compose import Skin
 from ..corpus.sampler import sample_expression, sample_identity
 
@@ -59,10 +63,11 @@ def draw(
     per_identity: int,
     seed: int,
     relief: bool = False,
+    workers: int = 2,
 ) -> Maps:
     """Return the set in `folder`, drawing it first if it is absent or was made with other arguments.
 
-    Drawing takes about 25 ms a map at 256 and 60 ms at 512 on one core.
+    On one core a person takes about 0.2 s, and each map 4 ms at 256 and 8 ms at 512.
     """
     folder = Path(folder)
     made_by = {
@@ -74,16 +79,31 @@ def draw(
     }
     record = folder / "set.json"
     if not record.exists() or json.loads(record.read_text())["made_by"] != made_by:
-        _draw(folder, head, made_by)
+        _draw(folder, head, made_by, workers)
     return read(folder)
 
 
-def _draw(folder: Path, head: Any, made_by: dict[str, int]) -> None:
+def _person(head: Any, made_by: dict[str, int], number: int) -> dict[str, np.ndarray]:
+    """One person's maps; a stream of random numbers of their own, so that the order is free."""
+    rng = np.random.default_rng((made_by["seed"], number))
+    person = sample_identity(head, rng)
+    skin = Skin(head, person, made_by["resolution"])
+    weights = [sample_expression(rng) for _ in range(made_by["per_identity"])]
+    result = {
+        "identity": person.vector,
+        "expression": np.stack(weights),
+        "map": np.stack([skin.map(w, relief=False) for w in weights]).astype(np.float16),
+    }
+    if made_by["relief"]:
+        result["relief"] = skin.relief()
+    return result
+
+
+def _draw(folder: Path, head: Any, made_by: dict[str, int], workers: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "set.json").unlink(missing_ok=True)
     resolution, people = made_by["resolution"], made_by["identities"]
     count = people * made_by["per_identity"]
-    rng = np.random.default_rng(made_by["seed"])
     arrays: dict[str, np.ndarray] = {}
     shapes = {
         "map": (count, resolution, resolution),
@@ -94,22 +114,21 @@ def _draw(folder: Path, head: Any, made_by: dict[str, int]) -> None:
             folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape
         )
     identity, expression = [], []
-    skin = None
-    for i in tqdm(range(people), desc=f"maps at {resolution}", unit="person"):
-        person = sample_identity(head, rng)
-        skin = Skin(head, person, resolution)
-        if made_by["relief"]:
-            arrays["relief"][i] = skin.relief()
-        for _ in range(made_by["per_identity"]):
-            weights = sample_expression(rng)
-            arrays["map"][len(identity)] = skin.map(weights, relief=False)
-            identity.append(person.vector)
-            expression.append(weights)
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+        drawn = pool.map(functools.partial(_person, head, made_by), range(people))
+        for i, person in enumerate(
+            tqdm(drawn, total=people, desc=f"maps at {resolution}", unit="person")
+        ):
+            start = i * made_by["per_identity"]
+            arrays["map"][start : start + made_by["per_identity"]] = person["map"]
+            if made_by["relief"]:
+                arrays["relief"][i] = person["relief"]
+            identity.extend([person["identity"]] * made_by["per_identity"])
+            expression.extend(person["expression"])
+    skin_chart = chart(head, resolution)
     arrays |= {"identity": np.stack(identity), "expression": np.stack(expression)}
-    assert skin is not None
-    chart = skin.chart
     arrays["mask"] = np.zeros((resolution, resolution), np.float32)
-    arrays["mask"].ravel()[chart.texels] = chart.weight
+    arrays["mask"].ravel()[skin_chart.texels] = skin_chart.weight
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         if name not in shapes:
@@ -117,7 +136,7 @@ def _draw(folder: Path, head: Any, made_by: dict[str, int]) -> None:
                 np.save(temporary, array)
         for start in range(0, len(array), 256):
             digest.update(np.ascontiguousarray(array[start : start + 256]).tobytes())
-    texel = float(np.median(chart.texel_mm))
+    texel = float(np.median(skin_chart.texel_mm))
     data = {"made_by": made_by, "digest": digest.hexdigest(), "texel_mm": texel}
     write_whole(folder / "set.json", json.dumps(data, indent=1).encode())
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import copy
 import json
 import warnings
 from dataclasses import asdict
@@ -15,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ...backend.files import ASSETS, whole_file, write_whole
+from ...backend.files import whole_file, write_whole
 from ...backend.torch_networks import Encoder
 from ..networks.schedule import load_checkpoint
 from .data import read
@@ -141,17 +139,12 @@ def _halve(path: Path) -> None:
         onnx.save(model, temporary)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of the export, which ``furrow train dnpm --export`` runs after training."""
-    parser.add_argument("--assets", type=Path, default=ASSETS / "detail", help="where to export to")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Export the averaged networks of the run in ``args.out``."""
-    content = load_checkpoint(args.out / "checkpoint.pt")
-    record = json.loads((args.out / "run.json").read_text())
-    coarse = read(args.data / "train256")
-    fine = read(args.data / "train512")
+def export_run(run: Path, data: Path, assets: Path) -> None:
+    """Export the averaged networks of a run's folder, which learned from the sets in `data`."""
+    content = load_checkpoint(run / "checkpoint.pt")
+    record = json.loads((run / "run.json").read_text())
+    coarse = read(data / "train256")
+    fine = read(data / "train512")
     options = Options(
         **{k: tuple(v) if isinstance(v, list) else v for k, v in content["options"].items()}
     )
@@ -165,4 +158,4 @@ def run(args: argparse.Namespace) -> None:
     )
     record["steps"] = content["step"]
     record["minutes"] = round(content["spent"] / 60, 1)
-    export(copy.deepcopy(trained), args.assets, record)
+    export(trained, assets, record)

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...backend.files import ASSETS
 from ...backend.torch_networks import (
     Encoder,
     EncoderConfig,
@@ -356,6 +357,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--float32", action="store_true", help="no bfloat16 activations")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--export-only", action="store_true", help="export the run in --out")
+    parser.add_argument("--assets", type=Path, help="folder to export to when the run ends")
     parser.add_argument("--draw-only", action="store_true", help="draw the maps and stop")
 
 
@@ -367,10 +370,14 @@ def _changed(args: argparse.Namespace) -> list[str]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw the data where it is absent, train, and leave checkpoint, log and preview in --out."""
+    """Draw the data where it is absent, train, leave checkpoint and log in --out, and export."""
     from ...backend.head import Head
+    from .export import export_run
 
     torch.set_num_threads(args.threads)
+    if args.export_only:
+        export_run(args.out, args.data, args.assets or ASSETS / "detail")
+        return
     head = Head.load()
     coarse = draw(
         args.data / "train256", head, 256, args.identities, args.expressions, seed=args.seed + 1
@@ -387,3 +394,5 @@ def run(args: argparse.Namespace) -> None:
     }
     (args.out / "run.json").write_text(json.dumps(record, indent=1))
     job.train(Budget(args.minutes, args.steps, spent))
+    if args.assets:
+        export_run(args.out, args.data, args.assets)

@@ -16,11 +16,9 @@ from ...backend.files import ASSETS
 from ...backend.torch_networks import load
 from ..corpus.chart import chart
 from ..dnpm.data import Maps, draw, read
+from ..dnpm.evaluate import TEST_SEED
 from ..networks.metrics import band_errors_db, psnr_db, ssim
 from . import baselines
-
-TEST_SEED = 100
-"""Far from the training sets' seeds; the test's people are others."""
 
 REGIONS = ("forehead", "brow", "nose", "cheeks", "eyelids", "lips", "chin")
 
