@@ -45,6 +45,11 @@ class MESH_OT_furrow_head_add(bpy.types.Operator):
 
     average: BoolProperty(name="Average Person", description="Ignore the seed", default=True)
     seed: IntProperty(name="Random Person", description="Each seed is another person", min=0)
+    frame: BoolProperty(
+        name="Look at It",
+        description="Move the view close: a head is a third of a metre tall",
+        default=True,
+    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -67,9 +72,12 @@ class MESH_OT_furrow_head_add(bpy.types.Operator):
             True  # renders write maps; the window must not read
         )
         detail.request(head)
+        if self.frame and bpy.ops.view3d.view_selected.poll():
+            bpy.ops.view3d.view_selected()
         return {"FINISHED"}
 
     def draw(self, _context: bpy.types.Context) -> None:
+        self.layout.prop(self, "frame")
         self.layout.prop(self, "average")
         row = self.layout.row()
         row.active = not self.average
