@@ -144,7 +144,8 @@ def _skin(t: Tree, made: bpy.types.Material) -> None:
         "Specular IOR Level": 0.42,
         "Subsurface Weight": 1.0,
         "Subsurface Radius": (0.00367, 0.00137, 0.00068),
-        "Subsurface Scale": 0.38,
+        # Lids are 1 mm thick: red light that walks further is lost in the eye and leaves them teal.
+        "Subsurface Scale": t.times(t.add(1.0, t.times(region("eyelids"), -0.8)), 0.38),
         "Coat Weight": t.times(t.math("MAXIMUM", t.add(oil, 0.08), 0.0), 0.30),
         "Coat Roughness": 0.32,
         "Coat IOR": 1.45,
