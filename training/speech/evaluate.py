@@ -21,7 +21,7 @@ from ...backend.expressions import INDEX
 from ...backend.figures import Figure
 from ...backend.files import write_whole
 from ...backend.head import Head
-from . import closures, dataset, real, synthesise, visemes
+from . import closures, dataset, plot, real, synthesise, visemes
 from .network import MEL
 from .voices import Phone
 
@@ -42,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real", type=Path, metavar="WAV", default=Path("out/two_cities.wav"),
                         help="Moonshine's recording; fetched if it is not there")  # fmt: skip
+    parser.add_argument("--plot", type=Path, metavar="FOLDER",
+                        help="also write pictures of weights against phones")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> list[Figure]:
@@ -59,6 +61,11 @@ def run(args: argparse.Namespace) -> list[Figure]:
     started = time.perf_counter()
     recording = Said.by(model, sound, phones, closures.find(sound, phones))
     rtf = (time.perf_counter() - started) / (len(sound) / audio.RATE)
+    if args.plot:
+        plot.draw(args.plot / "real.png", sound, recording, lip_gap(recording.made), first=26.0)
+        for k in (0, 6):
+            gap = lip_gap(said[k].made)
+            plot.draw(args.plot / f"heldout-{k}.png", utterances[k].sound, said[k], gap)
     return [
         Figure("bilabial_closed_heldout", _mean([s.closed() for s in said]), "share"),
         Figure("bilabial_closed_real", _mean([recording.closed()]), "share"),
