@@ -120,7 +120,9 @@ class Contacts:
                 if name.startswith(("eye", "cheekSquint")) and name.endswith(side):
                     one = offsets[INDEX[name]]
                     turned = Eye(eye.centre, eye.radius, gaze_direction(name, side))
-                    one += outside(rest + one, lids.near, lids.clearance, turned) - (rest + one)
+                    moved = rest[lids.near] + one[lids.near]
+                    freed = outside(moved, np.arange(len(moved)), lids.clearance, turned)
+                    one[lids.near] += freed - moved
         jaw, close = INDEX["jawOpen"], INDEX["mouthClose"]
         shut = rest + offsets[jaw] + offsets[close]
         offsets[close] += self.lips(shut) - shut
@@ -163,7 +165,11 @@ def outside(points: np.ndarray, chosen: np.ndarray, clearance: np.ndarray, eye: 
     result = points.copy()
     for _ in range(4):  # leaving the sclera can end in the cornea
         depth, way = depth_in_eye(result[chosen], eye)
-        result[chosen] += np.maximum(depth + clearance, 0.0)[:, None] * way
+        deep = depth + clearance > 1e-9
+        if not deep.any():
+            break
+        chosen, clearance = chosen[deep], clearance[deep]
+        result[chosen] += (depth[deep] + clearance)[:, None] * way[deep]
     return result
 
 
