@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 from tqdm import tqdm
 
@@ -107,6 +108,16 @@ def compose(
     return sound, phones, touches
 
 
+def at_speed(utterance: Utterance, factor: float) -> Utterance:
+    """Return the sentence played faster by a factor: a higher voice from a smaller head."""
+    sound = soxr.resample(utterance.sound, factor * RATE, RATE)
+    phones = [Phone(p.name, p.start / factor, p.end / factor) for p in utterance.phones]
+    touches = [
+        lips.Closure(c.start / factor, c.end / factor, c.bilabial) for c in utterance.closures
+    ]
+    return Utterance(sound, phones, touches, utterance.about)
+
+
 def recorded(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the scene as a microphone could have taken it: room, noise, bandwidth, level."""
     sound = clean
@@ -187,7 +198,9 @@ def scenes(files: Sequence[Path], count: int, seed: int) -> list[Scene]:
         if rng.random() < 0.05:
             chosen = []
         else:
-            chosen = [utterances[i] for i in order[at : at + 6]]
+            speeds = 2 ** rng.uniform(-0.25, 0.25, 6) * (rng.random(6) < 0.7)
+            picked = (utterances[i] for i in order[at : at + 6])
+            chosen = [at_speed(u, f) if f else u for u, f in zip(picked, speeds, strict=True)]
             at += 2
         clean, phones, touches = compose(chosen, seconds, rng)
         made.append(_scene(clean, phones, touches, encoder, rng))

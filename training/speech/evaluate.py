@@ -37,7 +37,7 @@ _OPEN_VOWELS = frozenset("aæɑɔʌ")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `furrow evaluate speech`."""
     parser.add_argument("--full", action="store_true", help="learn the baselines anew, too")
-    parser.add_argument("--sentences", type=int, default=2000, help="the corpus of --full")
+    parser.add_argument("--sentences", type=int, default=1800, help="the corpus of --full")
     parser.add_argument("--scenes", type=int, default=2000, help="the training scenes of --full")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real", type=Path, metavar="WAV", default=Path("out/two_cities.wav"),

@@ -43,7 +43,6 @@ def draw(path: Path, sound: np.ndarray, said: Said, gap_mm: np.ndarray, first: f
     for row in range(rows):
         start = first + row * _LINE
         for axis in axes[3 * row : 3 * row + 3]:
-            axis.set_xlim(start, start + _LINE)
             for touch in said.touches:
                 axis.axvspan(
                     touch.start, touch.end, color="C2" if touch.bilabial else "C7", alpha=0.25
@@ -64,6 +63,8 @@ def draw(path: Path, sound: np.ndarray, said: Said, gap_mm: np.ndarray, first: f
         axes[3 * row + 2].plot(said.times, gap_mm / 20, "k", lw=1, label="lip gap / 20 mm")
         for axis in axes[3 * row + 1 : 3 * row + 3]:
             axis.legend(loc="upper right", ncol=5, fontsize=8)
+        for axis in axes[3 * row : 3 * row + 3]:
+            axis.set_xlim(start, start + _LINE)  # last, since a spectrogram sets its own
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=70)
     pyplot.close(figure)

@@ -24,7 +24,7 @@ FORMAT = "furrow.speech/1"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `furrow train speech`."""
-    parser.add_argument("--sentences", type=int, default=2000, help="sentences to synthesise")
+    parser.add_argument("--sentences", type=int, default=1800, help="sentences to synthesise")
     parser.add_argument("--scenes", type=int, default=2000, help="augmented scenes of up to 8 s")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--batch", type=int, default=24)
@@ -198,7 +198,7 @@ def _loss(
         phones.flatten(0, 1), phone.long().flatten(), reduction="none", label_smoothing=0.05
     )
     touched = (touch * mask[..., None]).sum() / mask.sum()
-    return place + velocity + 0.5 * touched + 0.3 * (named * mask.flatten()).sum() / mask.sum()
+    return place + velocity + 0.8 * touched + 0.3 * (named * mask.flatten()).sum() / mask.sum()
 
 
 def _digest(files: Sequence[Path]) -> str:
