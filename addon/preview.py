@@ -67,7 +67,7 @@ def contact_sheet(
         data.animation_data_clear()
     scene = bpy.data.scenes.new("Furrow Preview")
     scene.collection.objects.link(obj)
-    camera = stage.build(scene, obj, yaw=20.0, margin=1.06)
+    camera = stage.build(scene, obj, yaw=20.0, margin=1.10)
     stage.render_settings(scene, SAMPLES)
     scene.render.resolution_x, scene.render.resolution_y = TILE
     label = _label(scene, camera)

@@ -13,12 +13,12 @@ COLLECTION = "Furrow Stage"
 _LENS_MM = 85.0
 _LIGHTS = (
     # name, degrees to the camera's right of the face's front, degrees up, distance m, side m, watts, colour
-    ("Key", 58.0, 40.0, 1.0, 0.30, 11.0, (1.0, 0.95, 0.89)),
-    ("Rake", -62.0, 46.0, 0.9, 0.12, 7.0, (1.0, 0.97, 0.94)),
-    ("Rim", 150.0, 38.0, 0.9, 0.30, 8.0, (0.86, 0.93, 1.0)),
+    ("Key", -34.0, 48.0, 1.0, 0.26, 15.0, (1.0, 0.95, 0.89)),
+    ("Rake", 98.0, 28.0, 0.9, 0.14, 7.0, (1.0, 0.96, 0.92)),
+    ("Rim", -150.0, 40.0, 0.9, 0.30, 8.0, (0.86, 0.93, 1.0)),
 )
 _BACKDROP = (0.045, 0.050, 0.056)
-_AMBIENT = 0.22
+_AMBIENT = 0.13
 
 
 def build(
