@@ -333,8 +333,8 @@ def join(folder: str | Path) -> Take:
         asked["person"],
     )
     source = {k: asked[k] for k in ("kind", "name", "sha256", "seed", "object") if k in asked}
-    path = Path(first["input"]) if first["input"] else None
-    return Take(identity, weights, asked["first"], asked["resolution"], source, path)
+    origin = Path(first["input"]) if first["input"] else None
+    return Take(identity, weights, asked["first"], asked["resolution"], source, origin)
 
 
 def _ranges(frames: list[int]) -> str:

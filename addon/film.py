@@ -60,7 +60,7 @@ def render(
         If no engine can render it, or the film cannot be written.
     """
     with tempfile.TemporaryDirectory(prefix="furrow-film-") as pictures:
-        job = {"blend": str(blend), "object": obj, "folder": pictures}
+        job: dict[str, Any] = {"blend": str(blend), "object": obj, "folder": pictures}
         engine = _graphics_engine(job, frames, progress)
         if engine is not None:
             words = f"{engine} on the graphics card"
