@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from furrow.backend import engines
@@ -55,7 +53,6 @@ def test_auto_takes_torch_only_with_cuda(monkeypatch):
     assert (engines.choose("auto").kind, engines.choose("auto").device) == ("torch", "NVIDIA H100")
 
 
-@pytest.mark.skipif(not Path(engines.DETAIL / "detail.json").exists(), reason="no shipped networks")
 def test_torch_on_the_cpu_equals_ort():
     pytest.importorskip("torch")
     ort, torch = engines.load("ort"), engines.load("torch")
