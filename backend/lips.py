@@ -11,8 +11,8 @@ PARTING = {"mouthFunnel": 1.0, "mouthUpperUp": 1.0, "mouthLowerDown": 1.0, "tong
 """Weights that part lips which the jaw has closed."""
 
 _JAW_MET = {True: 0.10, False: 0.07}  # the most that the jaw is open in a bilabial, a labiodental
-# About 1 mm of pressure between lips that the jaw has brought together; more runs them into each other.
-_PRESSED = {"mouthPress": 0.16, "mouthRollLower": 0.12, "mouthRollUpper": 0.10}
+# Half a millimetre of pressure between lips that meet; more runs them into each other.
+_PRESSED = {"mouthPress": 0.10, "mouthRollLower": 0.06, "mouthRollUpper": 0.05}
 _CLOSING, _OPENING = 0.060, 0.050  # seconds; lips close a little slower than they part
 
 

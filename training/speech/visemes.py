@@ -69,7 +69,7 @@ POSES: dict[str, dict[str, float]] = {
     "k": {"jawOpen": 0.16, "mouthLowerDown": 0.14, "mouthUpperUp": 0.08},
     "h": {"jawOpen": 0.20, "mouthLowerDown": 0.12, "mouthUpperUp": 0.08},
     "f": {"jawOpen": 0.06, "mouthRollLower": 0.42, "mouthUpperUp": 0.20, "mouthShrugUpper": 0.10},
-    "p": {"jawOpen": 0.05, "mouthShrugLower": 0.06},
+    "p": {"jawOpen": 0.05, "mouthShrugLower": 0.04},
 }  # fmt: skip
 """Weights at the middle of a long, stressed phone of normal loudness."""
 
