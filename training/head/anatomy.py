@@ -15,6 +15,7 @@ from .eyes import LOWERED, RADIUS_SHARE, EyeFit, cornea, eyeball, turned
 from .hair import make_brows, make_lashes
 from .regions import landmarks, soft_regions
 from .source import Source
+from .teeth import make_jaw
 from .topology import Bust, make_bust
 from .transfer import DeformationTransfer
 from .units import average_units
@@ -76,15 +77,9 @@ class Anatomy:
         self.bust = make_bust(source, person)
         self.triangles = triangles(self.bust.faces)
         self._eye_fits = (EyeFit(source, person, "l"), EyeFit(source, person, "r"))
-        upper, lower = (source.quads[f"helper-{jaw}-teeth"] for jaw in ("upper", "lower"))
-        self._inner = {
-            "teeth": np.concatenate([upper, lower]),
-            "tongue": source.quads["helper-tongue"],
-        }
-        self._inner_vertices = [np.unique(quads) for quads in self._inner.values()]
-        self._inner_units = np.stack(
-            [np.concatenate([source.unit(n)[v] for v in self._inner_vertices]) for n in EXPRESSIONS]
-        )
+        self._jaws = [make_jaw(source, person, upper) for upper in (True, False)]
+        self._tongue = source.quads["helper-tongue"]
+        self._inner_units = np.stack([self._inner(source.unit(name)) for name in EXPRESSIONS])
         self._eye_parts = [make() for make in (eyeball, cornea)]
         body = self.bust.rows @ person
         normals = vertex_normals(body, self.bust.faces)
@@ -184,9 +179,7 @@ class Anatomy:
         skin, eyes = self._rest_skin(body)
         origin = skin[self.bust.rim].mean(0)
         balls = [e.centre + e.radius * part.points for part in self._eye_parts for e in eyes]
-        bald = np.concatenate(
-            [skin, *balls, *(body[vertices] for vertices in self._inner_vertices)]
-        )
+        bald = np.concatenate([skin, *balls, self._inner(body)])
         hair = self._hair(skin, eyes)
         rest = np.concatenate([bald, hair]) - origin
         shifted = (moved_eye(eyes[0], -origin), moved_eye(eyes[1], -origin))
@@ -195,6 +188,12 @@ class Anatomy:
         offsets = self._offsets(bald, eyes)
         hair_offsets = self._hair(skin + offsets[:, : len(skin)], eyes) - hair
         return Face(rest, np.concatenate([offsets, hair_offsets], axis=1), shifted)
+
+    def _inner(self, body: np.ndarray) -> np.ndarray:
+        """Teeth, gums and tongue of a body (19158, 3), or their offsets for offsets."""
+        return np.concatenate(
+            [*(jaw.place(body) for jaw in self._jaws), body[np.unique(self._tongue)]]
+        )
 
     def _offsets(self, bald: np.ndarray, eyes: tuple[Eye, Eye]) -> np.ndarray:
         """The units' offsets (52, V, 3) on a head without hair."""
@@ -240,9 +239,13 @@ class Anatomy:
             for group in members:
                 members[group].append(np.arange(count, count + len(part.points)))
                 add(name, part.faces, part.uv, len(part.points))
-        for (name, quads), vertices in zip(self._inner.items(), self._inner_vertices, strict=True):
-            local = np.searchsorted(vertices, quads)
-            add(name, local, _front_uv(person[vertices], local), len(vertices))
+        for jaw in self._jaws:
+            places = _front_uv(jaw.points, jaw.faces)
+            add("teeth", jaw.faces, places, len(jaw.points))
+            material[-1][jaw.is_gum] = slot("gums")
+        vertices = np.unique(self._tongue)
+        local = np.searchsorted(vertices, self._tongue)
+        add("tongue", local, _front_uv(person[vertices], local), len(vertices))
         for name, hair in (("brows", self._brows), ("lashes", self._lashes)):
             add(name, hair.faces(), hair.uv(), hair.count)
         skin_weight = _skin_weight(bust, body)
