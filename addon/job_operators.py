@@ -172,7 +172,7 @@ class FURROW_OT_backend_release(jobs.JobOperator, bpy.types.Operator):
         return jobs.client().request("release_memory", {})
 
     def commit(self, _context: bpy.types.Context, result: Any) -> None:
-        before, after = result["before_bytes"] / 1e6, result["after_bytes"] / 1e6
+        before, after = result["before"] / 1e6, result["after"] / 1e6
         self.report({"INFO"}, f"The backend went from {before:.0f} to {after:.0f} MB")
 
 
