@@ -21,7 +21,7 @@ from . import speech
 
 NAME = "preview.mp4"
 
-SIZE = (320, 368)
+SIZE = (288, 332)
 """Pixels of a film by Cycles; a graphics card makes one of twice the size."""
 SAMPLES = 2
 PROBE_SECONDS = 60.0
