@@ -1,0 +1,50 @@
+"""preview.mp4 shows every frame, is heard, and is made without Furrow in the child that renders it."""
+
+from __future__ import annotations
+
+import wave
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+from furrow.addon import bake, film, head_object, portable  # noqa: E402
+from furrow.backend.errors import FurrowError  # noqa: E402
+from furrow.backend.expressions import INDEX  # noqa: E402
+from furrow.backend.weights import Weights  # noqa: E402
+
+FRAMES = 2
+
+
+@pytest.fixture
+def saved(scene, tmp_path, monkeypatch):
+    """A saved head that blinks, with a tone."""
+    rows = np.zeros((FRAMES, 52), np.float32)
+    rows[:, INDEX["eyeBlinkLeft"]] = (0, 1)
+    take = bake.Take(head_object.head().average(), Weights(rows, 25.0), 1, 256, {"name": "blink"})
+    tone = np.sin(np.arange(16000) * 0.2) * 12000
+    with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(tone.astype("<i2").tobytes())
+    portable.new_scene(take, tmp_path / "tone.wav")
+    monkeypatch.setattr(film, "SIZE", (48, 56))
+    return portable.save(tmp_path)
+
+
+def test_the_film_has_every_frame_and_the_sound(saved, tmp_path):
+    import aud
+
+    path, engine = film.render(saved, "Head", range(1, FRAMES + 1), tmp_path, lambda *_: None)
+    clip = bpy.data.movieclips.load(str(path))
+    assert (*clip.size, clip.frame_duration, clip.fps) == (48, 56, FRAMES, 25)
+    sound = aud.Sound.file(str(path))
+    assert np.abs(sound.data()).max() > 0.05
+    assert "Cycles" in engine or "EEVEE" in engine
+    assert [p.name for p in tmp_path.glob("*.mp4")] == ["preview.mp4"]
+
+
+def test_a_child_that_dies_is_one_clear_line(saved, tmp_path):
+    with pytest.raises(FurrowError, match="Frame 1 of the film was not rendered"):
+        film.render(saved, "Nobody", range(1, 3), tmp_path, lambda *_: None)
+    assert not (tmp_path / "preview.mp4").exists()
