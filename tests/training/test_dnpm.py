@@ -7,14 +7,16 @@ import json
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-ort = pytest.importorskip("onnxruntime")
+pytest.importorskip("torch")
+pytest.importorskip("onnxruntime")
 
-from furrow.backend.expressions import vector  # noqa: E402
-from furrow.backend.files import ASSETS  # noqa: E402
-from furrow.backend.head import Head  # noqa: E402
-from furrow.backend.identity import SKIN  # noqa: E402
-from furrow.backend.torch_networks import Encoder, Synthesis, load  # noqa: E402
+import onnxruntime as ort
+import torch
+from furrow.backend.expressions import vector
+from furrow.backend.files import ASSETS
+from furrow.backend.head import Head
+from furrow.backend.identity import SKIN
+from furrow.backend.torch_networks import Encoder, Synthesis, load
 
 DETAIL = ASSETS / "detail"
 TORCH_EQUALS_ORT_MM = 1e-4

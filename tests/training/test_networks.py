@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import standin  # noqa: E402
-from furrow.backend.torch_networks import (  # noqa: E402
+import standin  # type: ignore[import-not-found]
+import torch
+from furrow.backend.torch_networks import (
     Encoder,
     EncoderConfig,
     Relief,
@@ -21,10 +22,12 @@ from furrow.backend.torch_networks import (  # noqa: E402
     SynthesisConfig,
     style_split,
 )
-from furrow.training.dnpm.data import Maps  # noqa: E402
-from furrow.training.dnpm.train import Options, Run  # noqa: E402
-from furrow.training.networks.losses import band_energy, band_mixing, strengths_for  # noqa: E402
-from furrow.training.networks.schedule import Budget  # noqa: E402
+from furrow.training.dnpm.data import Maps
+from furrow.training.dnpm.setup import Options, networks
+from furrow.training.dnpm.train import Run
+from furrow.training.encoder.train import fit
+from furrow.training.networks.losses import band_energy, band_mixing, strengths_for
+from furrow.training.networks.schedule import Budget
 
 TINY = Options(
     resolution=64,
@@ -122,3 +125,16 @@ def test_relief_has_the_energy_of_the_skin_it_imitates() -> None:
         got = band_energy(made, 0.55)[..., side].mean((0, 2, 3)).sqrt()
         true = band_energy(relief, 0.55)[..., side].mean((0, 2, 3)).sqrt()
         assert torch.allclose(got, true, rtol=0.15), (got, true)
+
+
+def test_an_encoder_learns_a_frozen_generator(data: tuple[Maps, Maps]) -> None:
+    torch.manual_seed(0)
+    coarse, _ = data
+    made = networks(TINY, *data)
+    for block in made.synthesis.blocks:
+        torch.nn.init.normal_(block.noise_weight)
+        torch.nn.init.normal_(block.noise_const, std=0.1)
+    before = {k: v.clone() for k, v in made.synthesis.state_dict().items()}
+    losses = fit(made.encoder, made.synthesis, coarse, Budget(None, 60), 32, batch=4)
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
+    assert all(v.equal(before[k]) for k, v in made.synthesis.state_dict().items())

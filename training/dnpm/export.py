@@ -17,7 +17,7 @@ from ...backend.files import whole_file, write_whole
 from ...backend.torch_networks import Encoder
 from ..networks.schedule import load_checkpoint
 from .data import read
-from .train import Networks, Options, networks
+from .setup import Networks, Options, networks
 
 OPSET = 17
 

@@ -15,7 +15,7 @@ import csv
 import functools
 import json
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,7 @@ from torch import Tensor, nn
 
 from ...backend.files import ASSETS
 from ...backend.torch_networks import (
-    Encoder,
-    EncoderConfig,
     Synthesis,
-    SynthesisConfig,
-    style_split,
 )
 from ..networks.basis import fit_constants
 from ..networks.losses import band_mixing, furrow_loss, strengths_for
@@ -42,50 +38,8 @@ from ..networks.schedule import (
     save_checkpoint,
 )
 from .data import Maps, draw
-
-
-@dataclass(frozen=True)
-class Options:
-    """Choices of a run; the command line's, except in tests."""
-
-    resolution: int = 512
-    channels: tuple[int, ...] = (128, 128, 128, 64, 32, 16, 16, 16)
-    const_channels: tuple[int, ...] = (8, 8, 64, 64, 32, 4)
-    hidden: tuple[int, ...] = (512, 512, 256, 256, 128)
-    basis_from: int = 64
-    batch: int = 16
-    coefficient_batch: int = 64
-    seed: int = 0
-    bfloat16: bool = True
-    stages: tuple[tuple[str, float], ...] = (
-        ("basis", 0.3),
-        ("grow128", 0.25),
-        ("grow256", 0.3),
-        ("detail", 0.15),
-    )
-    """Stages and their shares of the budget; each has its own optimiser and cosine."""
-
-
-class Networks(nn.Module):
-    """Encoder and synthesis as one module, for the average and the checkpoint."""
-
-    def __init__(self, encoder: Encoder, synthesis: Synthesis) -> None:
-        super().__init__()
-        self.encoder, self.synthesis = encoder, synthesis
-
-
-def networks(options: Options, coarse: Maps, fine: Maps) -> Networks:
-    """Untrained networks of the sizes that the options and the data ask for."""
-    split = style_split(options.resolution)
-    sizes = (coarse.identity.shape[1], coarse.expression.shape[1])
-    return Networks(
-        Encoder(EncoderConfig(*sizes, split, options.hidden)),
-        Synthesis(
-            SynthesisConfig(
-                options.resolution, options.channels, options.const_channels, fine.texel_mm
-            )
-        ),
-    )
+from .pictures import write_curve
+from .setup import Options, networks, scale_inputs
 
 
 class Run:
@@ -97,7 +51,7 @@ class Run:
         self.model = networks(options, coarse, fine)
         self.unit = _root_mean_square(coarse)
         self.model.synthesis.scale.fill_(self.unit)
-        _scale_inputs(self.model.encoder, coarse)
+        scale_inputs(self.model.encoder, coarse)
         self.shadow = copy.deepcopy(self.model).requires_grad_(False)
         self.coefficients: dict[int, Tensor] = {}
         self.step = 0
@@ -333,26 +287,15 @@ def _root_mean_square(maps: Maps) -> float:
     return float(np.sqrt((some**2 * maps.mask).sum() / (maps.mask.sum() * len(some))))
 
 
-def _scale_inputs(encoder: Encoder, maps: Maps) -> None:
-    """Let shape count little, since skin decides furrows, and centre the skin coefficients.
-
-    Gains of 3 on skin and expression, which give them unit variance, fit the training people
-    closer and unseen people worse than 1: the function comes out less smooth.
-    """
-    shape = maps.identity.shape[1] - 16
-    encoder.shift[shape : shape + 16] = 0.5
-    encoder.gain[:shape] = 0.02
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``furrow train dnpm``."""
-    parser.add_argument("--minutes", type=float, default=60.0, help="wall-clock budget")
+    parser.add_argument("--minutes", type=float, default=20.0, help="wall-clock budget")
     parser.add_argument("--steps", type=int, help="end after so many steps instead")
     parser.add_argument("--data", type=Path, default=Path("out/detail-data"))
     parser.add_argument("-o", "--out", type=Path, default=Path("out/dnpm"))
-    parser.add_argument("--identities", type=int, default=800, help="people in the set at 256")
-    parser.add_argument("--expressions", type=int, default=12, help="expressions of each of them")
-    parser.add_argument("--fine-identities", type=int, default=150, help="people in the set at 512")
+    parser.add_argument("--identities", type=int, default=900, help="people in the set at 256")
+    parser.add_argument("--expressions", type=int, default=8, help="expressions of each of them")
+    parser.add_argument("--fine-identities", type=int, default=60, help="people in the set at 512")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--float32", action="store_true", help="no bfloat16 activations")
@@ -394,5 +337,6 @@ def run(args: argparse.Namespace) -> None:
     }
     (args.out / "run.json").write_text(json.dumps(record, indent=1))
     job.train(Budget(args.minutes, args.steps, spent))
+    write_curve(args.out / "curve.png", job.log)
     if args.assets:
         export_run(args.out, args.data, args.assets)

@@ -17,6 +17,7 @@ from ...backend.torch_networks import load
 from ..corpus.chart import chart
 from ..dnpm.data import Maps, draw, read
 from ..dnpm.evaluate import TEST_SEED
+from ..dnpm.pictures import write_comparison
 from ..networks.metrics import band_errors_db, psnr_db, ssim
 from . import baselines
 
@@ -31,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--full", action="store_true", help="compute the baselines anew (needs the training set)"
     )
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE.png", help="also draw truth beside the networks' maps"
+    )
 
 
 def predict(folder: Path, maps: Maps, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,6 +83,17 @@ def run(args: argparse.Namespace) -> list[Figure]:
     bands = band_errors_db(
         full[:, 0].numpy(), target[:, 0].numpy() + relief, regions, test.texel_mm
     )
+    if args.picture:
+        top, left = 60, 100
+        front = (slice(top, top + 430), slice(left, left + 320))  # the face, without its rim
+        # The most folded map of every fifth person: flat ones show nothing.
+        rows = [
+            int(target[i : i + 4].square().sum((1, 2, 3)).argmax()) + i for i in range(0, 240, 20)
+        ]
+        pairs = [
+            ((target[r, 0].numpy() + relief[r])[front], full[r, 0].numpy()[front]) for r in rows
+        ]
+        write_comparison(args.picture, pairs, test.texel_mm)
     factor = 512 // baselines.RESOLUTION
     low = [F.avg_pool2d(t, factor) for t in (plain, target, mask)]
     best = max(_baselines(args, test).values())

@@ -25,12 +25,19 @@ def charbonnier(difference: Tensor, softness: float) -> Tensor:
 
 
 def furrow_loss(
-    output: Tensor, target: Tensor, mask: Tensor, furrow_weight: float = 3.0, levels: int = 4
+    output: Tensor,
+    target: Tensor,
+    mask: Tensor,
+    furrow_weight: float = 3.0,
+    amplitude_weight: float = 0.3,
+    levels: int = 4,
 ) -> Tensor:
     """Difference of maps in every band of wavelengths, furrows before flat skin.
 
     Most of a face is flat in most expressions: an unweighted mean rewards a flat map. Each band's
     difference is weighted by 1 + `furrow_weight` times the target's local amplitude in the band.
+    Where the network cannot know a line's place, the nearest map is a flat one; so local
+    amplitudes shall agree too, which keeps a line deep even if it lies a little beside.
 
     Parameters
     ----------
@@ -43,9 +50,10 @@ def furrow_loss(
     outputs, targets = laplacian_pyramid(output, levels), laplacian_pyramid(target, levels)
     for level, (o, t) in enumerate(zip(outputs, targets, strict=True)):
         m = F.avg_pool2d(mask, 2**level) if level else mask
-        amplitude = F.avg_pool2d(t.abs(), 5, stride=1, padding=2)
+        amplitude, made = (F.avg_pool2d(band.abs(), 5, stride=1, padding=2) for band in (t, o))
         weight = m * (1 + furrow_weight * amplitude.clamp(max=2.0))
-        total = total + (weight * charbonnier(o - t, 0.3)).sum() / m.expand_as(o).sum()
+        wrong = charbonnier(o - t, 0.3) + amplitude_weight * charbonnier(made - amplitude, 0.1)
+        total = total + (weight * wrong).sum() / m.expand_as(o).sum()
     whole = (mask * (output - target).square()).sum() / mask.expand_as(output).sum()
     return total + 0.5 * whole
 
