@@ -26,6 +26,10 @@ def main(job: dict[str, Any]) -> None:
     stage = _module("stage")
     scene = bpy.data.scenes.new("Furrow Film")
     scene.collection.objects.link(obj)
+    for window in bpy.context.window_manager.windows:
+        window.scene = (
+            scene  # Blender renders a scene that no window shows as it was first evaluated
+        )
     for modifier in obj.modifiers:
         if modifier.type == "SUBSURF":
             modifier.render_levels = min(modifier.render_levels, SUBDIVISIONS)
@@ -45,7 +49,7 @@ def main(job: dict[str, Any]) -> None:
         scene.frame_set(frame)
         partial = folder / f"partial-{frame:04d}.png"
         render.filepath = str(partial)
-        bpy.ops.render.render(write_still=True, scene=scene.name)
+        bpy.ops.render.render(write_still=True)
         partial.replace(folder / f"{frame:04d}.png")
 
 

@@ -19,10 +19,10 @@ FRAMES = 2
 
 @pytest.fixture
 def saved(scene, tmp_path, monkeypatch):
-    """A saved head that blinks, with a tone."""
+    """A saved head that opens its mouth, with a tone."""
     rows = np.zeros((FRAMES, 52), np.float32)
-    rows[:, INDEX["eyeBlinkLeft"]] = (0, 1)
-    take = bake.Take(head_object.head().average(), Weights(rows, 25.0), 1, 256, {"name": "blink"})
+    rows[:, INDEX["jawOpen"]] = (0, 1)
+    take = bake.Take(head_object.head().average(), Weights(rows, 25.0), 1, 256, {"name": "yawn"})
     tone = np.sin(np.arange(16000) * 0.2) * 12000
     with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
@@ -32,10 +32,21 @@ def saved(scene, tmp_path, monkeypatch):
     return portable.save(tmp_path)
 
 
-def test_the_film_has_every_frame_and_the_sound(saved, tmp_path):
+def test_the_film_moves_has_every_frame_and_the_sound(saved, tmp_path, monkeypatch):
     import aud
 
+    frames = []
+    encode = film._encode
+
+    def look(path, files, first):
+        for file in files:
+            image = bpy.data.images.load(file, check_existing=False)
+            frames.append(np.array(image.pixels[:]))
+        return encode(path, files, first)
+
+    monkeypatch.setattr(film, "_encode", look)
     path, engine = film.render(saved, "Head", range(1, FRAMES + 1), tmp_path, lambda *_: None)
+    assert np.abs(frames[0] - frames[1]).max() > 0.2  # the jaw has fallen
     clip = bpy.data.movieclips.load(str(path))
     assert (*clip.size, clip.frame_duration, clip.fps) == (48, 56, FRAMES, 25)
     sound = aud.Sound.file(str(path))
