@@ -67,7 +67,7 @@ def contact_sheet(
         data.animation_data_clear()
     scene = bpy.data.scenes.new("Furrow Preview")
     scene.collection.objects.link(obj)
-    camera = stage.build(scene, obj, yaw=20.0, margin=1.10)
+    camera = stage.build(scene, obj, yaw=20.0, margin=1.03)
     stage.render_settings(scene, SAMPLES)
     scene.render.resolution_x, scene.render.resolution_y = TILE
     label = _label(scene, camera)
@@ -109,7 +109,7 @@ def _map(obj: bpy.types.Object, resolution: int, client: Any) -> np.ndarray:
 
 
 def _label(scene: bpy.types.Scene, camera: bpy.types.Object) -> Any:
-    """A line of text at the lower left of the picture, fixed to the camera."""
+    """A line of text at the upper left of the picture, fixed to the camera."""
     curve = bpy.data.curves.new("Furrow Label", "FONT")
     material = bpy.data.materials.new("Furrow Label")
     if bpy.app.version < (5, 0):
@@ -125,7 +125,7 @@ def _label(scene: bpy.types.Scene, camera: bpy.types.Object) -> Any:
     curve.size = half * 0.09
     text = bpy.data.objects.new("Furrow Label", curve)
     text.parent = camera
-    text.location = (-half * TILE[0] / TILE[1] * 0.95, -half * 0.95, -distance)
+    text.location = (-half * TILE[0] / TILE[1] * 0.95, half * 0.86, -distance)
     text.visible_diffuse = text.visible_glossy = text.visible_shadow = False
     scene.collection.objects.link(text)
     return curve

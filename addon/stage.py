@@ -13,12 +13,12 @@ COLLECTION = "Furrow Stage"
 _LENS_MM = 85.0
 _LIGHTS = (
     # name, degrees to the camera's right of the face's front, degrees up, distance m, side m, watts, colour
-    ("Key", -34.0, 48.0, 1.0, 0.26, 15.0, (1.0, 0.95, 0.89)),
+    ("Key", -32.0, 42.0, 1.0, 0.24, 14.0, (1.0, 0.95, 0.89)),
     ("Rake", 98.0, 28.0, 0.9, 0.14, 7.0, (1.0, 0.96, 0.92)),
     ("Rim", -150.0, 40.0, 0.9, 0.30, 8.0, (0.86, 0.93, 1.0)),
 )
 _BACKDROP = (0.045, 0.050, 0.056)
-_AMBIENT = 0.13
+_AMBIENT = 0.16
 
 
 def build(
@@ -82,7 +82,7 @@ def _face(obj: bpy.types.Object) -> tuple[Vector, float]:
     top = points[:, 2].max()
     middle = points[(points[:, 2] > bottom)].mean(0)
     centre = obj.matrix_world @ Vector(
-        (0.0, float(middle[1]), float(bottom + (top - bottom) * 0.47))
+        (0.0, float(middle[1]), float(bottom + (top - bottom) * 0.45))
     )
     return centre, float(top - bottom) * obj.matrix_world.median_scale
 
