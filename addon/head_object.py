@@ -257,10 +257,13 @@ def expression_of(
         return weights
     if depsgraph is not None:
         keys = keys.evaluated_get(depsgraph)
+    pinned = obj.active_shape_key.name if obj.show_only_shape_key else None
     blocks = keys.key_blocks
     for i, name in enumerate(EXPRESSIONS):
         block = blocks.get(name)
-        if block is not None and not block.mute:
+        if pinned is not None:
+            weights[i] = name == pinned
+        elif block is not None and not block.mute:
             weights[i] = block.value
     return np.clip(weights, 0.0, 1.0)
 

@@ -162,3 +162,19 @@ def test_changed_topology_is_named(head):
     bpy.ops.object.mode_set(mode="OBJECT")
     head.furrow.directions[0].value = 1.0
     assert "added or removed" in head_object.problems[head.furrow.id]
+
+
+def test_muted_and_pinned_keys_count_as_blender_shows_them(head):
+    head_object.set_expression(head, {"jawOpen": 0.5, "cheekPuff": 0.4})
+    keys = head.data.shape_keys.key_blocks
+    keys["cheekPuff"].mute = True
+    weights = head_object.expression_of(head)
+    assert weights[EXPRESSIONS.index("jawOpen")] == 0.5 and weights.sum() == 0.5
+    head.active_shape_key_index = list(keys.keys()).index("browInnerUp")
+    head.show_only_shape_key = True
+    weights = head_object.expression_of(head)
+    assert weights[EXPRESSIONS.index("browInnerUp")] == 1.0 and weights.sum() == 1.0
+    model = head_object.head()
+    np.testing.assert_allclose(
+        evaluated(head), model.vertices(model.average().shape, weights), atol=2e-6
+    )
