@@ -22,6 +22,13 @@ from driver import ROOT, SCRIPT, SHARE, Fault, Window, inside
 from PIL import Image
 
 PICTURES = ROOT / "out" / "gui"
+GUIDE = ROOT / "docs" / "pictures"
+GUIDE_PICTURES = {
+    "2-brows-up": "window",
+    "3-older": "window-older",
+    "4-file-browser": "window-files",
+    "5-frame-45": "window-speech",
+}
 SPEECH = ROOT / "assets" / "demo" / "hello.wav"
 
 FIRST_FILE = 37
@@ -212,6 +219,17 @@ def install(zip_path: Path) -> None:
     inside("blender", "--command", *command)
 
 
+def keep_for_guide() -> None:
+    """Put the chosen pictures into docs/pictures, with a palette: a third of the size."""
+    for name, kept in GUIDE_PICTURES.items():
+        picture = (
+            Image.open(PICTURES / f"{name}.png")
+            .convert("RGB")
+            .quantize(192, dither=Image.Dither.NONE)
+        )
+        picture.save(GUIDE / f"{kept}.png", optimize=True)
+
+
 def tried(what: str | None, step: Callable[[], None]) -> bool:
     """Run a step and say how it went."""
     try:
@@ -227,6 +245,7 @@ def main() -> int:
     """Run the day; 0 if every step passed, or if this machine cannot show a window."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--zip", type=Path, help="the extension (default: the newest in dist)")
+    parser.add_argument("--guide", action="store_true", help="renew the guide's pictures")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the window is closed on the way out
     possible = subprocess.run([SCRIPT, "possible"], capture_output=True, text=True)
@@ -252,6 +271,8 @@ def main() -> int:
             passed += 1
     passed += passed == len(STEPS) and tried(bake_without_window.__doc__, bake_without_window)
     count = len(STEPS) + 1
+    if arguments.guide and passed == count:
+        keep_for_guide()
     print(f"{count} steps in {time.monotonic() - begin:.0f} s; pictures in {PICTURES}")
     failed = count - passed
     print(f"{passed} passed, {failed} failed")
