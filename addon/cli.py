@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 import tempfile
 import time
@@ -54,6 +55,15 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("furrow: stopped.", file=sys.stderr)
         return 130
+    except Exception as error:
+        if os.environ.get("FURROW_DEBUG"):
+            raise
+        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
+        print(
+            f"furrow: something unforeseen went wrong: {reason} (FURROW_DEBUG=1 shows where).",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

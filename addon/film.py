@@ -17,7 +17,7 @@ import bpy
 
 from ..backend.errors import FurrowError
 from ..backend.files import whole_file
-from . import speech
+from . import speech, stage
 
 NAME = "preview.mp4"
 
@@ -67,7 +67,10 @@ def render(
             job |= {"engine": engine, "size": [2 * side for side in SIZE], "samples": 16}
             shown = _run(job, frames, 1, progress)
         else:
-            words = f"Cycles on the processor ({SAMPLES} samples, denoised), since no graphics card was found"
+            denoises = stage.denoises()
+            samples = SAMPLES if denoises else SAMPLES * stage.INSTEAD_OF_DENOISING
+            how = f"{samples} samples{', denoised' if denoises else ''}"
+            words = f"Cycles on the processor ({how}), since no graphics card was found"
             job |= {"engine": "CYCLES", "size": list(SIZE), "samples": SAMPLES}
             shown = _run(job, frames, 2 if (os.cpu_count() or 1) > 1 else 1, progress)
         if len(shown) < len(frames):
@@ -113,7 +116,7 @@ def _graphics_engine(job: dict[str, Any], frames: range, progress: Progress) -> 
 
 def _command(job: dict[str, Any]) -> list[str]:
     """The child process, in this Blender or this Python with bpy."""
-    if bpy.app.module:
+    if not bpy.app.binary_path:
         start = [sys.executable, "-P", str(_CHILD)]
     else:
         script = ["--python-exit-code", "1", "--python", str(_CHILD)]
@@ -149,9 +152,8 @@ def _run(job: dict[str, Any], frames: range, workers: int, progress: Progress) -
     missing = [frame for frame in frames[::2] if frame not in done]
     if missing:
         lines = log.read_text(errors="replace").strip().splitlines() or ["no word"]
-        raise FurrowError(
-            f"Frame {missing[0]} of the film was not rendered: {lines[-1]}", "internal"
-        )
+        reason = next((line for line in lines if "Error" in line), lines[-1])
+        raise FurrowError(f"Frame {missing[0]} of the film was not rendered: {reason}", "internal")
     return list(frames[::2])
 
 

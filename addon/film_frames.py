@@ -39,7 +39,8 @@ def main(job: dict[str, Any]) -> None:
     render.engine = job["engine"]
     if job["engine"] != "CYCLES":
         scene.eevee.taa_render_samples = 16
-    scene.cycles.denoising_quality = "FAST"
+    if stage.denoises():
+        scene.cycles.denoising_quality = "FAST"
     scene.cycles.max_bounces, scene.cycles.diffuse_bounces, scene.cycles.glossy_bounces = 4, 1, 2
     render.use_persistent_data = True
     render.resolution_x, render.resolution_y = job["size"]

@@ -19,6 +19,8 @@ _LIGHTS = (
 )
 _BACKDROP = (0.045, 0.050, 0.056)
 _AMBIENT = 0.16
+INSTEAD_OF_DENOISING = 4
+"""Times the samples."""
 
 
 def build(
@@ -129,13 +131,23 @@ def _world() -> bpy.types.World:
     return world
 
 
+def denoises() -> bool:
+    """Whether this Blender can denoise; distributions build some without."""
+    try:
+        import _cycles
+    except ImportError:
+        return False
+    return bool(_cycles.with_openimagedenoise)
+
+
 def render_settings(scene: bpy.types.Scene, samples: int = 64) -> None:
-    """Cycles with denoising, few bounces, a portrait format."""
+    """Cycles with few bounces, denoised or with more samples, a portrait format."""
     scene.render.engine = "CYCLES"
     cycles = scene.cycles
-    cycles.samples = samples
-    cycles.use_denoising = True
-    cycles.denoising_prefilter = "FAST"
+    cycles.use_denoising = denoises()
+    cycles.samples = samples if denoises() else INSTEAD_OF_DENOISING * samples
+    if denoises():
+        cycles.denoising_prefilter = "FAST"
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 6, 2, 3
     scene.render.resolution_x, scene.render.resolution_y = 1080, 1240
     scene.view_settings.view_transform = "AgX"
