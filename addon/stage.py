@@ -134,7 +134,7 @@ def _world() -> bpy.types.World:
 def denoises() -> bool:
     """Whether this Blender can denoise; distributions build some without."""
     try:
-        import _cycles
+        import _cycles  # type: ignore[import-not-found]
     except ImportError:
         return False
     return bool(_cycles.with_openimagedenoise)
