@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import png
 from driver import ROOT, SCRIPT, SHARE, Fault, Window, inside
-from PIL import Image
 
 PICTURES = ROOT / "out" / "gui"
 GUIDE = ROOT / "docs" / "pictures"
@@ -56,8 +56,11 @@ class Day:
         path = self.window.shot(PICTURES / f"{name}.png")
         x, y, width, height = self.ask("regions('VIEW_3D', 'WINDOW')")
         sidebar = self.ask("regions('VIEW_3D', 'UI')")[2]
-        box = (x + 60, y + 60, x + width - sidebar - 60, y + height - 30)
-        return np.asarray(Image.open(path).convert("RGB").crop(box), np.float64)
+        rows = np.vstack(
+            [np.frombuffer(row, np.uint8) for row in png.Reader(str(path)).asRGB8()[2]]
+        )
+        screen = rows.reshape(len(rows), -1, 3)
+        return screen[y + 60 : y + height - 30, x + 60 : x + width - sidebar - 60].astype(float)
 
     def hover(self) -> None:
         """Put the pointer over the 3D view, beside the head."""
@@ -221,6 +224,8 @@ def install(zip_path: Path) -> None:
 
 def keep_for_guide() -> None:
     """Put the chosen pictures into docs/pictures, with a palette: a third of the size."""
+    from PIL import Image
+
     for name, kept in GUIDE_PICTURES.items():
         picture = (
             Image.open(PICTURES / f"{name}.png")
