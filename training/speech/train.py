@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ...backend import figures
 from ...backend.files import ASSETS, whole_file, write_whole
 from . import dataset, synthesise, visemes
 from .network import ENCODED, MEL, SpeechNetwork
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
         "command": "furrow train speech "
         f"--sentences {args.sentences} --scenes {args.scenes} --epochs {args.epochs} "
         f"--batch {args.batch} --seed {args.seed}",
+        "commit": figures.commit(),
         "data_sha256": _digest(train_files),
         "data_hours": round(sum(len(s.encoded) for s in scenes) * 0.024 / 3600, 2),
         "training_seconds": round(time.perf_counter() - started),
