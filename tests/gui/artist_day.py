@@ -56,9 +56,7 @@ class Day:
         path = self.window.shot(PICTURES / f"{name}.png")
         x, y, width, height = self.ask("regions('VIEW_3D', 'WINDOW')")
         sidebar = self.ask("regions('VIEW_3D', 'UI')")[2]
-        rows = np.vstack(
-            [np.frombuffer(row, np.uint8) for row in png.Reader(str(path)).asRGB8()[2]]
-        )
+        rows = np.vstack([np.array(row, np.uint8) for row in png.Reader(str(path)).asRGB8()[2]])
         screen = rows.reshape(len(rows), -1, 3)
         return screen[y + 60 : y + height - 30, x + 60 : x + width - sidebar - 60].astype(float)
 
