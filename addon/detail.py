@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,20 +212,12 @@ def find_sequence(folder: str | Path) -> tuple[int, int]:
 # ---------------------------------------------------------------------------------- live requests
 
 
-def _key(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None) -> str:
-    """Names the exact map that this moment needs."""
-    identity = head_object.identity_of(obj)
-    digest = hashlib.blake2b(identity.vector.tobytes(), digest_size=16)
-    digest.update(head_object.expression_of(obj, depsgraph).tobytes())
-    digest.update(f"{identity.detail_seed} {obj.furrow.detail_resolution}".encode())
-    return digest.hexdigest()
-
-
-def _parameters(
+def _moment(
     obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None
-) -> dict[str, Any]:
+) -> tuple[str, dict[str, Any]]:
+    """The request for the exact map of this moment, and a key that names it."""
     identity = head_object.identity_of(obj)
-    return {
+    parameters = {
         "identity": {
             "shape": identity.shape.tolist(),
             "skin": identity.skin.tolist(),
@@ -234,6 +227,7 @@ def _parameters(
         "resolution": int(obj.furrow.detail_resolution),
         "layout": "blender",
     }
+    return hashlib.blake2b(json.dumps(parameters).encode(), digest_size=16).hexdigest(), parameters
 
 
 def polls() -> bool:
@@ -242,12 +236,9 @@ def polls() -> bool:
 
 
 def request(obj: bpy.types.Object, again: bool = False) -> None:
-    """Ask for the map of this moment unless it is shown already or on its way; never waits.
+    """Ask for the map of this moment, without waiting, unless it is shown, on its way or has failed.
 
-    Parameters
-    ----------
-    again
-        Also if the map is shown, or if the backend failed on it before.
+    `again` asks also if it is shown or has failed.
     """
     if not polls() or _paused or _held or not is_live(obj):
         return
@@ -258,16 +249,14 @@ def request(obj: bpy.types.Object, again: bool = False) -> None:
     if head_id in _pending:
         return  # poll() asks again when it returns
     try:
-        key = _key(obj)
+        key, parameters = _moment(obj)
         if key in (_shown.get(head_id), _failed.get(head_id)):
             return
-        _pending[head_id] = (
-            key,
-            jobs.client().request("map", _parameters(obj), channel=f"head-{head_id}"),
-        )
+        pending = jobs.client().request("map", parameters, channel=f"head-{head_id}")
     except FurrowError as error:
         problems[head_id] = str(error)
         return
+    _pending[head_id] = (key, pending)
     if not bpy.app.timers.is_registered(poll):
         bpy.app.timers.register(poll, first_interval=POLL_SECONDS)
 
@@ -310,7 +299,7 @@ def exact_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = Non
     FurrowError
         If the backend cannot make it.
     """
-    key = _key(obj, depsgraph)
+    key, parameters = _moment(obj, depsgraph)
     head_id = obj.furrow.id
     if _shown.get(head_id) == key:
         return
@@ -318,7 +307,7 @@ def exact_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = Non
         raise FurrowError(
             f'"{obj.name}" is linked and its detail is live: bake it in its own file first.'
         )
-    result = jobs.client().call("map", _parameters(obj, depsgraph), timeout=EXACT_TIMEOUT)
+    result = jobs.client().call("map", parameters, timeout=EXACT_TIMEOUT)
     show_map(obj, result["array"])
     _shown[head_id] = key
     problems.pop(head_id, None)
@@ -355,7 +344,7 @@ def pack(obj: bpy.types.Object) -> None:
 def adopt(obj: bpy.types.Object) -> None:
     """After loading: a packed map that is the exact one needs no backend; else ask for it."""
     image = obj.furrow.live_texture.image
-    if image.packed_file is not None and image.get(SAVED_KEY) == _key(obj):
+    if image.packed_file is not None and image.get(SAVED_KEY) == _moment(obj)[0]:
         _shown[obj.furrow.id] = image[SAVED_KEY]
     else:
         request(obj)
@@ -375,13 +364,7 @@ def own_textures(obj: bpy.types.Object) -> None:
 
 
 def forget(keep_requests: bool = False) -> None:
-    """Trust no image any more: after undo, redo and loading.
-
-    Parameters
-    ----------
-    keep_requests
-        Leave requests under way, since their heads are still in the file.
-    """
+    """Trust no image any more; after undo and redo, requests under way may go on."""
     _shown.clear()
     _failed.clear()
     problems.clear()
