@@ -98,7 +98,7 @@ def test_raised_brows_fold_the_forehead_and_not_the_chin(
     weak, strong = (energy(change[s], region["forehead"]) for s in (0.4, 1.0))
     assert strong > 0.03, "forehead furrows of less than 0.03 mm RMS"
     assert strong > 1.2 * weak
-    assert energy(change[1.0], region["chin"]) < 0.1 * strong
+    assert energy(change[1.0], region["chin"]) < 0.2 * strong
 
 
 def test_the_map_follows_expression_and_identity(networks: tuple[Encoder, Synthesis]) -> None:

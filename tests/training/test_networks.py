@@ -61,6 +61,7 @@ def maps(people: int, resolution: int, seed: int) -> Maps:
         digest="",
         texel_mm=0.55,
         per_identity=3,
+        made_by={},
     )
 
 

@@ -53,6 +53,8 @@ class Maps:
     texel_mm: float
     """Median side of a texel on the average face."""
     per_identity: int
+    made_by: dict[str, int]
+    """The arguments of :func:`draw`; the same ones give the same set, up to rounding."""
 
 
 def draw(
@@ -159,4 +161,5 @@ def read(folder: str | Path) -> Maps:
         digest=record["digest"],
         texel_mm=record["texel_mm"],
         per_identity=record["made_by"]["per_identity"],
+        made_by=record["made_by"],
     )

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from ...backend.files import ASSETS
 from ...backend.torch_networks import (
@@ -212,10 +213,13 @@ class Run:
         saved = budget.spent
         if self.step == 0 and not self.coefficients:
             self.basis()
+        bar = tqdm(total=100, unit="%", bar_format="{l_bar}{bar}")
         while (fraction := budget.fraction(self.step)) < 1.0 and self.step != halt_at:
+            bar.update(int(100 * fraction) - bar.n)
             now, within = self.stage_at(fraction)
             if now != stage:
                 optimiser, stage, first = self.optimiser(now), now, self.step
+                bar.set_description(stage)
                 if self._resumed and self._resumed["stage"] == now:
                     optimiser.load_state_dict(self._resumed["optimiser"])
                     first = self._resumed["first"]
@@ -241,6 +245,7 @@ class Run:
             if budget.spent - saved > save_every:
                 self.save(stage, optimiser, first, budget.spent)
                 saved = budget.spent
+        bar.close()
         if optimiser is not None:
             self.save(stage, optimiser, first, budget.spent)
 
