@@ -33,7 +33,7 @@ def main(job: dict[str, Any]) -> None:
     for modifier in obj.modifiers:
         if modifier.type == "SUBSURF":
             modifier.render_levels = min(modifier.render_levels, SUBDIVISIONS)
-    stage.build(scene, obj)
+    stage.build(scene, obj, margin=1.08)
     stage.render_settings(scene, job["samples"])
     render = scene.render
     render.engine = job["engine"]
