@@ -81,7 +81,7 @@ def contact_sheet(
             for shown in (False, True):
                 progress(len(tiles) / len(EXPRESSIONS), f"Portrait {name}")
                 obj.modifiers[detail.DISPLACEMENT].show_render = shown
-                label.body = f"{name.replace('-', ' ')}{', with detail' if shown else ''}"
+                label.body = name.replace("-", " ") + ("\nwith detail" if shown else "")
                 path = Path(temporary) / "tile.png"
                 scene.render.filepath = str(path)
                 bpy.ops.render.render(write_still=True, scene=scene.name)
