@@ -10,7 +10,7 @@
 #
 # PYTHON          the Python 3.11 to make the environments with
 # PIP_TORCH_ARGS  options of pip for PyTorch. Plain pip brings the CUDA build and some gigabytes; for
-#                 the CPU build: make test PIP_TORCH_ARGS="--index-url https://download.pytorch.org/whl/cpu"
+#                 the CPU build give the index that PyTorch names for it: PIP_TORCH_ARGS="--index-url URL"
 
 PYTHON ?= python3.11
 PIP_TORCH_ARGS ?=
