@@ -96,7 +96,7 @@ class Day:
         """Drag browInnerUp: vertices and picture follow, and wrinkles come."""
         before, plain = self.picture("2-before"), self.ask(VERTICES)
         x, y = self.window.find('key_blocks["browInnerUp"].value')
-        self.window.drag((x, y), (x + 90, y))
+        self.window.drag((x, y), (x + 150, y))  # past the end of the slider: to 1
         value = self.ask(f"{KEYS}['browInnerUp'].value")
         if value < 0.5:
             raise Fault(f"The drag left browInnerUp at {value}.")
