@@ -58,10 +58,11 @@ def touch(
             columns[name][at] *= 1 - e
         columns["mouthStretch"][at] *= 1 - 0.5 * e
         # mouthClose closes the lips over an open jaw: it undoes exactly what the jaw does.
-        least = {"mouthClose": jaw} | _PRESSED
+        for name, weight in {"mouthClose": jaw, **_PRESSED}.items():
+            column = columns[name][at]
+            column += e * (weight - column)
     else:
         columns["mouthLowerDown"][at] *= 1 - e
         columns["mouthFunnel"][at] *= 1 - 0.8 * e
-        least = {"mouthRollLower": 0.42, "mouthUpperUp": 0.18}
-    for name, weight in least.items():
-        np.maximum(columns[name][at], e * weight, out=columns[name][at])
+        for name, least in (("mouthRollLower", 0.42), ("mouthUpperUp", 0.18)):
+            np.maximum(columns[name][at], e * least, out=columns[name][at])
