@@ -179,7 +179,7 @@ def sync_offset(said: Sequence[Said]) -> float:
         for k, lag in enumerate(lags):
             moved = np.interp(s.times + lag, s.times, made)
             scores[k] += ((moved - moved.mean()) * (target - target.mean())).sum()
-    return float(lags[np.argmax(scores)])
+    return round(float(lags[np.argmax(scores)]), 3)
 
 
 def _column(name: str) -> int:
