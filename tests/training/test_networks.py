@@ -133,8 +133,8 @@ def test_an_encoder_learns_a_frozen_generator(data: tuple[Maps, Maps]) -> None:
     coarse, _ = data
     made = networks(TINY, *data)
     for block in filter(lambda block: block.const, made.synthesis.blocks):
-        torch.nn.init.normal_(block.noise_weight)
-        torch.nn.init.normal_(block.noise_const, std=0.1)
+        torch.nn.init.normal_(block.noise_weight)  # type: ignore[arg-type]
+        torch.nn.init.normal_(block.noise_const, std=0.1)  # type: ignore[arg-type]
     before = {k: v.clone() for k, v in made.synthesis.state_dict().items()}
     losses = fit(made.encoder, made.synthesis, coarse, Budget(None, 60), 32, batch=4)
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])

@@ -84,8 +84,8 @@ def run(args: argparse.Namespace) -> list[Figure]:
         full[:, 0].numpy(), target[:, 0].numpy() + relief, regions, test.texel_mm
     )
     if args.picture:
-        top, left = 60, 100
-        front = (slice(top, top + 430), slice(left, left + 320))  # the face, without its rim
+        top, left = 20, 100
+        front = (slice(top, top + 420), slice(left, left + 320))  # the face, without its rim
         # The most folded map of every fifth person: flat ones show nothing.
         rows = [
             int(target[i : i + 4].square().sum((1, 2, 3)).argmax()) + i for i in range(0, 240, 20)
