@@ -5,6 +5,7 @@ What the `furrow` command does by hand, in one go: `furrow bake ... --preview`.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,9 @@ IDENTITY = ROOT / "assets" / "identities" / "old.json"
 RESOLUTION = 512
 """Pixels a side, what the network makes natively."""
 
+SHEET_ROWS = 5
+"""Expressions on the contact sheet."""
+
 MEANINGS = {
     "head.blend": "the head, keyframed; opens and plays where Furrow is not installed",
     "weights.csv": "52 ARKit weights a frame, as Live Link Face writes them",
@@ -31,8 +35,27 @@ MEANINGS = {
 }
 
 
+def keep_for_readme() -> None:
+    """Put the contact sheet into docs/pictures: expressions side by side, small, with a palette."""
+    from PIL import Image
+
+    sheet = Image.open(OUT / "preview.png").convert("RGB")
+    half, tall = sheet.width // 2, sheet.height // SHEET_ROWS
+    wide = Image.new("RGB", (SHEET_ROWS * half, 2 * tall))
+    for row in range(SHEET_ROWS):
+        for column in range(2):  # without detail above, with detail below
+            tile = sheet.crop((column * half, row * tall, (column + 1) * half, (row + 1) * tall))
+            wide.paste(tile, (row * half, column * tall))
+    wide.thumbnail((1280, 1280))
+    picture = wide.quantize(160, dither=Image.Dither.NONE)
+    picture.save(ROOT / "docs" / "pictures" / "preview.png", optimize=True)
+
+
 def main() -> int:
     """Bake, then picture what was baked; the status is the first that is not 0."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--guide", action="store_true", help="renew the README's picture")
+    arguments = parser.parse_args()
     shutil.rmtree(OUT, ignore_errors=True)  # a demonstration starts from nothing
     bake = ["bake", SPEECH, "-o", OUT, "--identity", IDENTITY, "--resolution", RESOLUTION]
     seconds = {}
@@ -47,6 +70,8 @@ def main() -> int:
     if absent:
         print(f"make demo: the bake left out {', '.join(absent)}", file=sys.stderr)
         return 1
+    if arguments.guide:
+        keep_for_readme()
     engine = engines.choose()
     print(
         f"\n{SPEECH.name}, spoken by {IDENTITY.stem}; networks by {engine.name} on {engine.device}:"
