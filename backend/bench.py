@@ -31,7 +31,7 @@ from .weights import Weights, write_weights
 LAUNCHER = Path(__file__).resolve().parent / "launch.py"
 RUNS = 9
 STARTS = 3
-BAKES = (6, 30)
+BAKES = (6, 66)
 """Frames of two bakes; their difference leaves the start of Blender out."""
 
 Progress = Callable[[float, str], None]
