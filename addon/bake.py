@@ -84,11 +84,7 @@ class Take:
     def parameters(self, frame: int) -> dict[str, Any]:
         """What the backend needs for the map of a frame."""
         return {
-            "identity": {
-                "shape": self.identity.shape.tolist(),
-                "skin": self.identity.skin.tolist(),
-                "detail_seed": self.identity.detail_seed,
-            },
+            "identity": self.identity.request(),
             "expression": self.weights.values[frame - self.first].tolist(),
             "resolution": self.resolution,
         }
@@ -102,7 +98,7 @@ class Take:
             "first": self.first,
             "last": self.last,
             "resolution": self.resolution,
-            **{k: v for k, v in self.parameters(self.first)["identity"].items()},
+            **self.identity.request(),
         }
 
 

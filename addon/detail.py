@@ -212,21 +212,23 @@ def find_sequence(folder: str | Path) -> tuple[int, int]:
 # ---------------------------------------------------------------------------------- live requests
 
 
+def map_request(
+    obj: bpy.types.Object, resolution: int, depsgraph: bpy.types.Depsgraph | None = None
+) -> dict[str, Any]:
+    """What to ask the backend for the exact map of a head's identity and expression."""
+    return {
+        "identity": head_object.identity_of(obj).request(),
+        "expression": head_object.expression_of(obj, depsgraph).tolist(),
+        "resolution": resolution,
+        "layout": "blender",
+    }
+
+
 def _moment(
     obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None
 ) -> tuple[str, dict[str, Any]]:
     """The request for the exact map of this moment, and a key that names it."""
-    identity = head_object.identity_of(obj)
-    parameters = {
-        "identity": {
-            "shape": identity.shape.tolist(),
-            "skin": identity.skin.tolist(),
-            "detail_seed": identity.detail_seed,
-        },
-        "expression": head_object.expression_of(obj, depsgraph).tolist(),
-        "resolution": int(obj.furrow.detail_resolution),
-        "layout": "blender",
-    }
+    parameters = map_request(obj, int(obj.furrow.detail_resolution), depsgraph)
     return hashlib.blake2b(json.dumps(parameters).encode(), digest_size=16).hexdigest(), parameters
 
 

@@ -14,7 +14,6 @@ import bpy
 
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS
-from ..backend.identity import SKIN
 from .client import Client
 from .head_object import head
 from .preferences import preferences
@@ -96,7 +95,7 @@ def examine(
     except FurrowError as error:
         return False, [str(error)]
     progress(0.5, "Making a map")
-    average = {"shape": [0.0] * head().shape_count, "skin": [0.5] * len(SKIN)}
+    average = head().average().request()
     start = time.perf_counter()
     pending = client.request(
         "map", {"identity": average, "expression": [0.0] * len(EXPRESSIONS), "resolution": 512}

@@ -75,7 +75,9 @@ def contact_sheet(
     with detail.paused(), tempfile.TemporaryDirectory(prefix="furrow-preview-") as temporary:
         for name in EXPRESSIONS:
             head_object.set_expression(obj, FACESCAPE_PRESETS[name])
-            detail.show_map(obj, _map(obj, resolution, client))
+            asked = detail.map_request(obj, resolution)
+            answer = client.call("map", asked, timeout=detail.EXACT_TIMEOUT)
+            detail.show_map(obj, answer["array"])
             obj.modifiers[detail.SUBDIVISION].render_levels = SUBDIVISIONS
             row = []
             for shown in (False, True):
@@ -90,22 +92,6 @@ def contact_sheet(
     path = folder / NAME
     _write(path, _sheet(tiles))
     return path
-
-
-def _map(obj: bpy.types.Object, resolution: int, client: Any) -> np.ndarray:
-    """The exact map of the head's present expression, (R, R, 4) as Blender's images hold it."""
-    identity = head_object.identity_of(obj)
-    params = {
-        "identity": {
-            "shape": identity.shape.tolist(),
-            "skin": identity.skin.tolist(),
-            "detail_seed": identity.detail_seed,
-        },
-        "expression": head_object.expression_of(obj).tolist(),
-        "resolution": resolution,
-        "layout": "blender",
-    }
-    return client.call("map", params, timeout=detail.EXACT_TIMEOUT)["array"]
 
 
 def _label(scene: bpy.types.Scene, camera: bpy.types.Object) -> Any:

@@ -63,7 +63,7 @@ def _process() -> list[Figure]:
             starts.append(time.perf_counter() - begin)
     with _backend() as ask:
         model = DetailModel(engines.load())  # for its sizes only
-        person = {"shape": [0.0] * model.shape_count, "skin": [0.5] * 16, "detail_seed": 0}
+        person = Identity(np.zeros(model.shape_count, np.float32)).request()
 
         def tick(expression: np.ndarray) -> None:
             params = {

@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -62,6 +63,14 @@ class Identity:
     def vector(self) -> np.ndarray:
         """The identity as the encoder reads it: float32 (K + 16,), shape then skin."""
         return np.concatenate([self.shape, self.skin]).astype(np.float32)
+
+    def request(self) -> dict[str, Any]:
+        """The identity as requests to the backend process carry it; its ``read_identity`` is the inverse."""
+        return {
+            "shape": self.shape.tolist(),
+            "skin": self.skin.tolist(),
+            "detail_seed": self.detail_seed,
+        }
 
 
 def check(identity: Identity, shape_count: int) -> Identity:
