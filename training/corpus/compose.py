@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,49 @@ from ...backend.expressions import EXPRESSIONS
 from ...backend.identity import Identity, check
 from . import layout_fine, muscles, relief
 from .chart import chart
-from .furrows import carve, rasterise
+from .furrows import Furrows, carve, rasterise
 from .habit import Habit
 from .layout_lower import lower
 from .layout_upper import upper
 from .strain import strain
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What the maps of one identity are summed from: the formula, for arrays or for tensors.
+
+    Attributes
+    ----------
+    furrows
+        The identity's own, and the fine creases.
+    broad
+        (N,) mm, relief that follows the skin coefficients, by texel of the skin.
+    cobbles
+        (N,) mm, the chin's dimples at full contraction of mentalis.
+    mentalis
+        (52, 1) squared gains of the expressions on that muscle.
+    weight
+        (N,) in [0, 1], where displacement is allowed.
+    nearest
+        (R * R,) the skin texel that each texel of the tile shows.
+    """
+
+    furrows: tuple[Furrows, ...]
+    broad: np.ndarray
+    cobbles: np.ndarray
+    mentalis: np.ndarray
+    weight: np.ndarray
+    nearest: np.ndarray
+
+    def maps(self, weights: np.ndarray, seeded: np.ndarray | None) -> np.ndarray:
+        """Return displacement (..., R * R) float32 mm of weights (..., 52), with the seeded relief (N,) or without."""
+        displacement = carve([(part, part.depths(weights)) for part in self.furrows])
+        activation = (((weights * weights) @ self.mentalis) ** 0.5).clip(None, 1.0)
+        contraction = muscles.excitation(activation, 0.15)
+        displacement = displacement + (self.broad + contraction * self.cobbles)
+        if seeded is not None:
+            displacement = displacement + seeded
+        return (displacement * self.weight)[..., self.nearest]
 
 
 class Skin:
@@ -48,11 +87,14 @@ class Skin:
         self.furrows = rasterise(
             upper(self.chart, self.habit) + lower(self.chart, self.habit), self.chart, strain(head)
         )
-        self._fine = layout_fine.of(layout_fine.fine(head, resolution), self.habit)
-        self._broad = relief.broad(head, resolution, self.habit)
-        self._cobbles = relief.cobbles(head, resolution, self.habit)
-        middle = np.zeros(1)
-        self._chin_pull = muscles.pull("chin", middle)[0] ** 2
+        self.layers = Layers(
+            furrows=(self.furrows, layout_fine.of(layout_fine.fine(head, resolution), self.habit)),
+            broad=relief.broad(head, resolution, self.habit),
+            cobbles=relief.cobbles(head, resolution, self.habit),
+            mentalis=muscles.pull("chin", np.zeros(1)).T ** 2,
+            weight=self.chart.weight,
+            nearest=self.chart.nearest,
+        )
         self._relief: np.ndarray | None = None
 
     def map(self, expression: np.ndarray, relief: bool = True) -> np.ndarray:
@@ -65,27 +107,15 @@ class Skin:
         relief
             Whether to add :meth:`relief`; without it the map follows from (a, b) alone.
         """
-        weights = check_expression(expression)
-        texels = carve(
-            [
-                (self.furrows, self.furrows.depths(weights)),
-                (self._fine, self._fine.depths(weights)),
-            ]
-        )
-        texels += self._broad + self._cobbles * self._mentalis(weights)
-        if relief:
-            texels += self._seeded()
-        return self.chart.image(texels * self.chart.weight)
+        flat = self.layers.maps(check_expression(expression), self.seeded() if relief else None)
+        return flat.reshape(self.chart.resolution, self.chart.resolution)
 
     def relief(self) -> np.ndarray:
         """Return the part of every map that follows the detail seed, (R, R) float32 mm."""
-        return self.chart.image(self._seeded() * self.chart.weight)
+        return self.chart.image(self.seeded() * self.chart.weight)
 
-    def _mentalis(self, weights: np.ndarray) -> np.float32:
-        activation = min(float(np.sqrt(self._chin_pull @ (weights * weights))), 1.0)
-        return np.float32(muscles.excitation(np.array(activation), np.array(0.15)))
-
-    def _seeded(self) -> np.ndarray:
+    def seeded(self) -> np.ndarray:
+        """Return the relief of the detail seed by texel of the skin, (N,) float32 mm; computed once."""
         if self._relief is None:
             self._relief = relief.seeded(self.chart, self.habit, self.identity.detail_seed)
         return self._relief

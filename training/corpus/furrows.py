@@ -139,21 +139,19 @@ class Furrows:
     across: np.ndarray
 
     def depths(self, expression: np.ndarray) -> np.ndarray:
-        """Return the depth in mm at every sample, float32 (samples,), under weights (52,)."""
-        activation = np.sqrt(
-            self.pull_squared @ (expression * expression)
-            + np.maximum(self.press @ expression, 0.0) ** 2
-        )
-        formed = muscles.excitation(np.minimum(activation, 1.0), self.threshold)
-        eased = 1.0 - 0.7 * np.minimum(self.slack @ expression, 1.0)
-        return (self.depth * eased * (self.rest + (1.0 - self.rest) * formed)).astype(np.float32)
+        """Return the depth in mm at every sample, float32 (..., samples), under weights (..., 52)."""
+        compressed = (expression @ self.press.T).clip(0.0)
+        activation = ((expression * expression) @ self.pull_squared.T + compressed**2) ** 0.5
+        formed = muscles.excitation(activation.clip(None, 1.0), self.threshold)
+        eased = 1.0 - 0.7 * (expression @ self.slack.T).clip(None, 1.0)
+        return self.depth * eased * (self.rest + (1.0 - self.rest) * formed)
 
 
 def carve(parts: list[tuple[Furrows, np.ndarray]]) -> np.ndarray:
-    """Return displacement (texels,) float32 mm of furrows under their depths, merged."""
-    valleys = sum(f.valley @ np.maximum(d, 0.0) ** MERGE for f, d in parts)
-    bulges = sum(f.bulge @ d for f, d in parts)
-    return np.asarray(bulges - np.maximum(valleys, 0.0) ** (1.0 / MERGE), np.float32)
+    """Return displacement (..., texels) float32 mm of furrows under their depths (..., samples), merged."""
+    valleys = sum((f.valley @ (d.clip(0.0) ** MERGE).T).T for f, d in parts)
+    bulges = sum((f.bulge @ d.T).T for f, d in parts)
+    return bulges - valleys.clip(0.0) ** (1.0 / MERGE)
 
 
 def rasterise(strokes: list[Stroke], chart: Chart, strain: Strain) -> Furrows:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...backend.expressions import EXPRESSIONS, INDEX
+from .arrays import exp
 from .chart import smoothstep
 
 
@@ -181,7 +182,7 @@ def slack(family: str, s: np.ndarray) -> np.ndarray:
     return _gains(family, muscle.slack, s, muscle.blend_mm)
 
 
-def excitation(activation: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+def excitation(activation: np.ndarray, threshold: np.ndarray | float) -> np.ndarray:
     """Return how far a furrow has formed, 0 to about 0.9: none below its threshold, then saturating."""
-    above = np.maximum(activation - threshold, 0.0)
-    return 1.0 - np.exp(-2.2 * above / (1.0 - 0.8 * threshold))
+    above = (activation - threshold).clip(0.0)
+    return 1.0 - exp(-2.2 * above / (1.0 - 0.8 * threshold))
