@@ -31,7 +31,18 @@ def sample_identity(head: Any, rng: np.random.Generator) -> Identity:
 
 def sample_expression(rng: np.random.Generator) -> np.ndarray:
     """Return random ARKit weights, float32 (52,) in [0, 1]: presets, single muscles and mixtures, at any strength."""
-    kind = rng.choice(list(_KINDS), p=list(_KINDS.values()))
+    return _expression(rng.choice(list(_KINDS), p=list(_KINDS.values())), rng)
+
+
+def sample_mixture(rng: np.random.Generator) -> np.ndarray:
+    """Return random ARKit weights as :func:`sample_expression` does, of the mixed kinds alone.
+
+    At least two things act, at strengths drawn anew: no set of poses or single muscles holds them.
+    """
+    return _expression(rng.choice(["mixture", "two presets"]), rng)
+
+
+def _expression(kind: str, rng: np.random.Generator) -> np.ndarray:
     if kind == "neutral":
         return np.zeros(len(EXPRESSIONS), np.float32)
     if kind == "preset":
