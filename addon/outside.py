@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
 def main() -> int:
@@ -24,15 +25,7 @@ def main() -> int:
 
     begin = time.perf_counter()
     os.environ["FURROW_PYTHON"] = python
-    root = Path(__file__).resolve().parent.parent
-    spec = importlib.util.spec_from_file_location(
-        "furrow", root / "__init__.py", submodule_search_locations=[str(root)]
-    )
-    assert spec is not None and spec.loader is not None
-    furrow = importlib.util.module_from_spec(spec)
-    sys.modules["furrow"] = furrow
-    spec.loader.exec_module(furrow)
-    furrow.register()
+    furrow = load()
     start_s = time.perf_counter() - begin
     try:
         if arguments[0] == "measure":
@@ -44,6 +37,20 @@ def main() -> int:
         return cli.main(arguments)
     finally:
         furrow.unregister()  # bpy as a module does not exit while a handler of ours is registered
+
+
+def load() -> Any:
+    """Load the package from the folder above, register it with Blender, and return it."""
+    root = Path(__file__).resolve().parent.parent
+    spec = importlib.util.spec_from_file_location(
+        "furrow", root / "__init__.py", submodule_search_locations=[str(root)]
+    )
+    assert spec is not None and spec.loader is not None
+    furrow = importlib.util.module_from_spec(spec)
+    sys.modules["furrow"] = furrow
+    spec.loader.exec_module(furrow)
+    furrow.register()
+    return furrow
 
 
 if __name__ == "__main__":
