@@ -89,8 +89,7 @@ def chart(head: Any, resolution: int) -> Chart:
     FurrowError
         If the resolution is out of range, or the mesh has no usable UV layout or no skin.
     """
-    if not 64 <= resolution <= 4096:
-        raise FurrowError(f"The resolution {resolution} is outside 64 to 4096.")
+    check_resolution(resolution)
     uv = getattr(head, "uv", None)
     if uv is None or np.asarray(uv).shape != (*np.asarray(head.faces).shape, 2):
         raise FurrowError("The head's mesh has no UV layout, so no skin map can be made for it.")
@@ -136,6 +135,12 @@ def chart(head: Any, resolution: int) -> Chart:
         marks=_marks(head, face),
         _place=_placer(vertices, normals, face, skin, triangles, corners, axis),
     )
+
+
+def check_resolution(resolution: int) -> None:
+    """Raise FurrowError unless maps are made at that many texels a side."""
+    if not 64 <= resolution <= 4096:
+        raise FurrowError(f"The resolution {resolution} is outside 64 to 4096.")
 
 
 def face_coordinates(points: np.ndarray, axis: np.ndarray) -> np.ndarray:
