@@ -121,6 +121,8 @@ class Furrows:
         (samples, 52): the muscles' gains squared, the mesh's compression times its gain, the stretch.
     family
         (samples,) number into `families`.
+    stroke
+        (samples,) number of the stroke that a sample belongs to.
     across
         (samples, 3) unit vectors across the strokes, and where they are, `place` (samples, 3) mm.
     """
@@ -135,6 +137,7 @@ class Furrows:
     slack: np.ndarray
     families: tuple[str, ...]
     family: np.ndarray
+    stroke: np.ndarray
     place: np.ndarray
     across: np.ndarray
 
@@ -160,10 +163,10 @@ def rasterise(strokes: list[Stroke], chart: Chart, strain: Strain) -> Furrows:
     rows, columns, valleys, bulges = [], [], [], []
     start = 0
     per_sample: dict[str, list[np.ndarray]] = {
-        k: [] for k in ("place", "across", "s", "depth", "rest", "threshold", "family")
+        k: [] for k in ("place", "across", "s", "depth", "rest", "threshold", "family", "stroke")
     }
     families = tuple(dict.fromkeys(stroke.family for stroke, _, _ in sampled))
-    for stroke, placed, strength in sampled:
+    for number, (stroke, placed, strength) in enumerate(sampled):
         hit, at, valley, bulge, across = _draw(stroke, placed, chart)
         low = np.minimum(at.astype(np.int64), len(placed) - 2)
         part = (at - low).astype(np.float32)
@@ -182,6 +185,7 @@ def rasterise(strokes: list[Stroke], chart: Chart, strain: Strain) -> Furrows:
         # Ends form last: a furrow grows from its middle.
         per_sample["threshold"].append(stroke.threshold + 0.2 * (1 - strength.clip(0, 1)))
         per_sample["family"].append(np.full(count, families.index(stroke.family)))
+        per_sample["stroke"].append(np.full(count, number))
     row, column = np.concatenate(rows), np.concatenate(columns)
     valley_matrix, bulge_matrix = (
         sparse.csr_matrix(
@@ -227,6 +231,7 @@ def _assemble(
         slack=slack,
         families=families,
         family=family,
+        stroke=value["stroke"].astype(np.int64),
         place=value["place"].astype(np.float32),
         across=value["across"].astype(np.float32),
     )

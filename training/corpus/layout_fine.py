@@ -1,7 +1,8 @@
-"""Fine creases between the furrows: fixed in the chart, the same places for everybody.
+"""Fine creases between the furrows: a stock of places fixed in the chart, from which each identity has its own.
 
-Major lines make a face's habit; these make it skin. Their depth follows the identity and the
-expression, their places do not, so they cost a network little and an identity's set-up nothing.
+Major lines make a face's habit; these make it skin. Which of the stock a person has, and how deep,
+is a smooth function of the skin coefficients, so near identities have near creases and an
+identity's set-up costs nothing. The crosshatch of old skin is part of the stock.
 """
 
 from __future__ import annotations
@@ -12,23 +13,45 @@ from typing import Any
 
 import numpy as np
 
-from .chart import Chart, chart
+from ...backend.identity import SKIN
+from .chart import Chart, chart, smoothstep
 from .furrows import Furrows, Stroke, rasterise
 from .habit import Habit
 from .layout_upper import Marks, wander
 from .strain import strain
+from .tension import tension
 
 MEAN_DEPTH = 0.05
 """mm at full excitation on average skin of middle age."""
 
+CROSSHATCH_DEPTH = 0.1
+"""mm of the lines that age draws across cheeks, temples and jaw, at 80 years."""
+
+_CROSSHATCH_REST = 0.75
+"""Part of a crosshatch line that is there at rest; also what tells these lines from the others."""
+
+_TURNS = 1.1
+"""Radians by which a coefficient may move the choice of a crease over its range, r.m.s."""
+
 
 @functools.lru_cache(maxsize=6)
 def fine(head: Any, resolution: int) -> Furrows:
-    """Return the fine creases of a head, at depth 1 times their own share."""
+    """Return the stock of fine creases of a head, at depth 1 times their own share."""
     skin = chart(head, resolution)
     rng = np.random.default_rng(20)
     strokes = _forehead(skin, rng) + _eyes(skin, rng) + _cheeks(skin, rng) + _mouth(skin, rng)
-    return rasterise(strokes, skin, strain(head))
+    return rasterise(strokes + _crosshatch(skin, rng), skin, strain(head))
+
+
+@functools.lru_cache(maxsize=8)
+def _choice(strokes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what decides who has which crease: frequencies (strokes, 16), phases (strokes,)."""
+    rng = np.random.default_rng(21)
+    frequency = rng.normal(size=(strokes, len(SKIN))) * _TURNS
+    frequency[:, SKIN.index("age")] = (
+        0.0  # ageing deepens a person's creases, it does not trade them
+    )
+    return frequency, rng.uniform(0, 2 * np.pi, strokes)
 
 
 def of(furrows: Furrows, habit: Habit) -> Furrows:
@@ -36,18 +59,30 @@ def of(furrows: Furrows, habit: Habit) -> Furrows:
     age = 0.45 + 1.1 * habit.age
     share = {
         "forehead": habit.scaled("forehead_depth", 0.7, 1.3),
-        "crows": 1.2 * habit.scaled("crows_feet_depth", 0.6, 1.5),
-        "under_eye": 1.1 * habit.scaled("under_eye_depth", 0.6, 1.6),
+        "crows": 1.3 * habit.scaled("crows_feet_depth", 0.6, 1.5),
+        "upper_lid": habit.scaled("under_eye_depth", 0.7, 1.4),
+        "under_eye": 1.3 * habit.scaled("under_eye_depth", 0.6, 1.6),
         "cheek": 0.7 * habit.scaled("nasolabial_depth", 0.7, 1.3),
         "bunny": 1.0,
         "lips_upper": habit.scaled("lip_line_depth", 0.6, 1.4),
         "lips_lower": habit.scaled("lip_line_depth", 0.6, 1.4),
     }
-    factor = np.array([share[name] for name in furrows.families]) * age * MEAN_DEPTH
+    factor = np.array([share[name] for name in furrows.families])[furrows.family]
+    frequency, phase = _choice(int(furrows.stroke.max()) + 1)
+    own = 1.9 * smoothstep(-0.35, 0.9, np.sin(frequency @ habit.skin + phase))[furrows.stroke]
+    aged = furrows.rest > 0
+    # Thin skin crosshatches sooner.
+    hatch = (
+        CROSSHATCH_DEPTH
+        * float(smoothstep(0.3, 1.0, habit.age))
+        * (1.25 - 0.5 * habit["thickness"])
+    )
+    depth = np.where(aged, hatch, MEAN_DEPTH * age * factor)
+    rest = np.where(aged, furrows.rest, 0.05 + 0.35 * habit.permanence)
     return dataclasses.replace(
         furrows,
-        depth=(furrows.depth * factor[furrows.family]).astype(np.float32),
-        rest=np.full_like(furrows.rest, 0.05 + 0.35 * habit.permanence),
+        depth=(furrows.depth * own * depth).astype(np.float32),
+        rest=rest.astype(np.float32),
     )
 
 
@@ -156,3 +191,42 @@ def _lip_crease(
     fan = np.radians(56.0) * u + rng.normal(0, 0.08)
     path = np.stack([corner[0] * u + r * np.sin(fan), border + sign * r * np.cos(fan)], 1)
     return _crease(f"lips_{half}", path, rng, 0.6, half)
+
+
+def _crosshatch(skin: Chart, rng: np.random.Generator) -> list[Stroke]:
+    """Return the lines of old skin on temples, cheeks and jaw: along the tension lines, and across at a slant."""
+    eye, chin = skin.marks["eye_outer"], skin.marks["chin"]
+    strokes = []
+    low, high = chin[1] - 10, eye[1] + 18
+    for side in (-1, 1):
+        for slant, spacing, length, deep in ((0.0, 6.5, (14, 34), 1.0), (0.95, 9.0, (7, 17), 0.55)):
+            grid = np.meshgrid(np.arange(28, 98, spacing), np.arange(low, high, 1.3 * spacing))
+            for place in np.stack([axis.ravel() for axis in grid], 1):
+                place = place + rng.uniform(-0.5, 0.5, 2) * spacing
+                # Eyes, nose and the red of the lips have creases of their own.
+                if np.hypot(place[0] - 0.62 * eye[0], (place[1] - eye[1]) * 1.1) < 25.0:
+                    continue
+                turn = slant * rng.choice((1, -0.8)) + rng.normal(0, 0.13)
+                path = _along_tension(place, turn, rng.uniform(*length), skin.marks)
+                bend = wander(path.sum(1), rng.uniform(-1, 1, 4), 0.55, 0.07)
+                path = path * (side, 1) + bend[:, None] * (0.6, 0.6)
+                family = "crows" if place[1] > eye[1] - 12 else "cheek"
+                stroke = _crease(family, path, rng, 1.15)
+                strokes.append(
+                    dataclasses.replace(
+                        stroke, depth=deep * stroke.depth, width=0.42, rest=_CROSSHATCH_REST
+                    )
+                )
+    return strokes
+
+
+def _along_tension(start: np.ndarray, slant: float, length: float, marks: Marks) -> np.ndarray:
+    """Return a path (14, 2) of mm from a place on, at an angle to the lines of tension."""
+    points = [start]
+    for _ in range(13):
+        angle = tension(points[-1][None], marks)[0] + slant
+        direction = np.array([np.cos(angle), np.sin(angle)])
+        if len(points) > 1 and direction @ (points[-1] - points[-2]) < 0:
+            direction = -direction  # tension lines have no sense
+        points.append(points[-1] + length / 13 * direction)
+    return np.stack(points)

@@ -43,8 +43,8 @@ def _nasolabial(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
     """Return the fold from the nostril past the mouth corner: a broad trough and the crease in it."""
     wing, corner, tip = marks["nose_ala"], marks["mouth_corner"], marks["nose_tip"]
     out, low, bow, size, *rest = habit.sided("nasolabial", CHEEK, 8, side)
-    reach_out = 8.5 + 2.2 * out
-    end = 2.0 + 6.0 * habit.age + 3.0 * low
+    reach_out = 8.0 + 3.4 * out
+    end = 3.0 + 9.0 * habit.age + 4.0 * low
     path = _curve(
         [
             (wing[0] + 2.2, tip[1] + 2.0),
@@ -54,7 +54,7 @@ def _nasolabial(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
             (corner[0] + reach_out + 0.8, corner[1] - end - 3.0),
         ]
     )
-    path[:, 0] += wander(path[:, 1], np.array(rest), 0.22, 0.04)
+    path[:, 0] += wander(path[:, 1], np.array(rest), 0.42, 0.07)
     path[:, 0] *= side
     depth = (
         habit.scaled("nasolabial_depth", 0.45, 1.5) * (0.75 + 0.35 * habit.age) * (1 + 0.12 * size)
@@ -100,21 +100,25 @@ def _cheek(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
     strokes = []
     for k in range(4):
         out, up, low, size, bow, *rest = habit.sided(f"cheek {k}", CHEEK, 9, side)
-        s0 = corner[0] + 15.0 + 6.6 * k + 1.5 * out
+        # Uneven in distance and length, so that they do not read as rings in water.
+        s0 = corner[0] + 15.5 + 6.6 * k + 2.6 * out
+        top = wing[1] - 5.0 + 2.0 * k + 8.0 * up
+        end = corner[1] - 6.0 + 2.0 * k + 8.0 * low
+        middle = (top + end) / 2
         path = _curve(
             [
-                (s0 - 2.5 - 1.0 * k, wing[1] - 4.0 + 2.0 * k + 4.0 * up),
-                (s0 + 2.0 + 1.0 * bow, corner[1] + 14.0 + 1.5 * k),
-                (s0 + 1.8 + 1.2 * bow, corner[1] + 2.0),
-                (s0 - 2.5, corner[1] - 9.0 + 1.0 * k + 4.0 * low),
+                (s0 - 3.0 - 1.2 * k, top),
+                (s0 + 1.8 + 1.6 * bow, middle + 0.2 * (top - end)),
+                (s0 + 1.6 - 1.2 * bow, middle - 0.2 * (top - end)),
+                (s0 - 3.5 + 1.5 * bow, end),
             ]
         )
-        path[:, 0] += wander(path[:, 1], np.array(rest), 0.35, 0.06)
+        path[:, 0] += wander(path[:, 1], np.array(rest), 0.6, 0.08)
         path[:, 0] *= side
         fade = 1.0 - 0.17 * k
         mature = 0.3 + 0.85 * habit.age
         depth = (
-            0.34 * habit.scaled("nasolabial_depth", 0.5, 1.4) * mature * fade * (0.8 + 0.3 * size)
+            0.34 * habit.scaled("nasolabial_depth", 0.5, 1.4) * mature * fade * (0.72 + 0.5 * size)
         )
         strength = uneven(np.linspace(0, 1, len(path)), np.array(rest[:2]), 0.4)
         threshold = 0.3 + 0.07 * k
@@ -228,14 +232,16 @@ def _lip_lines(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
     sign = 1.0 if above else -1.0
     strokes = []
     places = np.linspace(-0.86, 0.86, 15 if above else 11)
-    depth = 0.42 * (0.45 + 0.8 * habit.age) * habit.scaled("lip_line_depth", 0.35, 1.6)
+    depth = 0.55 * (0.5 + 0.75 * habit.age) * habit.scaled("lip_line_depth", 0.4, 1.6)
     t = np.linspace(0, 1, 18)
     for k, place in enumerate(places):
         where, size, length, bend, start, *rest = habit.waves(f"{half} lip {k}", LIPS, 9)
         u = place + 0.045 * where
         border = red + (edge - red) * (1 - np.abs(u) ** 2.4)
         philtrum = 1.0 - 0.55 * np.exp(-((u / 0.13) ** 2)) if above else 1.0
-        run = (6.2 if above else 4.6) * (1 + 0.45 * length) * (1 - 0.25 * u * u)
+        # With age they climb from the red towards the nose.
+        run = (7.5 if above else 6.0) * (0.85 + 0.45 * habit.age) * (1 + 0.45 * length)
+        run *= 1 - 0.25 * u * u
         fan = np.radians(54.0) * u + np.radians(7.0) * bend
         r = -1.6 - 0.8 * start + (run + 1.6) * t
         s = corner[0] * u + r * np.sin(fan) + 0.5 * bend * t * t
@@ -246,11 +252,11 @@ def _lip_lines(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
                 f"lips_{half}",
                 np.stack([s + wander(r, np.array(rest), 0.1, 0.03), z], 1),
                 depth=depth * strong,
-                width=0.42 * habit.coarse,
-                reach=1.15 + 0.25 * size,
-                threshold=0.18 + 0.12 * (1 - strong),
-                rest=0.2 * habit.permanence,
-                taper=(0.3, 0.62),
+                width=0.45 * habit.coarse,
+                reach=1.25 + 0.3 * size,
+                threshold=0.12 + 0.12 * (1 - strong),
+                rest=0.34 * habit.permanence,
+                taper=(0.25, 0.6),
                 half=half,
             )
         )
@@ -263,7 +269,7 @@ def _vermilion(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
     edge = marks["upper_lip_top" if half == "upper" else "lower_lip_bottom"][1]
     red = marks[f"{half}_lip_centre"][1]
     strokes = []
-    for k, place in enumerate(np.linspace(-0.9, 0.9, 24)):
+    for k, place in enumerate(np.linspace(-0.92, 0.92, 30)):
         where, size, bend, start, end = habit.waves(f"{half} red {k}", LIPS, 5)
         u = place + 0.03 * where
         border = red + (edge - red) * (1 - np.abs(u) ** 2.4)
@@ -278,7 +284,7 @@ def _vermilion(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
             Stroke(
                 "vermilion",
                 np.stack([s, red + (border - red) * t], 1),
-                depth=0.22 * (0.75 + 0.5 * size) * (0.8 + 0.4 * habit.age) * (1 - abs(u) ** 4),
+                depth=0.3 * (0.75 + 0.5 * size) * (0.8 + 0.4 * habit.age) * (1 - abs(u) ** 4),
                 width=0.38,
                 reach=0.85 + 0.2 * bend,
                 threshold=0.1,
@@ -292,16 +298,16 @@ def _vermilion(marks: Marks, habit: Habit, half: str) -> list[Stroke]:
 
 def _neck(marks: Marks, habit: Habit) -> list[Stroke]:
     """Return the rings of the neck."""
-    top = marks["chin"][1] - 20.0
+    top = marks["chin"][1] - 18.0
     strokes = []
-    for k in range(2):
+    for k in range(3):
         level, wide, size, arch, tilt, *rest = habit.waves(f"neck {k}", NECK, 9)
         half = 38.0 + 8.0 * wide
         s = np.linspace(-1, 1, 60) * half + 6.0 * tilt
         z = top - 10.0 * k + 3.0 * level + (0.0045 + 0.0015 * arch) * s * s + 0.03 * tilt * s
         path = np.stack([s, z + wander(s, np.array(rest), 0.6, 0.08)], 1)
         depth = (
-            0.5
+            0.65
             * habit.scaled("neck_depth", 0.4, 1.5)
             * (0.4 + 0.7 * habit.age)
             * (0.85 + 0.25 * size)

@@ -24,6 +24,7 @@ def upper(chart: Chart, habit: Habit) -> list[Stroke]:
     strokes = _forehead(chart.marks, habit) + _glabella(chart.marks, habit)
     for side in (-1, 1):
         strokes += _crows_feet(chart.marks, habit, side)
+        strokes += _upper_lid(chart.marks, habit, side)
         strokes += _under_eye(chart.marks, habit, side)
         strokes += _bunny(chart.marks, habit, side)
     return strokes
@@ -52,12 +53,12 @@ def _forehead(marks: Marks, habit: Habit) -> list[Stroke]:
     strokes: list[Stroke] = []
     for k in range(7):
         level, size, reach, middle, sway, order = habit.waves(f"forehead {k}", FOREHEAD, 6)
-        height = 8.0 + spacing * (k + 0.35 * shift) + 1.7 * level
+        height = 8.0 + spacing * (k + 0.5 * shift) + 2.1 * level
         # The window lets lines fade in and out at hairline and brow as the spacing changes.
         window = float(smoothstep(top + 2, top - 12, height) * smoothstep(1.0, 9.0, height))
         if window < 0.02:
             continue
-        major = depth * window * (0.84 + 0.42 * size)
+        major = depth * window * (0.8 + 0.5 * size)
         half = 45.0 - 11.0 * (height / top) ** 2
         parts = habit.waves(f"forehead breaks {k}", FOREHEAD, 12).reshape(3, 4)
         # Three overlapping segments: a break at either side of the middle, wide or all but closed.
@@ -130,7 +131,7 @@ def _glabella(marks: Marks, habit: Habit) -> list[Stroke]:
     root = marks["nose_root"][1]
     brow = marks["brow_inner"][1]
     inner = max(float(marks["brow_inner"][0]), 8.0)
-    depth = habit.scaled("glabella_depth", 0.6, 1.35) * (0.8 + 0.3 * habit.age)
+    depth = habit.scaled("glabella_depth", 0.65, 1.45) * (0.8 + 0.3 * habit.age)
     layout = habit["glabella_layout"]
     single, lean, spread, sink = habit.waves("glabella", GLABELLA, 4)
     pair = 4.4 + 3.0 * layout + 1.6 * spread
@@ -139,16 +140,16 @@ def _glabella(marks: Marks, habit: Habit) -> list[Stroke]:
         ("middle", 1.8 * single, 0.0, float(smoothstep(0.45, 0.05, layout)) * 0.9),
         ("left", pair, 1.0, float(smoothstep(0.0, 0.35, layout))),
         ("right", -pair, 1.0, float(smoothstep(0.0, 0.35, layout))),
-        ("outer left", pair + 5.8, 2.4, 0.07 + 0.2 * float(smoothstep(0.6, 1.0, layout))),
-        ("outer right", -pair - 5.8, 2.4, 0.07 + 0.2 * float(smoothstep(0.6, 1.0, layout))),
+        ("outer left", pair + 5.8, 2.4, 0.14 + 0.3 * float(smoothstep(0.5, 1.0, layout))),
+        ("outer right", -pair - 5.8, 2.4, 0.14 + 0.3 * float(smoothstep(0.5, 1.0, layout))),
     ]
     strokes = []
     for name, s0, slant, share in plans:
         side = 0 if name == "middle" else (1 if s0 > 0 else -1)
         up, down, size, turn, *rest = habit.sided(f"glabella {name[:5]}", GLABELLA, 8, side)
         outer = name.startswith("outer")
-        low = (root + 4.0 if outer else root + 0.5) + 2.0 * down
-        high = brow + (10.0 if outer else 13.0) + 6.5 * up + 2.0 * sink
+        low = (root + 4.0 if outer else root - 1.0) + 2.0 * down
+        high = brow + (11.0 if outer else 14.5) + 7.5 * up + 2.0 * sink
         t = np.linspace(0, 1, 32)
         z = low + (high - low) * t
         # The 11s run along the brows' inner ends, then part: outwards by habit, never a straight comb.
@@ -160,7 +161,7 @@ def _glabella(marks: Marks, habit: Habit) -> list[Stroke]:
             Stroke(
                 "glabella",
                 np.stack([s, z], 1),
-                depth=depth * share * (0.9 + 0.38 * size),
+                depth=depth * share * (0.85 + 0.5 * size),
                 width=(0.45 if outer else 0.72) * habit.coarse,
                 reach=(1.5 if outer else 2.5) * (0.9 + 0.2 * habit["thickness"]),
                 threshold=0.14 if not outer else 0.28,
@@ -188,15 +189,15 @@ def _glabella(marks: Marks, habit: Habit) -> list[Stroke]:
                 trough=True,
             )
         )
-    for k in range(2):
+    for k in range(3):
         level, size, slope, arch, *rest = habit.waves(f"procerus {k}", GLABELLA, 8)
-        s = np.linspace(-1, 1, 28) * (8.5 - 1.5 * k + 1.5 * slope)
-        z = root - 1.5 - 4.6 * k + 1.4 * level - (0.03 + 0.012 * arch) * s * s + 0.06 * slope * s
+        s = np.linspace(-1, 1, 28) * (9.5 - 1.8 * k + 2.0 * slope)
+        z = root + 1.0 - 4.2 * k + 1.6 * level - (0.03 + 0.012 * arch) * s * s + 0.06 * slope * s
         strokes.append(
             Stroke(
                 "procerus",
                 np.stack([s, z + wander(s, np.array(rest), 0.2, 0.06)], 1),
-                depth=depth * (0.62 - 0.24 * k) * (0.7 + 0.35 * size),
+                depth=depth * (0.68 - 0.2 * k) * (0.65 + 0.45 * size),
                 width=0.55 * habit.coarse,
                 reach=1.9,
                 threshold=0.22 + 0.06 * k,
@@ -208,36 +209,39 @@ def _glabella(marks: Marks, habit: Habit) -> list[Stroke]:
 
 
 def _crows_feet(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
+    """Return the fan beyond the outer corner of the eye, with branches; age carries it to temple and cheek."""
     corner = marks["eye_outer"]
-    spread = habit.scaled("crows_feet_spread", 0.72, 1.2)
-    depth = 0.52 * (0.55 + 0.75 * habit.age) * habit.scaled("crows_feet_depth", 0.45, 1.5)
+    spread = habit.scaled("crows_feet_spread", 0.78, 1.2)
+    depth = 0.62 * (0.6 + 0.75 * habit.age) * habit.scaled("crows_feet_depth", 0.5, 1.5)
     strokes = []
-    count = 6
-    for k in range(count):
+    for k in range(8):
         turn, length, size, bend, gap, *rest = habit.sided(f"crows {k}", CROWS, 9, side)
-        angle = np.radians(spread * (47.0 - 20.5 * k) + 6.0 * turn)
-        start, run = 5.5 + 2.0 * gap + 0.9 * abs(k - 2.3), 17.0 + 6.0 * length - 1.3 * abs(k - 2.3)
+        outer = abs(k - 3.2)
+        angle = np.radians(spread * (52.0 - 17.5 * k) + 8.0 * turn)
+        start = 4.5 + 2.2 * gap + 0.7 * outer
+        run = (15.0 + 9.0 * habit.age) * (1 + 0.38 * length) - 1.2 * outer
         t = np.linspace(0, 1, 28)
         r = start + run * t
-        # The fan opens: lines above the corner climb towards the temple, lines below turn down.
-        a = angle * (1 + 0.10 * t) + np.radians(9.0 * bend) * (t - 0.3) - np.radians(6.0) * t * t
-        wave = wander(r, np.array(rest), 0.16, 0.06)
+        # The fan opens: lines above the corner climb towards the temple, lines below sweep down the cheek.
+        sweep = np.radians(12.0) * max(k - 3.5, 0.0) / 4.0
+        a = angle * (1 + 0.1 * t) + np.radians(10.0 * bend) * (t - 0.3) - (0.1 + sweep) * t * t
+        wave = wander(r, np.array(rest), 0.22, 0.07)
         s = corner[0] + r * np.cos(a) - wave * np.sin(angle)
         z = corner[1] + 0.5 + r * np.sin(a) + wave * np.cos(angle)
-        major = depth * (0.72 + 0.32 * size) * (1.0 - 0.07 * abs(k - 2.3))
+        major = depth * (0.68 + 0.42 * size) * (1.0 - 0.08 * outer)
         common: dict[str, Any] = {
             "width": 0.42 * habit.coarse,
-            "rest": 0.42 * habit.permanence,
+            "rest": 0.46 * habit.permanence,
         }
         strokes.append(
             Stroke(
                 "crows",
                 np.stack([side * s, z], 1),
                 depth=major,
-                reach=1.45 * (0.9 + 0.25 * habit["thickness"]),
-                threshold=0.13 + 0.05 * abs(k - 2.3),
-                taper=(0.28, 0.55),
-                strength=uneven(t, np.array(rest[:2]), 0.3),
+                reach=1.4 * (0.9 + 0.25 * habit["thickness"]),
+                threshold=0.1 + 0.045 * outer,
+                taper=(0.22, 0.6),
+                strength=uneven(t, np.array(rest[:2]), 0.35),
                 **common,
             )
         )
@@ -253,11 +257,43 @@ def _crows_feet(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
                     [side * (s[10] + b * np.cos(a[10:] + fork)), z[10] + b * np.sin(a[10:] + fork)],
                     1,
                 ),
-                depth=major * (0.34 + 0.15 * bend),
+                depth=major * (0.4 + 0.2 * bend),
                 reach=0.95,
-                threshold=0.32,
+                threshold=0.26,
                 taper=(0.25, 0.6),
                 **common,
+            )
+        )
+    return strokes
+
+
+def _upper_lid(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
+    """Return the crease of the upper lid, which everybody has, and finer lines between it and the brow."""
+    inner, outer, lid = marks["eye_inner"], marks["eye_outer"], marks["upper_lid"]
+    depth = 0.28 * habit.scaled("under_eye_depth", 0.6, 1.4)
+    strokes = []
+    t = np.linspace(0, 1, 32)
+    for k in range(4):
+        level, size, left, right, *rest = habit.sided(f"upper lid {k}", UNDER_EYE, 8, side)
+        u = -0.02 + 0.1 * left * min(k, 1) + (1.12 + 0.08 * right) * t
+        s = inner[0] + (outer[0] - inner[0]) * u
+        arch = np.sin(np.pi * u.clip(0, 1)) ** 0.8
+        above = 1.6 + 2.1 * k + 0.5 * level
+        # With age the hood of the lid comes down over its outer third.
+        hood = 1.5 * habit.age * smoothstep(0.6, 1.1, u)
+        z = inner[1] + (outer[1] - inner[1]) * u + (lid[1] - inner[1]) * arch
+        z = z + above * (0.55 + 0.45 * arch) - hood + wander(s, np.array(rest), 0.15, 0.04)
+        strokes.append(
+            Stroke(
+                "upper_lid",
+                np.stack([side * s, z], 1),
+                depth=depth * (1.0 if k == 0 else (0.3 + 0.4 * habit.age) * (0.8 + 0.3 * size)),
+                width=0.42 * habit.coarse,
+                reach=1.2 if k == 0 else 0.95,
+                threshold=0.08 + 0.06 * k,
+                rest=0.5 if k == 0 else 0.35 * habit.permanence,
+                taper=(0.35, 0.4),
+                strength=uneven(t, np.array(rest[:2]), 0.25),
             )
         )
     return strokes

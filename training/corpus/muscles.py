@@ -58,6 +58,10 @@ MUSCLES: dict[str, Muscle] = {
         {"eyeWide": 0.5, "browOuterUp": 0.3},
         mesh=0.8,
     ),
+    "upper_lid": Muscle(  # orbicularis oculi under the brow; the levator deepens the lid's crease
+        {"eyeSquint": 0.8, "browDown": 0.4, "noseSneer": 0.3, "cheekSquint": 0.25, "eyeWide": 0.3},
+        {"eyeBlink": 0.7, "eyeLookDown": 0.5, "browOuterUp": 0.2},
+    ),
     "under_eye": Muscle(  # orbicularis oculi, lower part
         {"eyeSquint": 0.9, "cheekSquint": 0.8, "mouthSmile": 0.4, "eyeBlink": 0.1},
         {"eyeWide": 0.4, "eyeLookUp": 0.3},
@@ -136,6 +140,7 @@ MUSCLES: dict[str, Muscle] = {
     "neck": Muscle(
         {"jawOpen": 0.3, "mouthFrown": 0.15, "mouthStretch": 0.15}, {"jawForward": 0.4}, mesh=1.2
     ),
+    "scar": Muscle({}),  # nothing folds it: its depth is there at rest
     "platysma": Muscle({"mouthStretch": 0.9, "mouthFrown": 0.45, "mouthLowerDown": 0.25}),
 }
 """By family of furrows."""

@@ -15,6 +15,8 @@ from scipy.spatial import cKDTree
 
 from .chart import Chart, chart, smoothstep
 from .habit import Habit
+from .pores import pores
+from .tension import tension
 
 BANDS_MM = ((0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
 """Wavelengths; a band is a difference of Gaussians of sigma = wavelength / 2 pi."""
@@ -29,10 +31,18 @@ AMPLITUDE_UM: dict[str, tuple[float, ...]] = {
 }
 """RMS by region and band, measured on one scanned adult man at rest, +-30 %."""
 
-_GRIDS = (1024, 1024, 512, 256, 128)
+_GRIDS = (2048, 1024, 512, 256, 128)
 """Grid on which each band's noise is drawn, so that it is the same at every resolution."""
 
-_GAIN = (1.1, 1.15, 1.1, 0.8, 1.8)
+_FINEST_MM = (0.25, 0.5)
+"""A band below the measured ones, drawn where a map can show it: from 2048 up."""
+
+_FINEST_GRID = 4096
+
+_FINEST_SHARE = 0.7
+"""Its amplitude over that of the band above, after skin's fall-off from 1 to 0.5 mm."""
+
+_GAIN = (1.7, 1.4, 1.5, 0.85, 2.3)
 """What a band's noise needs beyond its amplitude, since a band's filter passes only part of it and
 neighbouring bands overlap; fitted to the table with `evaluate.band_ratios`. From 2 mm up it is kept
 below the table: there real skin has creases and folds, and noise of that size looks like hammered metal."""
@@ -63,11 +73,11 @@ def amplitudes(skin: Chart) -> np.ndarray:
 
 
 def seeded(skin: Chart, habit: Habit, seed: int) -> np.ndarray:
-    """Return the relief of the detail seed (N,) float32 mm: bands up to 4 mm, cells and pores."""
+    """Return the relief of the detail seed (N,) float32 mm: bands up to 4 mm and pores."""
     amplitude = amplitudes(skin)
     tile_mm = float(np.median(skin.texel_mm)) * skin.resolution
     # The red of the lips has grooves rather than grain: the furrows of family `vermilion`.
-    grain = 1.0 - 0.15 * skin.groups.get("lips", np.zeros(len(skin.texels), np.float32))
+    grain = 1.0 - 0.3 * skin.groups.get("lips", np.zeros(len(skin.texels), np.float32))
     rng = np.random.default_rng(seed)
     out = np.zeros(len(skin.texels), np.float32)
     for band in range(_SEEDED):
@@ -75,48 +85,68 @@ def seeded(skin: Chart, habit: Habit, seed: int) -> np.ndarray:
         low_mm = BANDS_MM[band][0]
         if 2.0 * tile_mm / skin.resolution > 2.0 * low_mm:
             continue  # not even the band's longest wavelength spans two texels
-        noise = _band(stream, band, tile_mm)
-        if band == 1:
-            noise = _cells(noise)
+        noise = _net(stream, BANDS_MM[band], _GRIDS[band], tile_mm, skin)
         size = 0.7 + 0.6 * habit["pore_size"]
-        out += size * grain * amplitude[:, band] * _at(noise, skin)
+        out += size * grain * amplitude[:, band] * noise
+    pit_stream, finest_stream = rng.spawn(2)
+    if skin.resolution >= 2048:
+        noise = _net(finest_stream, _FINEST_MM, _FINEST_GRID, tile_mm, skin)
+        out += _FINEST_SHARE * grain * amplitude[:, 0] * noise
     if 2.0 * tile_mm / skin.resolution <= 1.0:
-        out += _pores(rng.spawn(1)[0], skin, habit, tile_mm)
+        out += pores(pit_stream, skin, habit)
     return out * skin.seam
 
 
-def _band(rng: np.random.Generator, band: int, tile_mm: float) -> np.ndarray:
-    """Return noise of one band (G, G), unit RMS, periodic."""
-    grid = _GRIDS[band]
+def _band(
+    rng: np.random.Generator,
+    limits_mm: tuple[float, float],
+    grid: int,
+    tile_mm: float,
+    angle: float | None = None,
+) -> np.ndarray:
+    """Return noise of a band of wavelengths (G, G), unit RMS, periodic; with an angle, drawn out that way."""
     white = rng.standard_normal((grid, grid), np.float32)
-    turns = np.abs(fft.fftfreq(grid)) * grid / tile_mm  # cycles per mm
-    square = turns[:, None] ** 2 + turns[None, : grid // 2 + 1] ** 2
-    low, high = BANDS_MM[band]
-    # A Gaussian of sigma = wavelength / 2 pi passes exp(-(wavelength x frequency)^2 / 2).
-    gain = np.exp(-0.5 * low**2 * square) - np.exp(-0.5 * high**2 * square)
-    noise = fft.irfft2(fft.rfft2(white) * gain.astype(np.float32), s=(grid, grid))
+    noise = fft.irfft2(fft.rfft2(white) * _gain(*limits_mm, grid, tile_mm, angle), s=(grid, grid))
     return noise / noise.std()
 
 
-def _cells(noise: np.ndarray) -> np.ndarray:
-    """Turn noise into plateaus between fine valleys, as skin's own lines divide it; unit RMS."""
-    net = 0.55 * noise - np.exp(-np.abs(noise) / 0.4)
-    net = net - net.mean()
-    return net / net.std()
+@functools.lru_cache(maxsize=24)
+def _gain(
+    low_mm: float, high_mm: float, grid: int, tile_mm: float, angle: float | None
+) -> np.ndarray:
+    """Return a band's filter over the frequencies of a real transform, float32 (G, G / 2 + 1)."""
+    turns = fft.fftfreq(grid) * grid / tile_mm  # cycles per mm
+    rows, columns = turns[:, None], turns[None, : grid // 2 + 1]
+    square = rows**2 + columns**2
+    # A Gaussian of sigma = wavelength / 2 pi passes exp(-(wavelength x frequency)^2 / 2).
+    gain = np.exp(-0.5 * low_mm**2 * square) - np.exp(-0.5 * high_mm**2 * square)
+    if angle is not None:
+        # Ridges along the angle have their frequencies across it; rows run downwards.
+        off = (np.arctan2(-rows, columns) - angle) % np.pi - np.pi / 2
+        gain *= np.exp(-0.5 * (off / 0.42) ** 2)
+    return gain.astype(np.float32)
 
 
-def _pores(rng: np.random.Generator, skin: Chart, habit: Habit, tile_mm: float) -> np.ndarray:
-    """Return pores (N,) mm: pits where noise of 1 mm peaks, mostly on nose and cheeks."""
-    noise = _band(rng, 0, tile_mm)
-    pits = np.clip(noise - 1.25, 0.0, 1.6)
-    where = 0.25 + 0.9 * skin.groups.get("nose", 0) + 0.55 * skin.groups.get("cheeks", 0)
-    where = (
-        where
-        * (1 - np.clip(skin.groups.get("lips", 0), 0, 1))
-        * (1 - 0.7 * skin.groups.get("eyelids", 0))
-    )
-    depth = 0.006 + 0.022 * habit["pore_size"]
-    return (-depth * where * _at(pits, skin)).astype(np.float32)
+def _net(
+    rng: np.random.Generator,
+    limits_mm: tuple[float, float],
+    grid: int,
+    tile_mm: float,
+    skin: Chart,
+) -> np.ndarray:
+    """Return skin's own lines (N,), unit RMS: three sets that cross, the one along the tension deepest.
+
+    The lines are where noise of one direction changes sign, so they wander, end and fork; between
+    them lie the plateaus that they divide the skin into.
+    """
+    along = tension(skin.face, skin.marks)
+    out = np.zeros(len(skin.texels), np.float32)
+    for angle in np.radians((10.0, 70.0, 130.0)):
+        noise = _at(_band(rng, limits_mm, grid, tile_mm, angle), skin)
+        depth = 0.82 + 0.18 * np.cos(2 * (angle - along)).astype(np.float32)
+        out += depth * (0.3 * noise - np.exp(-np.abs(noise) / 0.45))
+    out -= out.mean()
+    return out / out.std()
 
 
 def _at(noise: np.ndarray, skin: Chart) -> np.ndarray:
@@ -141,7 +171,8 @@ def _fixed(head: Any, resolution: int) -> np.ndarray:
     out = np.zeros((2, _FIXED_FIELDS, len(skin.texels)), np.float32)
     for i, band in enumerate((3, 4)):
         for k in range(_FIXED_FIELDS):
-            noise = _band(np.random.default_rng(1000 + 10 * band + k), band, tile_mm)
+            rng = np.random.default_rng(1000 + 10 * band + k)
+            noise = _band(rng, BANDS_MM[band], _GRIDS[band], tile_mm)
             out[i, k] = _at(noise, skin) * amplitude[:, band] * skin.seam
     return out
 
