@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import dataclasses
-import json
 
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
 from furrow.backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, vector
 from furrow.backend.head import Head
-from furrow.backend.identity import SKIN, Identity, read_identity
-from furrow.backend.maps import read_map
-from furrow.training.corpus import evaluate, train
+from furrow.backend.identity import SKIN, Identity
+from furrow.training.corpus import lines, train
 from furrow.training.corpus.chart import chart
 from furrow.training.corpus.compose import Skin
 from furrow.training.corpus.sampler import sample, sample_expression, samples
@@ -49,7 +46,7 @@ def test_young_skin_folds_only_in_motion_and_old_skin_keeps_its_lines(head: Head
 
 
 def test_only_the_depth_of_the_lines_follows_the_strength(head: Head) -> None:
-    fixity, identity = evaluate.line_correlations(
+    fixity, identity = lines.line_correlations(
         head, [person(head, forehead_spacing=x, glabella_layout=x) for x in (0.1, 0.9)], 256
     )
     assert fixity > 0.85
@@ -167,32 +164,3 @@ def test_samples_are_reproducible_and_varied(head: Head) -> None:
     stream = samples(head, rng, 64, per_identity=2)
     first, second, third = (next(stream)[0] for _ in range(3))
     assert first is second and second is not third
-
-
-def _options(folder, **changes) -> argparse.Namespace:
-    options = {"people": 2, "mixtures": 1, "resolution": 64, "seed": 3, "output": folder}
-    return argparse.Namespace(**(options | changes))
-
-
-def test_a_set_is_written_whole_and_goes_on_where_it_was(head: Head, tmp_path) -> None:
-    train.run(_options(tmp_path))
-    files = sorted((tmp_path / "dpmap").iterdir())
-    assert len(files) == 2 * 21
-    assert (tmp_path / "dpmap" / "0001_brow-raiser.png").exists()
-    identity = read_identity(tmp_path / "identity" / "0002.json", head.shape_count)
-    with np.load(tmp_path / "expression" / "0002.npz") as file:
-        expression = file["weights"][list(file["names"]).index("smile")]
-    expected = Skin(head, identity, 64).map(expression)
-    np.testing.assert_allclose(read_map(tmp_path / "dpmap" / "0002_smile.png"), expected, atol=1e-4)
-    before = files[5].read_bytes()
-    stamps = {path: path.stat().st_mtime_ns for path in files}
-    files[5].unlink()
-    train.run(_options(tmp_path))
-    assert files[5].read_bytes() == before
-    assert all(path.stat().st_mtime_ns == stamps[path] for path in files if path != files[5])
-    with pytest.raises(FurrowError, match="resolution"):
-        train.run(_options(tmp_path / "never", resolution=8))
-    assert not (tmp_path / "never").exists()
-    with pytest.raises(FurrowError, match="other options"):
-        train.run(_options(tmp_path, seed=4))
-    assert json.loads((tmp_path / "set.json").read_text())["seed"] == 3

@@ -1,0 +1,148 @@
+"""Whether furrows belong to the skin: the same lines at every strength, others in everybody else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+
+import numpy as np
+from scipy import ndimage
+
+from ...backend.expressions import FACESCAPE_PRESETS, vector
+from ...backend.head import Head
+from ...backend.identity import Identity
+from .bands import BandFilter
+from .compose import Skin
+
+FOLDING = ("brow-raiser", "brow-lower", "smile", "lip-puckerer", "anger", "grin")
+"""Expressions whose furrows the figures on lines are taken from."""
+
+LINES_MM = (1.0, 8.0)
+"""Wavelengths that furrows are looked for in."""
+
+FELT_MM = 0.01
+"""A smaller change from rest than this is not felt, and not compared."""
+
+FRAMES = 60
+"""Frames of a ramp, from rest to full strength."""
+
+LOOKED_AT = 10
+"""Strengths of a ramp at which the places of valleys are compared."""
+
+VALLEY_MM = 0.35
+"""Sigma at which valleys are located."""
+
+
+def line_correlations(
+    head: Head, people: list[Identity], resolution: int = 512
+) -> tuple[float, float]:
+    """Return mean correlations of furrows: of one person at two strengths, and of two people at one.
+
+    What is compared is the change from rest at 1 to 8 mm, where the change is felt at all.
+    """
+    same, changes = [], {}
+    for number, person in enumerate(people):
+        skin = Skin(head, person, resolution)
+        take = BandFilter(skin.chart)
+        rest = skin.map(np.zeros(52, np.float32))
+        for name in FOLDING:
+            weights = vector(FACESCAPE_PRESETS[name])
+            half, full = (take(skin.map(x * weights) - rest, *LINES_MM) for x in (0.6, 1.0))
+            same.append(_correlation(half, full))
+            changes[name, number] = full
+    other = [
+        _correlation(changes[name, i], changes[name, j])
+        for name in FOLDING
+        for i, j in combinations(range(len(people)), 2)
+    ]
+    return float(np.mean(same)), float(np.mean(other))
+
+
+def _correlation(one: np.ndarray, two: np.ndarray) -> float:
+    felt = (np.abs(one) > FELT_MM) | (np.abs(two) > FELT_MM)
+    return float(np.corrcoef(one[felt], two[felt])[0, 1]) if felt.sum() > 10 else 0.0
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """How maps behave while an expression grows evenly from 0 to 1 over FRAMES frames.
+
+    Attributes
+    ----------
+    largest_step_um
+        Largest change of any texel from one frame to the next.
+    step_ratio
+        Largest over mean change between neighbouring frames, RMS over the skin: a map that pops has
+        one step much larger than the others.
+    correlation
+        Least correlation of the furrows of neighbouring looked-at strengths.
+    shift_mm
+        How far valleys lie from where they end, 95th percentile over valleys and strengths.
+    """
+
+    largest_step_um: float
+    step_ratio: float
+    correlation: float
+    shift_mm: float
+
+
+def ramp(skin: Skin, weights: np.ndarray) -> Ramp:
+    """Return the figures of one person's ramp to `weights` (52,)."""
+    rest = before = skin.map(np.zeros(52, np.float32))
+    largest, steps, looked_at = 0.0, [], []
+    for frame in range(1, FRAMES):
+        image = skin.map(np.float32(frame / (FRAMES - 1)) * weights)
+        step = (image - before).ravel()[skin.chart.texels]
+        largest = max(largest, float(np.abs(step).max()))
+        steps.append(float(np.sqrt(np.mean(step**2))))
+        if frame * LOOKED_AT // (FRAMES - 1) > (frame - 1) * LOOKED_AT // (FRAMES - 1):
+            looked_at.append(image - rest)
+        before = image
+    take = BandFilter(skin.chart)
+    lines = [take(change, *LINES_MM) for change in looked_at]
+    felt = [line for line in lines if (np.abs(line) > FELT_MM).sum() > 100]
+    return Ramp(
+        largest_step_um=1000.0 * largest,
+        step_ratio=max(steps) / float(np.mean(steps)),
+        correlation=min(_correlation(a, b) for a, b in pairwise(felt)),
+        shift_mm=_shift(looked_at, skin),
+    )
+
+
+def _shift(changes: list[np.ndarray], skin: Skin) -> float:
+    """Return the 95th percentile of distances in mm between valleys and their places in the last map.
+
+    Valleys are located to parts of a texel, as Steger (1998) locates curved lines: where the slope
+    across the line is zero. A valley is compared where it is at least a fifth as sharp as in the end.
+    """
+    texel_mm = float(np.median(skin.chart.texel_mm))
+    sigma = max(VALLEY_MM / texel_mm, 1.0)  # narrower, a sampled Gaussian has no derivatives
+    slope, bend = _derivatives(changes[-1], sigma)
+    sharpness, vectors = np.linalg.eigh(bend)
+    across, sharp = vectors[..., :, 1], sharpness[..., 1]
+    place = -(slope * across).sum(-1) / np.maximum(sharp, 1e-9)
+    inside = skin.chart.index >= 0
+    floor = np.percentile(sharp[inside & (changes[-1] < -FELT_MM)], 75)
+    own = inside & (changes[-1] < -FELT_MM) & (sharp > floor)
+    own &= np.abs(place[..., None] * across).max(-1) <= 0.5
+    shifts = []
+    for change in changes[:-1]:
+        slope, bend = _derivatives(change, sigma)
+        n = across[own]
+        now = np.einsum("ni,nij,nj->n", n, bend[own], n)
+        formed = now > 0.2 * sharp[own]
+        moved = -(slope[own] * n).sum(1)[formed] / now[formed] - place[own][formed]
+        shifts.append(np.abs(moved) * texel_mm)
+    return float(np.percentile(np.concatenate(shifts), 95))
+
+
+def _derivatives(image: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the slope (R, R, 2) and the second derivatives (R, R, 2, 2) of a blurred map, per texel."""
+
+    def order(rows: int, columns: int) -> np.ndarray:
+        return ndimage.gaussian_filter(image, sigma, order=(rows, columns))
+
+    slope = np.stack([order(1, 0), order(0, 1)], -1)
+    mixed = order(1, 1)
+    bend = np.stack([np.stack([order(2, 0), mixed], -1), np.stack([mixed, order(0, 2)], -1)], -2)
+    return slope, bend
