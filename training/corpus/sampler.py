@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,35 +31,47 @@ def sample_identity(head: Any, rng: np.random.Generator) -> Identity:
 
 def sample_expression(rng: np.random.Generator) -> np.ndarray:
     """Return random ARKit weights, float32 (52,) in [0, 1]: presets, single muscles and mixtures, at any strength."""
-    return _expression(rng.choice(list(_KINDS), p=list(_KINDS.values())), rng)
-
-
-def sample_mixture(rng: np.random.Generator) -> np.ndarray:
-    """Return random ARKit weights as :func:`sample_expression` does, of the mixed kinds alone.
-
-    At least two things act, at strengths drawn anew: no set of poses or single muscles holds them.
-    """
-    return _expression(rng.choice(["mixture", "two presets"]), rng)
-
-
-def _expression(kind: str, rng: np.random.Generator) -> np.ndarray:
+    kind = rng.choice(list(_KINDS), p=list(_KINDS.values()))
     if kind == "neutral":
         return np.zeros(len(EXPRESSIONS), np.float32)
     if kind == "preset":
         weights = _PRESETS[rng.integers(len(_PRESETS))] * rng.uniform(0.25, 1.0)
-    elif kind == "two presets":
-        first, second = rng.integers(len(_PRESETS), size=2)
-        weights = _PRESETS[first] * rng.uniform(0.2, 1.0) + _PRESETS[second] * rng.uniform(0.2, 1.0)
-    else:
-        weights = np.zeros(len(EXPRESSIONS), np.float32)
-        for _ in range(1 if kind == "single" else int(rng.integers(2, 6))):
-            name = EXPRESSIONS[rng.integers(len(EXPRESSIONS))]
-            strength = rng.uniform(0.2, 1.0)
-            weights[INDEX[name]] = strength
-            other = strength if rng.random() > _SIDED else strength * rng.uniform(0.0, 0.6)
-            if mirrored(name) != name:
-                weights[INDEX[mirrored(name)]] = other
+        return np.clip(weights, 0.0, 1.0).astype(np.float32)
+    if kind == "two presets":
+        return _blend(rng.integers(len(_PRESETS), size=2), rng)
+    count = 1 if kind == "single" else int(rng.integers(2, 6))
+    return _muscles((rng.integers(len(EXPRESSIONS)) for _ in range(count)), rng)
+
+
+def sample_mixture(rng: np.random.Generator) -> np.ndarray:
+    """Return random ARKit weights, float32 (52,) in [0, 1], of two presets or two to five muscles, never of one."""
+    if rng.random() < 0.5:
+        return _blend(rng.choice(len(_PRESETS), 2, replace=False), rng)
+    while True:
+        chosen = rng.choice(len(EXPRESSIONS), rng.integers(2, 6), replace=False)
+        names = [EXPRESSIONS[k] for k in chosen]
+        if len({min(name, mirrored(name)) for name in names}) > 1:
+            return _muscles(chosen, rng)
+
+
+def _blend(presets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return two presets (2,) by number, each at a random strength, added."""
+    first, second = (_PRESETS[k] for k in presets)
+    weights = first * rng.uniform(0.2, 1.0) + second * rng.uniform(0.2, 1.0)
     return np.clip(weights, 0.0, 1.0).astype(np.float32)
+
+
+def _muscles(chosen: Iterable[int], rng: np.random.Generator) -> np.ndarray:
+    """Return expressions by number at random strengths; one that has a partner mostly takes it along."""
+    weights = np.zeros(len(EXPRESSIONS), np.float32)
+    for number in chosen:
+        name = EXPRESSIONS[number]
+        strength = rng.uniform(0.2, 1.0)
+        weights[INDEX[name]] = strength
+        other = strength if rng.random() > _SIDED else strength * rng.uniform(0.0, 0.6)
+        if mirrored(name) != name:
+            weights[INDEX[mirrored(name)]] = other
+    return weights
 
 
 def sample(

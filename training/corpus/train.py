@@ -1,104 +1,146 @@
-"""`furrow train corpus`: writes a set of displacement maps with their (a, b), in FaceScape's layout.
-
-The set holds ``dpmap/{id}_{expression}.png`` (16-bit, millimetres by the scale in its metadata),
-``identity/{id}.json`` (format furrow.identity/1), ``expression/{id}.npz`` (names and weights
-(n, 52)), and ``set.json``, which says how it was made. The first 20 expressions of every person are
-FaceScape's, the others random mixtures.
-"""
+"""`furrow train corpus`: writes a set of displacement maps with their (a, b), in FaceScape's layout."""
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
+import os
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from ...backend.errors import FurrowError
-from ...backend.expressions import FACESCAPE_PRESETS, vector
-from ...backend.files import write_whole
-from ...backend.head import Head
-from ...backend.identity import write_identity
-from ...backend.maps import write_map
-from .chart import chart
-from .compose import Skin
-from .sampler import sample_expression, sample_identity
+from . import facescape, sets
+from .chart import check_resolution
+from .pool import Job, spread
+
+SEEDS = 2**32
+
+_BYTES = 0.25e9
+_BYTES_PER_TEXEL = 520
+"""What a process takes: at rest, and for each texel of the tile (measured from 64 to 2048)."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `furrow train corpus`."""
-    parser.add_argument("--people", type=int, default=50, help="identities (default: 50)")
-    parser.add_argument(
-        "--mixtures", type=int, default=8, help="random expressions beside the 20 (default: 8)"
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--set",
+        choices=sets.PLANS,
+        default="generator",
+        help="generator: FaceScape's 20 expressions of 350 people (default); encoder: 8 random "
+        "expressions of 875 others; test: 5 mixtures of 50 people who are in neither",
     )
-    parser.add_argument("--resolution", type=int, default=1024, help="default: 1024")
-    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    what.add_argument(
+        "--facescape",
+        type=Path,
+        metavar="DIR",
+        help="instead of folding skin, convert the topologically uniform models of a copy of FaceScape",
+    )
+    parser.add_argument("--people", type=int, metavar="N", help="other than the set's own number")
+    parser.add_argument("--resolution", type=int, default=1024, metavar="N", help="default: 1024")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
     parser.add_argument(
-        "--output", type=Path, default=Path("out/corpus"), help="folder (default: out/corpus)"
+        "--processes",
+        type=int,
+        metavar="N",
+        help="default: one for each core, as far as memory goes; the files are the same",
+    )
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="where maps are summed up: cpu (default), or cuda, through PyTorch",
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder (default: out/corpus/SET)"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write what is missing of the set; a set that was stopped goes on where it was.
+    """Write what is missing of a set; one that was stopped goes on where it was.
 
     Raises
     ------
     FurrowError
-        For counts that make no set, a folder that holds another set or cannot be written.
+        For options that make no set, a folder that holds another set or cannot be written, a full
+        disk, a device that is not there, and files of FaceScape that cannot be used.
     """
-    if args.people < 1 or args.mixtures < 0 or args.seed < 0:
-        raise FurrowError(
-            "A set needs at least one person, no fewer than 0 mixtures, and a seed from 0."
-        )
-    head = Head.load()
-    chart(head, args.resolution)  # refuses a resolution before anything is written
-    made_by = {
-        "format": "furrow.corpus/1",
-        "people": args.people,
-        "mixtures": args.mixtures,
-        "resolution": args.resolution,
-        "seed": args.seed,
-    }
-    _claim(args.output / "set.json", made_by)
-    total = args.people * (len(FACESCAPE_PRESETS) + args.mixtures)
-    with tqdm(total=total, unit="map", desc="Folding skin", disable=None) as bar:
-        for person in range(args.people):
-            _person(args.output, head, person, made_by, bar)
-    print(f"{args.output}: {total} maps of {args.people} people")
+    if args.processes is not None and args.processes < 1:
+        raise FurrowError("--processes must be at least 1.")
+    if args.people is not None and args.people < 1:
+        raise FurrowError("A set needs at least one person.")
+    check_resolution(args.resolution)
+    if args.facescape:
+        _convert(args)
+    else:
+        _fold(args)
 
 
-def _claim(record: Path, made_by: dict) -> None:
-    """Write the record of a new set, or check that the folder's set is the same one."""
+def _fold(args: argparse.Namespace) -> None:
+    plan = sets.PLANS[args.set]
+    people = plan.people if args.people is None else args.people
+    if not 0 <= args.seed < SEEDS:
+        raise FurrowError(f"The seed {args.seed} is outside 0 to {SEEDS - 1}.")
+    device = None if args.device == "cpu" else args.device
+    if device:
+        from . import batch  # imports PyTorch
+
+        batch.device(device)
+    output = args.output or Path("out/corpus") / args.set
+    sets.claim(output, sets.record(args.set, people, args.resolution, args.seed))
+    keys = [f"{number + 1:04d}" for number in range(people)]
+    left = {key: len(sets.missing(output, key, plan.names)) for key in keys}
+    job = sets.Fold(output, args.set, args.resolution, args.seed, device)
+    _work_through(job, left, people * len(plan.names), args, "Folding skin")
+    print(f"{output}: {people * len(plan.names)} maps of {people} people")
+
+
+def _convert(args: argparse.Namespace) -> None:
+    if args.device != "cpu":
+        raise FurrowError("--device is for folding skin; FaceScape is converted on the processor.")
+    found = facescape.published(args.facescape)
+    job = facescape.Convert(found, args.output or Path("out/corpus/facescape"), args.resolution)
+    sets.claim(job.folder, facescape.record(args.resolution))
+    people = found.people[: args.people]
+    left = {key: len(job.missing(key)) for key in people}
+    total = sum(len(found.entries[key]) for key in people)
+    problems = _work_through(job, left, total, args, "Reading FaceScape")
+    if problems:
+        raise FurrowError(facescape.complaint(problems))
+    print(f"{job.folder}: {total} maps of {len(people)} people; {found.summary()}")
+
+
+def _work_through(
+    job: Job, left: dict[str, int], total: int, args: argparse.Namespace, text: str
+) -> list[str]:
+    """Do the people who have maps left to do, under a progress bar; return what was wrong."""
+    problems: list[str] = []
+    waiting = [key for key, count in left.items() if count]
+    if not waiting:
+        return problems
+    processes = args.processes or _processes(args.resolution)
+    there = total - sum(left.values())
+    with tqdm(total=total, initial=there, unit="map", desc=text, disable=None) as bar:
+        for done, wrong in spread(job, waiting, min(processes, len(waiting))):
+            problems += wrong
+            bar.update(done)
+    return problems
+
+
+def _processes(resolution: int) -> int:
+    """Return how many processes the cores and the free memory carry, at least one."""
+    each = _BYTES + _BYTES_PER_TEXEL * resolution**2
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, int(_free_memory() / each)))
+
+
+def _free_memory() -> float:
+    """Return bytes of memory that are free to take, or infinity where the system does not say."""
     try:
-        there = json.loads(record.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        write_whole(record, json.dumps(made_by, indent=1).encode() + b"\n")
-        return
-    except (OSError, ValueError) as error:
-        raise FurrowError(f"{record} cannot be read: {error}. Choose another folder.") from None
-    if there != made_by:
-        raise FurrowError(
-            f"{record.parent} holds a set made with other options. Choose another folder."
-        )
-
-
-def _person(folder: Path, head: Head, person: int, made_by: dict, bar: tqdm) -> None:
-    """Write one person's maps that are missing; all that is random follows from seed and number."""
-    rng = np.random.default_rng([made_by["seed"], person])
-    identity = sample_identity(head, rng)
-    wanted = {name: vector(weights) for name, weights in FACESCAPE_PRESETS.items()}
-    wanted |= {f"mixture-{k + 1}": sample_expression(rng) for k in range(made_by["mixtures"])}
-    number = f"{person + 1:04d}"
-    write_identity(identity, folder / "identity" / f"{number}.json")
-    arrays = io.BytesIO()
-    np.savez(arrays, names=np.array(list(wanted)), weights=np.stack(list(wanted.values())))
-    write_whole(folder / "expression" / f"{number}.npz", arrays.getvalue())
-    skin = None
-    for name, expression in wanted.items():
-        path = folder / "dpmap" / f"{number}_{name}.png"
-        if not path.exists():
-            skin = skin or Skin(head, identity, made_by["resolution"])
-            write_map(path, skin.map(expression))
-        bar.update()
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, amount = line.partition(":")
+            if name == "MemAvailable":
+                return 1024.0 * float(amount.split()[0])
+        return float("inf")
+    except OSError:
+        return float("inf")
