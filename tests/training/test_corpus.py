@@ -11,7 +11,7 @@ from furrow.backend.errors import FurrowError
 from furrow.backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, vector
 from furrow.backend.head import Head
 from furrow.backend.identity import SKIN, Identity
-from furrow.training.corpus import lines, train
+from furrow.training.corpus import lines
 from furrow.training.corpus.chart import chart
 from furrow.training.corpus.compose import Skin
 from furrow.training.corpus.sampler import sample, sample_expression, samples

@@ -92,7 +92,7 @@ def _panel(ax: Axes, skin: Skin, family: str) -> None:
     colour = LEFT * left[:, None] + RIGHT * right[:, None] + BOTH * both[:, None]
     amount = left + right + both
     colour /= np.maximum(amount, 1e-6)[:, None]
-    cover = 0.9 * np.where(felt, excitation(np.minimum(amount, 1.0), np.float64(THRESHOLD)), 0.0)
+    cover = 0.9 * np.where(felt, excitation(np.minimum(amount, 1.0), THRESHOLD), 0.0)
     shade = 0.35 + 0.6 * np.clip(skin.chart.normal @ (-0.35, -0.85, 0.4), 0, 1)
     picture, extent = _front(
         skin.chart, shade[:, None] * (1 - cover)[:, None] + colour * cover[:, None]
