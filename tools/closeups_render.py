@@ -26,15 +26,15 @@ GREY = 0.42
 
 LIGHTS = (
     # degrees to the side of the face's front (its left is positive), degrees up, side m, watts
-    (-64.0, 34.0, 0.05, 16.0),
-    (82.0, 20.0, 0.05, 3.0),
+    (-64.0, 34.0, 0.2, 15.0),
+    (78.0, 16.0, 0.3, 4.5),
 )
-"""A small light that grazes the skin, and a weaker one for the cheek that lies in its shadow."""
+"""A light that grazes the skin, and a weaker one for the cheek that lies in its shadow."""
 
 LIGHT_DISTANCE = 1.0
 """Metres."""
 
-AMBIENT = 0.06
+AMBIENT = 0.1
 BACK_Y, MARGIN = 0.035, 0.04
 """Metres: the head behind its ears, and what lies so far outside the picture, is left out."""
 
@@ -96,18 +96,20 @@ def settings(scene: bpy.types.Scene, job: dict[str, Any]) -> None:
     scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
 
 
-def keep_front(head: bpy.types.Object, shot: dict[str, Any]) -> None:
+def keep_seen(head: bpy.types.Object, shot: dict[str, Any]) -> None:
     """Mask away what the camera cannot see before it is subdivided: half of the time and memory."""
     places = np.empty(len(head.data.vertices) * 3, np.float32)
     head.data.vertices.foreach_get("co", places)
     places = places.reshape(-1, 3)
     middle, half = shot["target"][2], shot["height"] / 2
     seen = (places[:, 1] < BACK_Y) & (np.abs(places[:, 2] - middle) < half + MARGIN)
-    group = head.vertex_groups.new(name="In Picture")
+    name = "In Picture"
+    if name not in head.modifiers:
+        head.modifiers.new(name, "MASK").vertex_group = head.vertex_groups.new(name=name).name
+        head.modifiers.move(len(head.modifiers) - 1, 0)
+    group = head.vertex_groups[name]
+    group.remove(range(len(seen)))
     group.add(np.flatnonzero(seen).tolist(), 1.0, "REPLACE")
-    mask = head.modifiers.new("In Picture", "MASK")
-    mask.vertex_group = group.name
-    head.modifiers.move(len(head.modifiers) - 1, 0)
 
 
 def shoot(
@@ -118,6 +120,7 @@ def shoot(
 
     head_object.set_expression(head, shot["weights"])
     detail.show_map(head, np.load(shot["map"]))
+    keep_seen(head, shot)
     head.modifiers[detail.SUBDIVISION].render_levels = levels
     camera = scene.camera
     camera.location = Vector(shot["target"]) + towards(0.0, 0.0) * (
@@ -165,8 +168,6 @@ def main(job: dict[str, Any]) -> None:
                 for slot, name in enumerate(head_object.head().materials):
                     if name in ("skin", "brows"):
                         head.data.materials[slot] = grey
-                detail.set_up(head)
-                keep_front(head, shot)
             shoot(scene, head, shot, job["levels"])
 
 

@@ -68,8 +68,8 @@ def _nasolabial(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
     }
     t = np.linspace(0, 1, len(path))
     return [
-        Stroke("nasolabial", path, 0.62 * depth, 1.5, 4.6, trough=True, **shared),
-        Stroke("nasolabial", path, 0.3 * depth, 3.0, 8.5, trough=True, **shared),
+        Stroke("nasolabial", path, 0.55 * depth, 1.5, 4.6, trough=True, **shared),
+        Stroke("nasolabial", path, 0.2 * depth, 3.0, 8.5, trough=True, **shared),
         Stroke(
             "nasolabial",
             path,
@@ -96,22 +96,17 @@ def _nasolabial(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
 
 def _cheek(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
     """Return the crescents that a smile pushes up outside the nasolabial fold."""
-    corner, wing = marks["mouth_corner"], marks["nose_ala"]
+    corner = marks["mouth_corner"]
     strokes = []
     for k in range(4):
         out, up, low, size, bow, *rest = habit.sided(f"cheek {k}", CHEEK, 9, side)
-        # Uneven in distance and length, so that they do not read as rings in water.
-        s0 = corner[0] + 15.5 + 6.6 * k + 2.6 * out
-        top = wing[1] - 5.0 + 2.0 * k + 8.0 * up
-        end = corner[1] - 6.0 + 2.0 * k + 8.0 * low
-        middle = (top + end) / 2
-        path = _curve(
-            [
-                (s0 - 3.0 - 1.2 * k, top),
-                (s0 + 1.8 + 1.6 * bow, middle + 0.2 * (top - end)),
-                (s0 + 1.6 - 1.2 * bow, middle - 0.2 * (top - end)),
-                (s0 - 3.5 + 1.5 * bow, end),
-            ]
+        # Arcs around the corner of the mouth, across zygomaticus where it pulls; uneven in distance
+        # and length, so that they do not read as rings in water.
+        radius = 17.0 + 6.4 * k + 2.4 * out
+        a = np.radians(np.linspace(66.0 + 13.0 * up, -24.0 + 16.0 * low, 40))
+        radius = radius * (1 + 0.07 * bow * np.cos(2 * a))
+        path = np.stack(
+            [corner[0] - 3.0 + radius * np.cos(a), corner[1] + 4.0 + 1.1 * radius * np.sin(a)], 1
         )
         path[:, 0] += wander(path[:, 1], np.array(rest), 0.6, 0.08)
         path[:, 0] *= side

@@ -131,7 +131,7 @@ def _glabella(marks: Marks, habit: Habit) -> list[Stroke]:
     root = marks["nose_root"][1]
     brow = marks["brow_inner"][1]
     inner = max(float(marks["brow_inner"][0]), 8.0)
-    depth = habit.scaled("glabella_depth", 0.65, 1.45) * (0.8 + 0.3 * habit.age)
+    depth = habit.scaled("glabella_depth", 0.75, 1.6) * (0.8 + 0.3 * habit.age)
     layout = habit["glabella_layout"]
     single, lean, spread, sink = habit.waves("glabella", GLABELLA, 4)
     pair = 4.4 + 3.0 * layout + 1.6 * spread
@@ -223,8 +223,8 @@ def _crows_feet(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
         t = np.linspace(0, 1, 28)
         r = start + run * t
         # The fan opens: lines above the corner climb towards the temple, lines below sweep down the cheek.
-        sweep = np.radians(12.0) * max(k - 3.5, 0.0) / 4.0
-        a = angle * (1 + 0.1 * t) + np.radians(10.0 * bend) * (t - 0.3) - (0.1 + sweep) * t * t
+        sweep = np.radians(8.0) * max(k - 3.5, 0.0) / 4.0
+        a = angle * (1 + 0.1 * t) + np.radians(8.0 * bend) * (t - 0.3) - (0.06 + sweep) * t * t
         wave = wander(r, np.array(rest), 0.22, 0.07)
         s = corner[0] + r * np.cos(a) - wave * np.sin(angle)
         z = corner[1] + 0.5 + r * np.sin(a) + wave * np.cos(angle)
@@ -361,7 +361,7 @@ def _bunny(marks: Marks, habit: Habit, side: int) -> list[Stroke]:
         length = (eye[0] - 4.0) + 1.5 * ends + 0.4 * k
         s = 1.6 + length * t
         # Across the oblique fibres of nasalis: the outer end lies higher, then bends down to the cheek.
-        z = top + (0.34 + 0.16 * slope) * length * t - 0.035 * (length * t) ** 2
+        z = top + (0.28 + 0.14 * slope) * length * t - 0.016 * (length * t) ** 2
         strokes.append(
             Stroke(
                 "bunny",

@@ -64,7 +64,7 @@ def amplitudes(skin: Chart) -> np.ndarray:
             total += weight
     # The red of the lips is too narrow a strip to hold the whole of the longer waves.
     if "lips" in skin.groups:
-        mix[:, 2:] *= 1.0 + 0.5 * skin.groups["lips"][:, None]
+        mix[:, 2:] *= 1.0 + 0.15 * skin.groups["lips"][:, None]
     # Where the chart squeezes the skin (neck, back of the head) noise of the tile would be smeared.
     tight = smoothstep(2.2, 1.4, skin.texel_long_mm / np.median(skin.texel_long_mm)).astype(
         np.float32
@@ -77,7 +77,7 @@ def seeded(skin: Chart, habit: Habit, seed: int) -> np.ndarray:
     amplitude = amplitudes(skin)
     tile_mm = float(np.median(skin.texel_mm)) * skin.resolution
     # The red of the lips has grooves rather than grain: the furrows of family `vermilion`.
-    grain = 1.0 - 0.3 * skin.groups.get("lips", np.zeros(len(skin.texels), np.float32))
+    grain = 1.0 - 0.4 * skin.groups.get("lips", np.zeros(len(skin.texels), np.float32))
     rng = np.random.default_rng(seed)
     out = np.zeros(len(skin.texels), np.float32)
     for band in range(_SEEDED):
