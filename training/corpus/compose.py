@@ -10,7 +10,7 @@ import numpy as np
 from ...backend.errors import FurrowError
 from ...backend.expressions import EXPRESSIONS
 from ...backend.identity import Identity, check
-from . import layout_fine, muscles, relief
+from . import blemishes, layout_fine, muscles, relief
 from .chart import chart
 from .furrows import Furrows, carve, rasterise
 from .habit import Habit
@@ -85,11 +85,16 @@ class Skin:
         self.chart = chart(head, resolution)
         self.habit = Habit(identity.skin)
         self.furrows = rasterise(
-            upper(self.chart, self.habit) + lower(self.chart, self.habit), self.chart, strain(head)
+            upper(self.chart, self.habit)
+            + lower(self.chart, self.habit)
+            + blemishes.scars(self.habit),
+            self.chart,
+            strain(head),
         )
         self.layers = Layers(
             furrows=(self.furrows, layout_fine.of(layout_fine.fine(head, resolution), self.habit)),
-            broad=relief.broad(head, resolution, self.habit),
+            broad=relief.broad(head, resolution, self.habit)
+            + blemishes.moles(self.chart, self.habit),
             cobbles=relief.cobbles(head, resolution, self.habit),
             mentalis=muscles.pull("chin", np.zeros(1)).T ** 2,
             weight=self.chart.weight,
