@@ -147,8 +147,8 @@ def test_a_stopped_and_a_killed_run_leave_only_whole_files_and_go_on(
             run.send_signal(sent)
         _, errors = run.communicate(timeout=60)
         wait_until(lambda run=run: finished(run.pid))
-        assert maps() < 60, "it was done before it could be stopped"
         if sent == signal.SIGINT:
+            assert maps() < 60, "it was done before it could be stopped"
             assert run.returncode == 130
             assert "Traceback" not in errors
             assert not list(folder.rglob(".partial-*"))
