@@ -44,11 +44,11 @@ PICTURES = ROOT / "docs" / "pictures"
 RESOLUTION = 1024
 """Texels along each side of the maps."""
 
-SIZE = (300, 372)
+SIZE = (276, 372)
 SETTINGS: dict[str, Any] = {"size": SIZE, "samples": 16, "levels": 4, "denoise": True}
-"""Four subdivisions: vertices 0.2 mm apart, finer than the map's texels of 0.3 mm. The denoiser is
-guided by the surface's normals and keeps creases: against 1024 samples its pictures err less than
-raw ones of twice the samples."""
+"""Four subdivisions: vertices 0.2 mm apart, finer than the map's texels of 0.3 mm. The denoiser does
+not wash relief out: against 384 samples, 16 denoised err by 2.8 of 255 greys and keep 94 % of the
+structure finer than two pixels; 32 raw ones err by 10.7."""
 
 PEOPLE = ((25, 11), (25, 12), (45, 21), (45, 22), (75, 31), (75, 32))
 """(years, seed) of the six sheets: the seed decides the shape and every habit of the skin but age."""
@@ -237,7 +237,7 @@ def strip(head: Head, out: Path) -> None:
     shares = [frame / (FRAMES - 1) for frame in STRIP]
     views = (
         ("brow raise", ("brow_mid_left", "brow_mid_right", "forehead"), 0.075),
-        ("smile", ("eye_outer_left", "mouth_corner_left", "cheek_left"), 0.095),
+        ("smile", ("eye_outer_left", "mouth_corner_left", "cheek_left"), 0.1),
     )
     shots = []
     for name, landmarks, height in views:
