@@ -183,6 +183,12 @@ def test_a_process_that_dies_is_reported(tmp_path: Path) -> None:
         train.run(options(tmp_path / "set", "--people", 6, "--processes", 1))
 
 
+def test_no_more_processes_start_than_memory_carries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "_free_memory", lambda: 4e9)
+    assert train._processes(4096) == 1
+    assert train._processes(1024) == min(4, len(os.sched_getaffinity(0)))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

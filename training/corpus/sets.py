@@ -45,9 +45,9 @@ class Plan:
     poses
         Whether everybody shows FaceScape's 20 expressions.
     mixtures
-        Random expressions of each person beside these,
+        How many random expressions everybody shows beside these.
     draw
-        and what draws them.
+        Draws one of the random expressions.
     """
 
     stream: int
