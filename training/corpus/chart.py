@@ -24,9 +24,9 @@ BORDER_MM = 8.0
 """Relief fades over this distance at the chart's outer border, where the UV seam cuts the skin."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chart:
-    """Per-texel geometry of the average head's skin at one resolution.
+    """Per-texel geometry of the average head's skin at one resolution; equal only to itself, so a key.
 
     Attributes
     ----------

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from .chart import Chart
 from .habit import Habit
-from .tension import tension
+from .tension import skin_tension
 
 SITES = 330
 """Places along each side of the tile where a pore may lie: about 0.9 mm apart on the average face."""
@@ -47,7 +49,7 @@ def pores(rng: np.random.Generator, skin: Chart, habit: Habit) -> np.ndarray:
     # Half-axes in texels; a Gaussian of sigma is about 3 sigma wide to the eye.
     short = 0.055 * big / texel
     long = short * longer[own]
-    angle = -tension(skin.face[at], skin.marks)  # rows run downwards
+    angle = -skin_tension(skin)[at]  # rows run downwards
     broad_short, broad_long = np.hypot(short, 0.4), np.hypot(long, 0.4)
     depth = depth * short * long / (broad_short * broad_long)
     reach = int(np.ceil(2.5 * np.percentile(broad_long, 99)))
@@ -64,6 +66,7 @@ def pores(rng: np.random.Generator, skin: Chart, habit: Habit) -> np.ndarray:
     return out[skin.texels]
 
 
+@functools.lru_cache(maxsize=6)
 def _regions(skin: Chart) -> np.ndarray:
     """Return share, size and elongation (3, N): a mean of the regions' by their soft weights."""
     total = np.full(len(skin.texels), 0.15, np.float32)

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 from .chart import Chart, chart, smoothstep
 from .habit import Habit
 from .pores import pores
-from .tension import tension
+from .tension import skin_tension
 
 BANDS_MM = ((0.5, 1.0), (1.0, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
 """Wavelengths; a band is a difference of Gaussians of sigma = wavelength / 2 pi."""
@@ -53,6 +53,7 @@ _SEEDED = 3
 _FIXED_FIELDS = 5
 
 
+@functools.lru_cache(maxsize=6)
 def amplitudes(skin: Chart) -> np.ndarray:
     """Return each band's noise in mm RMS by texel (N, 5): a mean of the regions' by their soft weights."""
     total = np.full((len(skin.texels), 1), 0.15, np.float32)
@@ -139,7 +140,7 @@ def _net(
     The lines are where noise of one direction changes sign, so they wander, end and fork; between
     them lie the plateaus that they divide the skin into.
     """
-    along = tension(skin.face, skin.marks)
+    along = skin_tension(skin)
     out = np.zeros(len(skin.texels), np.float32)
     for angle in np.radians((10.0, 70.0, 130.0)):
         noise = _at(_band(rng, limits_mm, grid, tile_mm, angle), skin)

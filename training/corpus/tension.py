@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
-from .chart import smoothstep
+from .chart import Chart, smoothstep
 
 
 def tension(face: np.ndarray, marks: dict[str, np.ndarray]) -> np.ndarray:
@@ -31,3 +33,9 @@ def tension(face: np.ndarray, marks: dict[str, np.ndarray]) -> np.ndarray:
     rest = np.clip(1.0 - temple - across, 0.0, 1.0)
     mean = 0.5 * np.angle(rest * np.exp(2j * around) + temple * np.exp(2j * fan) + across)
     return np.where(face[:, 0] < 0, -mean, mean)
+
+
+@functools.lru_cache(maxsize=6)
+def skin_tension(skin: Chart) -> np.ndarray:
+    """Return :func:`tension` at every texel of the skin, float32 (N,)."""
+    return tension(skin.face, skin.marks).astype(np.float32)
