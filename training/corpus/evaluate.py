@@ -87,6 +87,7 @@ def orientation_figures(head: Head, people: list[Identity]) -> list[Figure]:
     crossed = [f.name for f in orientation.fields(chart(head, RESOLUTION)) if f.crossed]
     named = {
         "orientation_median": orientation.together([fibres[name] for name in crossed]),
+        "orientation_with_folds_median": orientation.together(list(fibres.values())),
         "orientation_mesh_median": orientation.together(list(mesh.values())),
         **{f"orientation_{name}": angles for name, angles in fibres.items()},
         **{f"orientation_mesh_{name}": angles for name, angles in mesh.items()},

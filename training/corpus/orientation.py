@@ -25,8 +25,9 @@ from .strain import Strain, strain
 ENERGY = 0.02
 """Texels whose furrows have a smaller part of their muscle's largest energy are not looked at."""
 
-FOLD_MM = 16.0
-"""The nasolabial fold crosses the course of zygomaticus major within this distance of the mouth's corner."""
+FOLD_MM = 26.0
+"""The nasolabial fold, with the cheek that bulges over it, crosses the course of zygomaticus major within
+this distance of the mouth's corner."""
 
 COMPRESSED = 0.1
 """Principal compression above which the mesh says where a furrow should lie."""
@@ -114,6 +115,9 @@ def _middle_and_lower_face(skin: Chart) -> list[Field]:
     corner, bone = marks["mouth_corner"], marks["cheekbone"]
     # From the frontal process of the maxilla, beside the inner corner of the eye, to the ala.
     alaeque, on_nose = _course(skin, eye - (9.0, 2.0), ala, 9.0)
+    # From the orbit's rim below the pupil down to the lip, halfway to its corner.
+    lip, lid = marks["upper_lip_top"], marks["lower_lid"]
+    levator, _ = _course(skin, np.array([corner[0] / 2, lip[1]]), lid - (0.0, 10.0), 9.0)
     zygomatic, on_cheek = _course(skin, corner, bone, 14.0)
     at_fold = np.hypot(np.abs(s) - corner[0], z - corner[1]) < FOLD_MM
     # Depressor anguli oris, from the mandible below the corner of the mouth, whose fibres converge there.
@@ -121,13 +125,12 @@ def _middle_and_lower_face(skin: Chart) -> list[Field]:
     anguli, on_jaw = _course(skin, corner, jaw, 9.0)
     middle = (2 * marks["chin"][1] + 3 * marks["lower_lip_bottom"][1]) / 5
     crease = (np.abs(s) < 16) & (np.abs(z - middle) < 5)
-    lid = marks["lower_lid"]
     cheek_top = (np.abs(np.abs(s) - lid[0]) < 11) & (z < lid[1] - 2) & (z > lid[1] - 14)
     up = _constant(skin, (0, 0, 1))
     return [
         Field("levator_alaeque_nasi", SNEER, on_nose, alaeque),
         # The lower lid's lines form as the lip's levators push the cheek up against it.
-        Field("levator_labii", SMILE | SQUINT, cheek_top, up),
+        Field("levator_labii", SMILE | SQUINT, cheek_top, levator),
         Field("zygomaticus", SMILE, on_cheek & ~at_fold, zygomatic),
         Field("nasolabial_fold", SMILE, on_cheek & at_fold, zygomatic, crossed=False),
         Field("marionette_line", FROWN, on_jaw, anguli, crossed=False),
