@@ -85,8 +85,19 @@ def draw(
     return read(folder)
 
 
-def _person(head: Any, made_by: dict[str, int], number: int) -> dict[str, np.ndarray]:
+_head: Any = None
+"""The head of a worker. The corpus keeps what it computes once for a head, such as the chart, by
+the object: a head sent along with every person would be a new one each time."""
+
+
+def _begin(head: Any) -> None:
+    global _head
+    _head = head
+
+
+def _person(made_by: dict[str, int], number: int) -> dict[str, np.ndarray]:
     """One person's maps; a stream of random numbers of their own, so that the order is free."""
+    head = _head
     rng = np.random.default_rng((made_by["seed"], number))
     person = sample_identity(head, rng)
     skin = Skin(head, person, made_by["resolution"])
@@ -116,8 +127,9 @@ def _draw(folder: Path, head: Any, made_by: dict[str, int], workers: int) -> Non
             folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape
         )
     identity, expression = [], []
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
-        drawn = pool.map(functools.partial(_person, head, made_by), range(people))
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(head,)) as pool:
+        drawn = pool.map(functools.partial(_person, made_by), range(people))
         for i, person in enumerate(
             tqdm(drawn, total=people, desc=f"maps at {resolution}", unit="person")
         ):
