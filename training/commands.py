@@ -14,6 +14,7 @@ PARTS = {
     "head": "the bilinear head model, from the CC0 data of its source package",
     "corpus": "displacement maps of synthesised skin",
     "dnpm": "the detail generator, from the corpus",
+    "gan": "a detail generator from scratch by StyleGAN2-ADA, for those who have GPUs",
     "encoder": "the encoder from identity and expression to the generator's W+",
     "speech": "the speech network, from synthetic voices",
 }

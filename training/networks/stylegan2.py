@@ -269,6 +269,8 @@ class Synthesis(nn.Module):
 class Generator(nn.Module):
     """Mapping and synthesis; `unit_mm` says what 1 in its maps is in millimetres."""
 
+    unit_mm: Tensor
+
     def __init__(self, config: GanConfig) -> None:
         super().__init__()
         self.config = config

@@ -1,0 +1,99 @@
+"""What a run leaves: the averaged generator, the curves, and pictures of its maps."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import pickle
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ...backend.errors import FurrowError
+from ...backend.files import whole_file, write_whole
+from ..corpus.pictures import shaded
+from ..networks.schedule import load_checkpoint
+from ..networks.stylegan2 import GanConfig, Generator
+
+FORMAT = "furrow.gan/1"
+
+_SPAN_MM = 282.0
+"""Width of the UV tile on a face, roughly, in our layout; decides how steep pictures look."""
+
+_COLUMNS, _TILE = 4, 256
+
+
+def write_generator(path: Path, generator: Generator, kimg: float) -> None:
+    """Write a generator as safetensors; its sizes and unit are in the file. It computes in float32."""
+    sizes = asdict(replace(generator.config, bfloat16_resolutions=0))
+    facts = {"format": FORMAT, "config": json.dumps(sizes), "kimg": f"{kimg:g}"}
+    state = {name: value.contiguous() for name, value in generator.state_dict().items()}
+    with whole_file(path) as temporary:
+        save_file(state, temporary, metadata=facts)
+
+
+def load_generator(path: Path) -> Generator:
+    """Load what :func:`write_generator` wrote, in evaluation mode.
+
+    Raises
+    ------
+    FurrowError
+        If the file is missing, damaged or another network's.
+    """
+    if not path.is_file():
+        raise FurrowError(f"There is no generator {path}.", "missing_file")
+    try:
+        with safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+            if facts.get("format") != FORMAT:
+                raise ValueError(f'its format is not "{FORMAT}"')
+            generator = Generator(GanConfig(**json.loads(facts["config"])))
+            generator.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise FurrowError(f"{path} is no generator of `furrow train gan`: {error}.") from None
+    return generator.eval().requires_grad_(False)
+
+
+def load_run(path: Path) -> dict[str, Any]:
+    """Load a run's checkpoint; raises FurrowError if it is missing, damaged or another network's."""
+    try:
+        content = load_checkpoint(path)
+        if content["format"] != FORMAT:
+            raise ValueError(f'its format is not "{FORMAT}"')
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError) as error:  # fmt: skip
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FurrowError(
+            f"{path} is damaged or no run of `furrow train gan`: {reason}. Begin another run, in another folder."
+        ) from None
+    return content
+
+
+def write_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    """Write a run's log as CSV, one row a tick; what was not measured in a tick stays empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[-1]) if rows else [])
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: "" if math.isnan(value) else value for name, value in row.items()})
+    write_whole(path, text.getvalue().encode())
+
+
+def write_preview(path: Path, maps_mm: Tensor) -> None:
+    """Draw maps (N, 1, R, R) in mm under light from the side, four in a row, as one grey PNG."""
+    resolution = maps_mm.shape[-1]
+    tile = min(resolution, _TILE)
+    small = torch.nn.functional.avg_pool2d(maps_mm.float(), resolution // tile)
+    tiles = [shaded(image.numpy(), _SPAN_MM / tile) for image in small[:, 0].cpu()]
+    rows = [np.hstack(tiles[k : k + _COLUMNS]) for k in range(0, len(tiles), _COLUMNS)]
+    with whole_file(path) as temporary:
+        Image.fromarray(np.vstack(rows)).save(temporary, optimize=True)
