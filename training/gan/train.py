@@ -55,7 +55,7 @@ class Training:
         self.discriminator = Discriminator(recipe.config).requires_grad_(False)
         self.generator.unit_mm.fill_(maps.unit_mm)
         for network in (self.generator, self.discriminator):
-            network.to(device).to(memory_format=torch.channels_last)
+            network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval()
         self.optimisers = {
             "generator": _adam(self.generator, recipe.learning_rate, PATH_INTERVAL),
