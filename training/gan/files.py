@@ -27,10 +27,11 @@ from ..networks.stylegan2 import GanConfig, Generator
 
 FORMAT = "furrow.gan/1"
 
-_SPAN_MM = 282.0
-"""Width of the UV tile on a face, roughly, in our layout; decides how steep pictures look."""
-
 _COLUMNS, _TILE = 4, 256
+
+_TEXEL_MM = 1.1
+"""Of a tile of 256 texels on a face, roughly, in our layout. Smaller tiles are drawn as steep as that,
+or nothing would be seen in them."""
 
 
 def write_generator(path: Path, generator: Generator, kimg: float) -> None:
@@ -93,7 +94,7 @@ def write_preview(path: Path, maps_mm: Tensor) -> None:
     resolution = maps_mm.shape[-1]
     tile = min(resolution, _TILE)
     small = torch.nn.functional.avg_pool2d(maps_mm.float(), resolution // tile)
-    tiles = [shaded(image.numpy(), _SPAN_MM / tile) for image in small[:, 0].cpu()]
+    tiles = [shaded(image.numpy(), _TEXEL_MM) for image in small[:, 0].cpu()]
     rows = [np.hstack(tiles[k : k + _COLUMNS]) for k in range(0, len(tiles), _COLUMNS)]
     with whole_file(path) as temporary:
         Image.fromarray(np.vstack(rows)).save(temporary, optimize=True)
