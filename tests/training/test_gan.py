@@ -169,7 +169,7 @@ def test_damaged_checkpoints_and_generators_say_so(whole: tuple[Path, list], tmp
 
 
 def test_two_processes_hold_the_same_networks(maps: Path, tmp_path: Path) -> None:
-    # What torchrun sets; a run alone with the same batch sees the same maps.
+    # Started as torchrun does it.
     environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}  # fmt: skip
     options = map(str, ("--set", maps, "--output", tmp_path, *TINY, "--kimg", 0.016, "--tick", 0.016))  # fmt: skip
     script = (
