@@ -6,7 +6,7 @@
 #   make test-gui    the artist's day in a real Blender window; root or a container
 #   make extension   dist/furrow-<version>-<platform>.zip
 #   make bench       out/bench.json and a table
-#   make train-env   adds PyTorch and what training and evaluation need
+#   make train-env   adds PyTorch and what training and evaluation need, pretrained networks included
 #
 # PYTHON          the Python 3.11 to make the environments with
 # PIP_TORCH_ARGS  options of pip for PyTorch. Plain pip brings the CUDA build and some gigabytes; for
@@ -24,6 +24,7 @@ TRAIN := .venv/.train
 DEV := .venv/.dev
 BPY50 := .venv-bpy50/.installed
 MOONSHINE := assets/speech/moonshine_encoder.ort
+PERCEPTUAL := out/perceptual/vgg16.safetensors
 
 .PHONY: demo test check lint types test-gui extension bench train-env docs clean
 .DELETE_ON_ERROR:
@@ -33,7 +34,7 @@ demo: $(RUNTIME) $(MOONSHINE)
 
 # The environments are made side by side: one downloads while the other unpacks.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 $(DEV) $(BPY50) $(MOONSHINE)
+	@$(MAKE) --no-print-directory --jobs=2 $(DEV) $(BPY50) $(MOONSHINE) $(PERCEPTUAL)
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -q
 
@@ -58,7 +59,7 @@ bench: $(RUNTIME) $(MOONSHINE)
 	@mkdir -p out
 	$(BIN)/furrow bench --json out/bench.json
 
-train-env: $(TRAIN)
+train-env: $(TRAIN) $(PERCEPTUAL)
 
 clean:
 	rm -rf out dist build .cache .pytest_cache .mypy_cache .ruff_cache furrow.egg-info
@@ -88,3 +89,7 @@ $(BPY50): Makefile
 
 $(MOONSHINE): | $(RUNTIME)
 	$(BIN)/python -m furrow.backend.moonshine
+
+# What LPIPS and the Frechet distance look through; written last, after AlexNet's.
+$(PERCEPTUAL): | $(TRAIN)
+	$(BIN)/python -m furrow.training.networks.pretrained
