@@ -2,6 +2,11 @@
 
 All are taken on features of VGG16, since single texels say little: a furrow that lies 1 mm beside
 is another map by texels and the same skin to the eye.
+
+Why relu4 of whole maps at 256: on 48 maps of other people, relief included, the distance is 1.1
+floors for untouched maps, 1.5 for halves of two faces joined, 2.1 without relief, 5.6 at 0.6 of
+the depth, 7.2 for a blur of 1 mm. Earlier layers see fine relief more (relu3: 3.5 floors without
+it, 19 blurred), later ones less.
 """
 
 from __future__ import annotations
