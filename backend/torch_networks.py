@@ -2,10 +2,12 @@
 
 Shared by the PyTorch engine and by training; imported on demand only, so that the backend runs
 without PyTorch. `Synthesis` is the synthesis network of StyleGAN2 (Karras et al. 2020: modulated
-convolutions with demodulation, a skip of one-channel images) with three changes for one fixed UV
-chart and a small budget: convolutions come before the (bilinear) up-sampling; the per-layer noise images are learned
-constants, which tell a block where on the face it is and which a style also mixes straight into
-the map, as a linear basis beside the convolutions; and the random noise makes only the fine relief, filtered to octave bands with a
+convolutions with demodulation, a skip of one-channel images) with four changes for one fixed UV
+chart and a small budget: convolutions come before the (bilinear) up-sampling; activations are
+brought to unit variance by a running mean of their squares, as in StyleGAN3, since up-sampling
+shrinks them; the per-layer noise images are learned constants, which tell a block where on the
+face it is and which a style also mixes straight into the map, as a linear basis beside the
+convolutions; and the random noise makes only the fine relief, filtered to octave bands with a
 learned strength at each place. `Encoder` is the fully connected network of DNPM.
 """
 
@@ -23,10 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .errors import FurrowError
-
-W_SIZE = 512
-CONST_FROM = 16
-"""Resolution from which blocks have learned constant images; below, the 4 x 4 input suffices."""
+from .torch_layers import MAGNITUDE_MOMENTUM, W_SIZE, ModulatedConv, Relief
 
 
 def style_count(resolution: int) -> int:
@@ -62,49 +61,6 @@ class SynthesisConfig:
     texel_mm: float = 0.55
 
 
-class ModulatedConv(nn.Module):
-    """Convolution whose input channels a style scales; its output is brought back to unit variance.
-
-    The activations are scaled rather than the weights: the same result, and for a batch one
-    convolution instead of one per sample. Parameters are stored at unit variance and scaled on
-    use (equalised learning rate), as in StyleGAN2.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, demodulate: bool = True) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-        self.affine_weight = nn.Parameter(torch.randn(inputs, W_SIZE))
-        self.affine_bias = nn.Parameter(torch.ones(inputs))
-        self.demodulate = demodulate
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        """Map activations x (N, inputs, h, w) under styles w (N, 512); no bias, no activation."""
-        style = F.linear(w, self.affine_weight / math.sqrt(W_SIZE), self.affine_bias)
-        weight = self.weight / math.sqrt(self.weight[0].numel())
-        demodulation = None
-        if self.demodulate:
-            energy = F.linear(style.square(), weight.square().sum((2, 3)))
-            demodulation = torch.rsqrt(energy + 1e-8)
-        padding = self.weight.shape[-1] // 2
-        if x.shape[0] == 1 and not torch.onnx.is_in_onnx_export():
-            # One sample: scale the (few) weights instead of the (many) activations.
-            weight = weight * style[0, :, None, None]
-            if demodulation is not None:
-                weight = weight * demodulation[0, :, None, None, None]
-            return F.conv2d(x, weight.to(x.dtype), padding=padding)
-        x = F.conv2d(x * style[:, :, None, None].to(x.dtype), weight.to(x.dtype), padding=padding)
-        if demodulation is not None:
-            x = x * demodulation[:, :, None, None].to(x.dtype)
-        return x
-
-    def activate(self, x: Tensor, place: Tensor | None = None) -> Tensor:
-        """Add the bias, and what depends on place (outputs, h, w); leaky ReLU with gain sqrt 2."""
-        bias = self.bias[:, None, None]
-        x = x + (bias if place is None else bias + place).to(x.dtype)
-        return F.leaky_relu(x, 0.2) * math.sqrt(2)
-
-
 class Block(nn.Module):
     """Doubles the resolution of the activations and adds detail to the image."""
 
@@ -115,10 +71,10 @@ class Block(nn.Module):
         self.to_map = ModulatedConv(outputs, 1, 1, demodulate=False)
         # Zero at the start: a block that is switched on while training grows changes nothing yet.
         nn.init.zeros_(self.to_map.weight)
+        self.image_strength = nn.Parameter(torch.randn(inputs, 1, 1))
         if const:
-            self.noise_const = nn.Parameter(torch.zeros(const, resolution, resolution))
-            self.noise_strength0 = nn.Parameter(torch.randn(outputs, const))
-            self.noise_strength1 = nn.Parameter(torch.randn(outputs, const))
+            self.noise_const = nn.Parameter(torch.randn(const, resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.randn(outputs, const))
             self.noise_weight = nn.Parameter(torch.zeros(const, W_SIZE))
             self.noise_bias = nn.Parameter(torch.zeros(const))
         self.const = const
@@ -131,15 +87,14 @@ class Block(nn.Module):
         `crop` (row, column, size), in texels of the result, says which part of the tile x is.
         """
         const = self.const_images(crop) if self.const else None
-        place0, place1 = (None, None) if const is None else self.place(const)
+        # The convolutions see the map so far: what they add is drawn on it.
+        x = x + (self.image_strength * image).to(x.dtype)
         x = F.interpolate(self.conv0(x, ws[:, 0]), scale_factor=2.0, mode="bilinear")
-        x = self.conv0.activate(x, place0)
-        x = self.conv1.activate(self.conv1(x, ws[:, 1]), place1)
+        x = self.conv0.activate(x, None if const is None else self.place(const))
+        x = self.conv1.activate(self.conv1(x, ws[:, 1]))
         image = F.interpolate(image, scale_factor=2.0, mode="bilinear")
         image = image + self.to_map(x, ws[:, 2]).float() + self.to_map.bias[:, None, None]
-        if const is not None:
-            image = image + self.mixture(const, ws[:, 2])
-        return x, image
+        return x, image if const is None else image + self.mixture(const, ws[:, 2])
 
     def const_images(self, crop: tuple[int, int, int] | None = None) -> Tensor:
         """The learned constant images (K, h, w), all of them or a part (row, column, size)."""
@@ -148,14 +103,12 @@ class Block(nn.Module):
         row, column, size = crop
         return self.noise_const[:, row : row + size, column : column + size]
 
-    def place(self, const: Tensor) -> tuple[Tensor, Tensor]:
-        """What the constant images add to each channel after conv0 and conv1: (C, h, w) each."""
-        flat = const.flatten(1) / math.sqrt(self.const)
-        size = const.shape[1:]
-        return (
-            (self.noise_strength0 @ flat).unflatten(1, size),
-            (self.noise_strength1 @ flat).unflatten(1, size),
-        )
+    def place(self, const: Tensor) -> Tensor:
+        """What the constant images add to each channel after conv0: (C, h, w), channels last."""
+        # Of unit variance over the whole tile, whatever they weigh in the map.
+        scale = torch.rsqrt(self.noise_const.square().mean((1, 2)) * self.const + 1e-12)
+        added = const.flatten(1).T @ (self.noise_strength * scale).T
+        return added.unflatten(0, const.shape[1:]).permute(2, 0, 1)
 
     def coefficients(self, w: Tensor) -> Tensor:
         """How much of each constant image a style (N, 512) adds to the map: (N, K)."""
@@ -165,64 +118,6 @@ class Block(nn.Module):
         """Constant images as a linear basis of maps, mixed by the style: (N, 1, h, w)."""
         mixed = self.coefficients(w) @ const.flatten(1)
         return mixed.unflatten(1, const.shape[1:])[:, None]
-
-
-class Relief(nn.Module):
-    """Pores and fine lines: seeded noise in three octave bands, each with a strength by place.
-
-    Bands are differences of Gaussians, sigma = wavelength / 2 pi, at 4-8 and 2-4 mm on the last
-    but one resolution and 1-2 mm on the last; filters are scaled such that white noise of unit
-    variance leaves with unit variance, so a strength is the local RMS in the map's unit.
-    """
-
-    BANDS_MM = ((4.0, 8.0), (2.0, 4.0), (1.0, 2.0))
-
-    def __init__(self, inputs: int, places: int, texel_mm: float) -> None:
-        super().__init__()
-        self.strength = ModulatedConv(inputs, len(self.BANDS_MM), 1, demodulate=False)
-        nn.init.zeros_(self.strength.weight)
-        # What all skins share, before the softplus, at a quarter of the map's resolution.
-        self.place = nn.Parameter(torch.full((1, len(self.BANDS_MM), places, places), -4.0))
-        half = [band_filter(band, 2 * texel_mm) for band in self.BANDS_MM[:2]]
-        size = max(f.shape[0] for f in half)
-        half = [F.pad(f, ((size - f.shape[0]) // 2,) * 4) for f in half]
-        self.register_buffer("filters_half", torch.stack(half)[:, None])
-        self.register_buffer("filters_full", band_filter(self.BANDS_MM[2], texel_mm)[None, None])
-
-    def strengths(self, x: Tensor, w: Tensor) -> Tensor:
-        """Local RMS of each band, (N, 3, R / 2, R / 2), in units of the map's scale."""
-        place = F.interpolate(self.place, scale_factor=2.0, mode="bilinear")
-        return F.softplus(self.strength(x, w).float() + self.strength.bias[:, None, None] + place)
-
-    def forward(self, strengths: Tensor, noise: Tensor) -> Tensor:
-        """Shape standard normal noise (N, 1, R, R) into relief (N, 1, R, R)."""
-        half = F.avg_pool2d(noise, 2) * 2.0  # the mean of four has half the deviation
-        # Turned over, since bands of the same noise would add in phase where they overlap.
-        half = torch.cat([half.flip(2), half.flip(3)], 1)
-        filters: Tensor = self.filters_half  # type: ignore[assignment]
-        full: Tensor = self.filters_full  # type: ignore[assignment]
-        coarse = F.conv2d(half, filters, padding=filters.shape[-1] // 2, groups=2)
-        coarse = coarse * strengths[:, :2]
-        image = F.interpolate(coarse.sum(1, keepdim=True), scale_factor=2.0, mode="bilinear")
-        fine = F.interpolate(strengths[:, 2:], scale_factor=2.0, mode="bilinear")
-        return image + F.conv2d(noise, full, padding=full.shape[-1] // 2) * fine
-
-
-def band_filter(band_mm: tuple[float, float], texel_mm: float) -> Tensor:
-    """Difference of Gaussians between two wavelengths (mm), of unit energy: (k, k), k odd."""
-    narrow, wide = (wavelength / (2 * math.pi) / texel_mm for wavelength in band_mm)
-    radius = max(1, math.ceil(2.5 * wide))
-    axis = torch.arange(-radius, radius + 1, dtype=torch.float32)
-
-    def gaussian(sigma: float) -> Tensor:
-        # Integrated over the texel: at the finest band sigma is below one texel.
-        edge = (torch.stack([axis - 0.5, axis + 0.5])) / (sigma * math.sqrt(2))
-        line = torch.erf(edge[1]) - torch.erf(edge[0])
-        line = line / line.sum()
-        return line[:, None] * line[None]
-
-    kernel = gaussian(narrow) - gaussian(wide)
-    return kernel / kernel.square().sum().sqrt()
 
 
 class Synthesis(nn.Module):
@@ -281,6 +176,20 @@ class Synthesis(nn.Module):
         for index in range(int(math.log2(resolution)) - 2):
             x, image = self.block(index, x, image, w)
         return x, image
+
+    @torch.no_grad()
+    def calibrate(self, w: Tensor, resolution: int) -> None:
+        """Bring the activations up to `resolution` to unit variance for styles w (N, num_ws, 512)."""
+        convs = [module for module in self.modules() if isinstance(module, ModulatedConv)]
+        training = self.training
+        self.train()
+        for conv in convs:
+            conv.momentum = 1.0
+        for _ in range(2 * int(math.log2(resolution))):  # a layer settles after those before it
+            self.lower(w, resolution)
+        for conv in convs:
+            conv.momentum = MAGNITUDE_MOMENTUM
+        self.train(training)
 
     def block(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import standin  # type: ignore[import-not-found]
 import torch
+from furrow.backend.head import Head
+from furrow.backend.torch_layers import Relief
 from furrow.backend.torch_networks import (
     Encoder,
     EncoderConfig,
-    Relief,
     Synthesis,
     SynthesisConfig,
     style_split,
 )
-from furrow.training.dnpm.data import Maps
+from furrow.training.dnpm.data import Maps, draw
+from furrow.training.dnpm.evaluate import without_convolutions
 from furrow.training.dnpm.setup import Options, networks
 from furrow.training.dnpm.train import Run
 from furrow.training.encoder.train import fit
@@ -93,12 +96,60 @@ def test_training_lowers_the_loss_and_resumes_to_the_same_curve(
     )
 
 
+def test_a_smaller_set_holds_the_first_people_of_a_larger_one(tmp_path: Path) -> None:
+    head = Head.load()
+    many = draw(tmp_path / "many", head, 128, 3, 2, seed=5, workers=2)
+    few = draw(tmp_path / "few", head, 64, 2, 1, seed=5, relief=True, workers=1)
+    assert np.array_equal(few.identity, many.identity[[0, 2]])
+    assert np.array_equal(few.expression, many.expression[[0, 2]])
+    assert not np.array_equal(many.expression[0], many.expression[1])
+    assert few.relief.shape == (2, 64, 64)
+    again = draw(tmp_path / "few", head, 64, 2, 1, seed=5, relief=True, workers=1)
+    assert again.digest == few.digest
+
+
 def test_the_papers_encoder_has_its_113_million_parameters() -> None:
     with torch.device("meta"):
         encoder = Encoder(EncoderConfig(50, 52, style_split(1024), (7680, 7680)))
     count = sum(p.numel() for p in encoder.parameters())
     assert count == pytest.approx(113.2e6, rel=0.03)
     assert encoder.num_ws == 18
+
+
+def test_activations_keep_their_scale_through_every_up_sampling() -> None:
+    torch.manual_seed(0)
+    synthesis = Synthesis(SynthesisConfig(128, (16,) * 6, (4, 8, 16, 8))).eval()
+    w = torch.randn(8, synthesis.num_ws, 512)
+    with torch.no_grad():
+        for block in synthesis.blocks:  # as principal components come: in the map's small unit
+            if block.const:
+                block.noise_const.mul_(0.01)  # type: ignore[operator, union-attr]
+    synthesis.calibrate(w, 128)
+    with torch.no_grad():
+        for resolution in (8, 16, 32, 64, 128):
+            x, _ = synthesis.lower(w, resolution)
+            assert 0.6 < float(x.square().mean().sqrt()) < 1.6, resolution
+
+
+def test_convolutions_add_to_the_basis_for_people_whom_the_encoder_does_not_know(
+    data: tuple[Maps, Maps], tmp_path: Path
+) -> None:
+    options = replace(
+        TINY, kept_back=0.4, stages=(("basis", 0.4), ("grow32", 0.5), ("detail", 0.1))
+    )
+    run = Run(options, *data, tmp_path)
+    run.train(Budget(None, 500))
+    coarse = run.coarse
+    rows = slice(0, run.kept_back)
+    w = run.shadow.encoder(
+        torch.from_numpy(coarse.identity[rows]), torch.from_numpy(coarse.expression[rows])
+    )
+    target = torch.from_numpy(coarse.map[rows].astype(np.float32))[:, None] / run.unit
+    wrong = [
+        float((synthesis.lower(w, 32)[1] - target).square().sum())
+        for synthesis in (run.shadow.synthesis, without_convolutions(run.shadow.synthesis))
+    ]
+    assert wrong[0] < 0.97 * wrong[1]
 
 
 def test_one_sample_and_a_batch_give_the_same_map() -> None:

@@ -1,10 +1,11 @@
 """Learn the detail networks as an auto-decoder: encoder and synthesis jointly from (a, b, map).
 
-Three stages share one budget. `basis`: each block's constant images start as principal components
-of what coarser blocks leave, and the encoder learns their coefficients, which needs no image and
-is fast. `grow`: encoder and synthesis learn maps at 128, then at 256, where the convolutions add
-what a linear basis cannot. `detail`: the last block learns on crops, and the relief's strengths
-match the local energy of the corpus's pores.
+Three stages share one budget. `basis`: each block's constant images are principal components of
+what coarser blocks leave, and the encoder learns their coefficients, which needs no image and is
+fast. `grow`: the convolutions learn maps at 128, then at 256, of people whom the encoder has not
+seen: what a linear basis cannot draw, and what the encoder gets wrong. `detail`: the last block
+learns on crops, of such people too, and the relief's strengths match the local energy of the
+corpus's pores.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ class Run:
         scale_inputs(self.model.encoder, coarse)
         self.shadow = copy.deepcopy(self.model).requires_grad_(False)
         self.coefficients: dict[int, Tensor] = {}
+        people = len(coarse.map) // coarse.per_identity
+        self.kept_back = round(options.kept_back * people) * coarse.per_identity
+        """Samples, the first ones, that the encoder does not learn."""
         self.step = 0
         self.log: list[dict[str, float | str]] = []
 
@@ -96,28 +100,37 @@ class Run:
         return self._map_loss(rng, int(stage.removeprefix("grow")))
 
     def _coefficient_loss(self, rng: np.random.Generator) -> Tensor:
-        rows = rng.integers(len(self.coarse.map), size=self.options.coefficient_batch)
+        rows = rng.integers(
+            self.kept_back, len(self.coarse.map), size=self.options.coefficient_batch
+        )
         w = self._encode(self.coarse, rows)
-        total, energy = w.new_zeros(()), w.new_zeros(())
+        total = w.new_zeros(())
         for resolution, targets in self.coefficients.items():
-            block = _block(self.model.synthesis, resolution)
-            share = self._energy(block, resolution)
             index = int(np.log2(resolution)) - 3
+            block = self.model.synthesis.blocks[index]
             wrong = block.coefficients(w[:, 3 + 2 * index]) - targets[rows]
-            total = total + (wrong.square() * share).sum(1).mean()
-            energy = energy + share.sum()
-        return total / energy
+            total = total + (wrong.square() * self._shares[resolution]).sum(1).mean()
+        return total
 
-    def _energy(self, block: nn.Module, resolution: int) -> Tensor:
-        """Mean square of each constant image on the skin: what its coefficient is worth."""
-        mask = torch.from_numpy(self.coarse.mask)[None, None]
-        mask = F.avg_pool2d(mask, mask.shape[-1] // resolution)[0]
-        return (block.noise_const.detach().square() * mask).sum((1, 2)) / mask.sum()
+    @functools.cached_property
+    def _shares(self) -> dict[int, Tensor]:
+        """What a coefficient is worth: its image's part of the energy of all, by resolution (K,)."""
+        energies = {}
+        for resolution in self.coefficients:
+            mask = torch.from_numpy(self.coarse.mask)[None, None]
+            mask = F.avg_pool2d(mask, mask.shape[-1] // resolution)[0]
+            images = _block(self.model.synthesis, resolution).noise_const.detach()
+            energies[resolution] = (images.square() * mask).sum((1, 2)) / mask.sum()
+        total = torch.cat(list(energies.values())).sum()
+        return {resolution: energy / total for resolution, energy in energies.items()}
 
     def _map_loss(self, rng: np.random.Generator, resolution: int) -> Tensor:
-        rows = rng.integers(len(self.coarse.map), size=self.options.batch)
+        batch = self.options.batch
+        rows = rng.integers(len(self.coarse.map), size=batch)
+        rows[: batch // 4] = rng.integers(self.kept_back, size=batch // 4)
         target, mask = self._maps(self.coarse, rows, resolution)
-        w = self._encode(self.coarse, rows)
+        with torch.no_grad():
+            w = self._encode(self.coarse, rows)
         _, image = self.model.synthesis.lower(w, resolution, self._dtype)
         return furrow_loss(image, target, mask)
 
@@ -178,34 +191,44 @@ class Run:
     def _dtype(self) -> torch.dtype:
         return torch.bfloat16 if self.options.bfloat16 else torch.float32
 
+    def _enter(self, stage: str) -> None:
+        """Begin a stage: what stays at rest from now on is the average that will be exported."""
+        self.model.load_state_dict(self.shadow.state_dict())
+        if stage == next(name for name, _ in self.options.stages if name != "basis"):
+            rows = np.linspace(0, len(self.coarse.map) - 1, 4).astype(int)
+            w = self._encode(self.coarse, rows).detach()
+            self.model.synthesis.calibrate(w, self.options.resolution)
+
     def optimiser(self, stage: str) -> torch.optim.Optimizer:
         """Adam over what a stage moves, each kind of parameter at its own rate."""
         synthesis, encoder = self.model.synthesis, self.model.encoder
-        readout = [
-            p
-            for name, p in synthesis.named_parameters()
-            if name.endswith(("noise_weight", "noise_bias"))
-        ]
-        consts = [p for n, p in synthesis.named_parameters() if n.endswith("noise_const")]
-        apart = {id(p) for p in (*readout, *consts)}
-        rest = [p for p in synthesis.parameters() if id(p) not in apart]
+        basis = ("noise_weight", "noise_bias", "noise_const")
+        named = list(synthesis.named_parameters())
+        readout = [p for name, p in named if name.endswith(basis[:2])]
+        last = [*synthesis.blocks[-1].parameters(), *synthesis.relief.parameters()]
+        kept = {id(p) for p in last}
         if stage == "basis":
             groups = [(list(encoder.parameters()), 2e-3), (readout, 2e-3)]
         elif stage == "detail":
-            last = [*synthesis.blocks[-1].parameters(), *synthesis.relief.parameters()]
             groups = [(last, 5e-3)]
         else:
-            groups = [
-                (list(encoder.parameters()), 2e-4),
-                (readout, 2e-4),
-                (consts, 1e-3),
-                (rest, 5e-3),
+            convolutions = [
+                p for name, p in named if not name.endswith(basis) and id(p) not in kept
             ]
-        return torch.optim.Adam(
-            [{"params": p, "lr": rate, "base": rate} for p, rate in groups],
+            groups = [(convolutions, 5e-3)]
+        self.model.requires_grad_(False).train(stage != "detail")
+        synthesis.blocks[-1].train()
+        for parameters, _ in groups:
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+        optimiser = torch.optim.AdamW(
+            [{"params": p, "lr": rate, "base": rate, "weight_decay": 0.0} for p, rate in groups],
             betas=(0.9, 0.99),
             fused=True,
         )
+        if stage == "basis":
+            optimiser.param_groups[0]["weight_decay"] = self.options.weight_decay
+        return optimiser
 
     def train(self, budget: Budget, save_every: float = 120.0, halt_at: int | None = None) -> None:
         """Go on until the budget is spent, or until step `halt_at`, as if the run were cut off."""
@@ -218,9 +241,12 @@ class Run:
             bar.update(int(100 * fraction) - bar.n)
             now, within = self.stage_at(fraction)
             if now != stage:
+                going_on = self._resumed and self._resumed["stage"] == now
+                if not going_on:
+                    self._enter(now)
                 optimiser, stage, first = self.optimiser(now), now, self.step
                 bar.set_description(stage)
-                if self._resumed and self._resumed["stage"] == now:
+                if self._resumed and going_on:
                     optimiser.load_state_dict(self._resumed["optimiser"])
                     first = self._resumed["first"]
             assert optimiser is not None
@@ -298,9 +324,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="end after so many steps instead")
     parser.add_argument("--data", type=Path, default=Path("out/detail-data"))
     parser.add_argument("-o", "--out", type=Path, default=Path("out/dnpm"))
-    parser.add_argument("--identities", type=int, default=900, help="people in the set at 256")
+    parser.add_argument("--identities", type=int, default=6000, help="people in the set at 256")
     parser.add_argument("--expressions", type=int, default=8, help="expressions of each of them")
-    parser.add_argument("--fine-identities", type=int, default=60, help="people in the set at 512")
+    parser.add_argument("--fine-identities", type=int, default=150, help="people in the set at 512")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--float32", action="store_true", help="no bfloat16 activations")
@@ -330,7 +356,8 @@ def run(args: argparse.Namespace) -> None:
     coarse = draw(
         args.data / "train256", head, 256, args.identities, args.expressions, seed=args.seed + 1
     )
-    fine = draw(args.data / "train512", head, 512, args.fine_identities, 4, args.seed + 2, True)
+    # The same seed gives the same people: what the last block sees, the encoder has learned.
+    fine = draw(args.data / "train512", head, 512, args.fine_identities, 4, args.seed + 1, True)
     if args.draw_only:
         return
     args.out.mkdir(parents=True, exist_ok=True)

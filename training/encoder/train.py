@@ -38,7 +38,7 @@ def fit(
     seed: int = 0,
 ) -> list[float]:
     """Train `encoder` in place on maps at `resolution`; returns the loss of every step."""
-    synthesis.requires_grad_(False)
+    synthesis.requires_grad_(False).eval()
     optimiser = torch.optim.Adam(encoder.parameters(), lr=RATE, betas=(0.9, 0.99))
     unit = float(synthesis.scale)  # type: ignore[arg-type]
     factor = maps.map.shape[1] // resolution
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--generator", type=Path, default=ASSETS / "detail", help="folder of the trained generator"
     )
     parser.add_argument("-o", "--out", type=Path, default=Path("out/encoder"), help="export folder")
-    parser.add_argument("--identities", type=int, default=900)
+    parser.add_argument("--identities", type=int, default=6000)
     parser.add_argument("--expressions", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

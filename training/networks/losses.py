@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...backend.torch_networks import Relief, band_filter
+from ...backend.torch_layers import Relief, band_filter
 
 
 def laplacian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
@@ -29,7 +29,7 @@ def furrow_loss(
     target: Tensor,
     mask: Tensor,
     furrow_weight: float = 3.0,
-    amplitude_weight: float = 0.3,
+    amplitude_weight: float = 0.15,
     levels: int = 4,
 ) -> Tensor:
     """Difference of maps in every band of wavelengths, furrows before flat skin.
@@ -55,7 +55,7 @@ def furrow_loss(
         wrong = charbonnier(o - t, 0.3) + amplitude_weight * charbonnier(made - amplitude, 0.1)
         total = total + (weight * wrong).sum() / m.expand_as(o).sum()
     whole = (mask * (output - target).square()).sum() / mask.expand_as(output).sum()
-    return total + 0.5 * whole
+    return total + 1.5 * whole
 
 
 def band_energy(relief: Tensor, texel_mm: float) -> Tensor:

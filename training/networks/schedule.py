@@ -43,11 +43,15 @@ def learning_rate(step: int, fraction: float, warm_steps: int = 50) -> float:
 
 
 @torch.no_grad()
-def average(shadow: nn.Module, model: nn.Module, step: int, decay: float = 0.995) -> None:
-    """Move `shadow` towards `model`: an exponential moving average, short while young."""
+def average(shadow: nn.Module, model: nn.Module, step: int, decay: float = 0.998) -> None:
+    """Move `shadow` towards `model`: an exponential moving average, short while young.
+
+    Only parameters that require gradients move: those that a stage leaves at rest are equal.
+    """
     amount = 1.0 - min(decay, (1 + step) / (10 + step))
     for old, new in zip(shadow.parameters(), model.parameters(), strict=True):
-        old.lerp_(new, amount)
+        if new.requires_grad:
+            old.lerp_(new, amount)
     for old, new in zip(shadow.buffers(), model.buffers(), strict=True):
         old.copy_(new)
 
