@@ -21,11 +21,13 @@ from ..corpus.compose import Skin
 from ..corpus.sampler import sample_expression, sample_identity
 
 ARRAYS = ("identity", "expression", "map", "relief")
+LARGE = ("map", "relief")
+"""Arrays that stay on disk until they are read."""
 
 
 @dataclass(frozen=True)
 class Maps:
-    """A set of samples, memory-mapped.
+    """A set of samples, its images memory-mapped.
 
     Attributes
     ----------
@@ -160,7 +162,10 @@ def read(folder: str | Path) -> Maps:
     folder = Path(folder)
     try:
         record = json.loads((folder / "set.json").read_text())
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ARRAYS}
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r" if name in LARGE else None)
+            for name in ARRAYS
+        }
         mask = np.load(folder / "mask.npy")
     except (FileNotFoundError, ValueError) as error:
         raise FurrowError(

@@ -56,8 +56,8 @@ def invert(
         optimiser.param_groups[0]["lr"] = 0.05 * min(1.0, 2.0 * (1 - step / steps))
         image = synthesis(w, noise)
         loss = furrow_loss(image / synthesis.scale, target / synthesis.scale, mask)
-        if float(loss) < best_loss:
-            best, best_loss = image.detach(), float(loss)
+        if loss.item() < best_loss:
+            best, best_loss = image.detach(), loss.item()
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
