@@ -21,7 +21,7 @@ LIGHT = (-0.65, 0.4, 0.65)
 EXAGGERATION = 1.6
 """Of slopes, so that what side light would show on a turning head is seen in one picture."""
 
-GREYS = 48
+GREYS = 26
 """Steps of grey; fewer make smaller files."""
 
 

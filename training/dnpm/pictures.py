@@ -8,17 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ...backend.files import whole_file
-
-LIGHT = np.array([-0.65, 0.4, 0.65])
-"""From the upper left and the front, as in the corpus's picture."""
-
-
-def shaded(image_mm: np.ndarray, texel_mm: float) -> np.ndarray:
-    """Lambertian shading of a map (R, R) as grey uint8, in 32 steps, slopes exaggerated by 1.6."""
-    down, right = np.gradient(1.6 * image_mm.astype(np.float32), texel_mm)
-    normal = np.stack([-right, down, np.ones_like(right)], -1)
-    bright = (normal @ LIGHT) / np.linalg.norm(normal, axis=-1) / np.linalg.norm(LIGHT)
-    return (np.rint(bright.clip(0, 1) * 31) * (255 / 31)).astype(np.uint8)
+from ..corpus.pictures import shaded
 
 
 def write_comparison(

@@ -19,6 +19,7 @@ from ..dnpm.data import Maps, draw, read
 from ..dnpm.evaluate import TEST_SEED
 from ..dnpm.pictures import write_comparison
 from ..networks.metrics import band_errors_db, psnr_db, ssim
+from ..networks.perceptual import evaluate_lpips
 from . import baselines
 
 REGIONS = ("forehead", "brow", "nose", "cheeks", "eyelids", "lips", "chin")
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> list[Figure]:
 
     `psnr_db`, `ssim` and the baselines are taken without relief, which follows the seed and not
     (a, b), at 128, where all baselines can be had; `psnr_512_db` at the full resolution.
-    `band_error_worst_db` is taken on whole maps, relief included.
+    `lpips` and `band_error_worst_db` are taken on whole maps at 512, relief included.
     """
     from ...backend.head import Head
 
@@ -97,11 +98,13 @@ def run(args: argparse.Namespace) -> list[Figure]:
     factor = 512 // baselines.RESOLUTION
     low = [F.avg_pool2d(t, factor) for t in (plain, target, mask)]
     best = max(_baselines(args, test).values())
+    whole = target + torch.from_numpy(relief)[:, None]
     return [
         Figure("psnr_db", psnr_db(*low), "dB"),
         Figure("psnr_512_db", psnr_db(plain, target, mask), "dB"),
         Figure("psnr_best_baseline_db", best, "dB"),
         Figure("ssim", ssim(plain, target, mask), ""),
+        Figure("lpips", evaluate_lpips(whole, full, mask), ""),
         Figure("band_error_worst_db", max(abs(v) for v in bands.values()), "dB"),
     ]
 
