@@ -49,18 +49,16 @@ STROKE_MM = 6.0
 THRESHOLD = 0.1
 """Activation at which the furrows that are drawn begin to form."""
 
-LEFT, RIGHT, BOTH = np.array([0.90, 0.38, 0.12]), np.array([0.10, 0.45, 0.85]), np.array([0.55, 0.25, 0.60])  # fmt: skip
+LEFT, RIGHT = np.array([0.95, 0.38, 0.08]), np.array([0.08, 0.42, 0.95])
+BOTH = np.array([0.62, 0.18, 0.70])
 """Colours of what the left, the right and shapes of both sides drive."""
-
-COLOURS = 96
-"""In the file's palette."""
 
 
 def write_muscles(path: Path, head: Head, resolution: int = 512) -> None:
     """Draw one small face for every family that an expression folds, as a PNG.
 
     Colour is the excitation under the expressions that drive it at full weight: orange by the left
-    shapes, blue by the right ones, violet by shapes of both sides or where the two mix. Strokes are
+    shapes, blue by the right ones, violet by shapes of both sides or by both. Strokes are
     fibres: the direction across the furrows. Whose furrows these are: a person of 60 years.
     """
     coefficients = np.full(len(SKIN), 0.5, np.float32)
@@ -74,13 +72,13 @@ def write_muscles(path: Path, head: Head, resolution: int = 512) -> None:
         ax.set_axis_off()
     for ax, family in zip(axes, families, strict=False):
         _panel(ax, skin, family)
-    raw = io.BytesIO()
+    raw, file = io.BytesIO(), io.BytesIO()
     figure.savefig(raw, format="png", dpi=110)
-    small = io.BytesIO()
-    Image.open(raw).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(
-        small, format="PNG", optimize=True
-    )
-    write_whole(path, small.getvalue())
+    # Of Pillow's quantisers the one that keeps rare colours: the others turn the violet grey.
+    method = Image.Quantize.MAXCOVERAGE
+    small = Image.open(raw).convert("RGB").quantize(256, method, kmeans=3, dither=Image.Dither.NONE)
+    small.save(file, format="PNG", optimize=True)
+    write_whole(path, file.getvalue())
 
 
 def _panel(ax: Axes, skin: Skin, family: str) -> None:
