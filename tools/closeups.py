@@ -2,8 +2,8 @@
 
 Displacement is true: the map in millimetres moves the vertices of the subdivided head. Below each
 render stands the shading of its map. Skin comes from ``training.corpus``, the head, its modifiers and
-materials from the add-on, which runs in a Blender beside this process. Pictures that exist already
-for the same inputs are kept, in out/closeups.
+materials from the add-on, which runs in a Blender beside this process. Pictures are kept in
+out/closeups, and made again only if an input differs by a bit (another OMP_NUM_THREADS does that).
 
     python tools/closeups.py                                       six sheets, 42 renders
     python tools/closeups.py --identities 1 --expressions smile    a quick look

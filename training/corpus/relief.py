@@ -44,7 +44,7 @@ _FINEST_SHARE = 0.7
 
 _GAIN = (1.7, 1.4, 1.5, 0.85, 2.3)
 """What a band's noise needs beyond its amplitude, since a band's filter passes only part of it and
-neighbouring bands overlap; fitted to the table with `evaluate.band_ratios`. From 2 mm up it is kept
+neighbouring bands overlap; fitted to the table with `bands.band_ratios`. From 2 mm up it is kept
 below the table: there real skin has creases and folds, and noise of that size looks like hammered metal."""
 
 _SEEDED = 3
