@@ -6,7 +6,6 @@ import functools
 
 import numpy as np
 
-from ...backend.identity import SKIN
 from .chart import Chart, smoothstep
 from .furrows import Stroke
 from .habit import Habit
@@ -31,18 +30,9 @@ _TURNS = 1.2
 """Radians by which a coefficient may move a presence over its range, r.m.s."""
 
 
-@functools.lru_cache(maxsize=2)
-def _waves(count: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
-    rng = np.random.default_rng(22)
-    frequency = rng.normal(size=(count, len(SKIN))) * _TURNS
-    frequency[:, SKIN.index("age")] = 0.2 * frequency[:, SKIN.index("age")]
-    return frequency, rng.uniform(0, 2 * np.pi, count), rng
-
-
 def _presence(habit: Habit) -> np.ndarray:
     """Return how far each mole, then each scar, is there: 0 in most people, a smooth function of the skin."""
-    frequency, phase, _ = _waves(MOLES + len(SCARS))
-    return smoothstep(0.955, 0.995, np.sin(frequency @ habit.skin + phase))
+    return smoothstep(0.955, 0.995, habit.choice(22, MOLES + len(SCARS), _TURNS, 0.2))
 
 
 @functools.lru_cache(maxsize=1)

@@ -31,6 +31,15 @@ def _wave(key: str, own: tuple[str, ...], count: int) -> tuple[np.ndarray, np.nd
     return frequency, rng.uniform(0, 2 * np.pi, count)
 
 
+@functools.lru_cache(maxsize=8)
+def _choice(seed: int, count: int, turns: float, ageing: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return frequencies (count, 16) and phases (count,), fixed by the seed."""
+    rng = np.random.default_rng(seed)
+    frequency = rng.normal(size=(count, len(SKIN))) * turns
+    frequency[:, SKIN.index("age")] *= ageing
+    return frequency, rng.uniform(0, 2 * np.pi, count)
+
+
 class Habit:
     """The skin coefficients of one identity, by name, and waves over them.
 
@@ -76,3 +85,18 @@ class Habit:
         common = self.waves(key, own, count)
         single = self.waves(f"{key}/{side}", own, count)
         return (1 - mix) * common + mix * single
+
+    def choice(self, seed: int, count: int, turns: float, ageing: float) -> np.ndarray:
+        """Return `count` values in [-1, 1] that say which of a stock a person has.
+
+        Parameters
+        ----------
+        seed
+            Of the stock.
+        turns
+            Radians by which a coefficient may move a value over its range, r.m.s.
+        ageing
+            Share of that which age has: 0 if ageing does not trade one for another.
+        """
+        frequency, phase = _choice(seed, count, turns, ageing)
+        return np.sin(frequency @ self.skin + phase)

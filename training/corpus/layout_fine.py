@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.identity import SKIN
 from .chart import Chart, chart, smoothstep
 from .furrows import Furrows, Stroke, rasterise
 from .habit import Habit
@@ -43,17 +42,6 @@ def fine(head: Any, resolution: int) -> Furrows:
     return rasterise(strokes + _crosshatch(skin, rng), skin, strain(head))
 
 
-@functools.lru_cache(maxsize=8)
-def _choice(strokes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what decides who has which crease: frequencies (strokes, 16), phases (strokes,)."""
-    rng = np.random.default_rng(21)
-    frequency = rng.normal(size=(strokes, len(SKIN))) * _TURNS
-    frequency[:, SKIN.index("age")] = (
-        0.0  # ageing deepens a person's creases, it does not trade them
-    )
-    return frequency, rng.uniform(0, 2 * np.pi, strokes)
-
-
 def of(furrows: Furrows, habit: Habit) -> Furrows:
     """Return the fine creases with the depths of one identity."""
     age = 0.45 + 1.1 * habit.age
@@ -68,8 +56,9 @@ def of(furrows: Furrows, habit: Habit) -> Furrows:
         "lips_lower": habit.scaled("lip_line_depth", 0.6, 1.4),
     }
     factor = np.array([share[name] for name in furrows.families])[furrows.family]
-    frequency, phase = _choice(int(furrows.stroke.max()) + 1)
-    own = 1.9 * smoothstep(-0.35, 0.9, np.sin(frequency @ habit.skin + phase))[furrows.stroke]
+    # Ageing deepens a person's creases, it does not trade them.
+    choice = habit.choice(21, int(furrows.stroke.max()) + 1, _TURNS, 0.0)
+    own = 1.9 * smoothstep(-0.35, 0.9, choice)[furrows.stroke]
     aged = furrows.rest > 0
     # Thin skin crosshatches sooner.
     hatch = (
