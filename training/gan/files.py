@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import pickle
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,10 +21,13 @@ from torch import Tensor
 from ...backend.errors import FurrowError
 from ...backend.files import whole_file, write_whole
 from ..corpus.pictures import shaded
+from ..networks.guard import restoring
 from ..networks.schedule import load_checkpoint
 from ..networks.stylegan2 import GanConfig, Generator
 
 FORMAT = "furrow.gan/1"
+
+COMMAND = "furrow train gan"
 
 _COLUMNS, _TILE = 4, 256
 
@@ -67,15 +69,10 @@ def load_generator(path: Path) -> Generator:
 
 def load_run(path: Path) -> dict[str, Any]:
     """Load a run's checkpoint; raises FurrowError if it is missing, damaged or another network's."""
-    try:
+    with restoring(path, COMMAND):
         content = load_checkpoint(path)
         if content["format"] != FORMAT:
             raise ValueError(f'its format is not "{FORMAT}"')
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError) as error:  # fmt: skip
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FurrowError(
-            f"{path} is damaged or no run of `furrow train gan`: {reason}. Begin another run, in another folder."
-        ) from None
     return content
 
 

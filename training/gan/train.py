@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...backend.errors import FurrowError
+from ..networks.guard import check_finite, enough_memory, restoring
 from ..networks.schedule import save_checkpoint
 from ..networks.stylegan2 import Z_SIZE, Discriminator, Generator
 from ..networks.stylegan_pickle import read_networks
@@ -150,38 +151,31 @@ class Training:
         self.sums[name].append(values.detach().mean())
         return values
 
-    def tick(self, since: float, maps: int) -> None:
+    def tick(self, since: float, maps: int, checkpoint: Path) -> None:
         """Add the means since the last tick to the log.
 
         Raises
         ------
         FurrowError
-            If the run has diverged; what is on disk is then the last good state.
+            If the run has diverged; `checkpoint` is then the last good state.
         """
         row = {"kimg": self.seen / 1000, "probability": self.probability}
+        measured: list[float] = []
         for name in ("loss_generator", "loss_discriminator", "score_real", "score_generated",
                      "sign_real", "r1", "path_length"):  # fmt: skip
             values = self.sums.pop(name, None)
             row[name] = math.nan
             if values:  # every process regularises at the same batches
                 row[name] = float(self.processes.mean(torch.stack(values).mean()))
-                if not math.isfinite(row[name]):
-                    self._diverged()
+                measured.append(row[name])
+        good = self.log[-1]["kimg"] if self.log else 0.0
         networks = itertools.chain(self.generator.parameters(), self.discriminator.parameters())
-        if not all(bool(p.isfinite().all()) for p in networks):
-            self._diverged()
+        remedy = "Lower --learning-rate, or raise --gamma."
+        check_finite(measured, networks, f"after {good:g} kimg", checkpoint, remedy)
         seconds = time.monotonic() - since
         self.spent += seconds
         row |= {"hours": self.spent / 3600, "seconds_per_kimg": seconds / maps * 1000}
         self.log.append(row)
-
-    def _diverged(self) -> None:
-        good = self.log[-1]["kimg"] if self.log else 0.0
-        raise FurrowError(
-            f"Training diverged after {good:g} kimg: losses or weights are no longer numbers. The files "
-            "are those of the last good state. Go on from there with --resume and a lower "
-            "--learning-rate or a higher --gamma."
-        )
 
     def state(self) -> dict[str, Any]:
         """Everything that going on needs, the random numbers of every process included."""
@@ -246,6 +240,7 @@ def train(
 ) -> None:
     """Train until `kimg` thousand maps were seen; write curves, pictures and checkpoints on the way."""
     recipe, first = training.recipe, training.processes.first
+    checkpoint = output / "checkpoint.pt"
     tick, end = max(recipe.batch, int(tick_kimg * 1000)), int(kimg * 1000)
     bar = tqdm(initial=training.seen, total=end, unit="map", unit_scale=True,
                disable=None if first else True)  # fmt: skip
@@ -259,12 +254,12 @@ def train(
         over = training.seen >= end
         if not over and training.seen // tick == (training.seen - recipe.batch) // tick:
             continue
-        training.tick(since, training.seen - begun)
+        training.tick(since, training.seen - begun, checkpoint)
         since, begun = time.monotonic(), training.seen
         state, row = training.state(), training.log[-1]
         bar.set_postfix(p=f"{row['probability']:.3f}", sign=f"{row['sign_real']:.2f}")
         if first:
-            save_checkpoint(output / "checkpoint.pt", state)
+            save_checkpoint(checkpoint, state)
             files.write_curves(output / "curves.csv", training.log)
             files.write_generator(output / "generator.safetensors", training.average, row["kimg"])
             if over or (training.seen // tick) % preview_ticks == 0:
@@ -324,11 +319,8 @@ def run(args: argparse.Namespace) -> None:
     processes = Processes(args.device)
     torch.backends.cudnn.allow_tf32 = False  # gradient penalties are sensitive to rounding
     try:
-        train(_begun(args, processes), args.output, args.kimg, args.tick, args.preview_ticks)
-    except torch.OutOfMemoryError:
-        raise FurrowError(
-            "The GPU's memory does not suffice: lower --micro-batch, add --bfloat16, or lower --channel-base."
-        ) from None
+        with enough_memory("lower --micro-batch, add --bfloat16, or lower --channel-base"):
+            train(_begun(args, processes), args.output, args.kimg, args.tick, args.preview_ticks)
     finally:
         processes.close()
 
@@ -342,7 +334,8 @@ def _begun(args: argparse.Namespace, processes: Processes) -> Training:
     if state is None and checkpoint.exists():
         raise FurrowError(f"{args.output} holds a run. Go on with it by --resume, or choose another folder.")  # fmt: skip
     if state is not None:
-        recipe = resumed(state["recipe"], given, processes.count)
+        with restoring(checkpoint, files.COMMAND):
+            recipe = resumed(state["recipe"], given, processes.count)
     elif args.start_from:
         recipe = imported(read_networks(args.start_from).config, given, processes.count)
     else:
@@ -355,7 +348,8 @@ def _begun(args: argparse.Namespace, processes: Processes) -> Training:
     if state is not None:
         if (maps.digest, maps.unit_mm) != (state["digest"], state["unit_mm"]):
             raise FurrowError(f"{args.set} is not the set that the run in {args.output} was begun with.")  # fmt: skip
-        training.restore(state)
+        with restoring(checkpoint, files.COMMAND):
+            training.restore(state)
         if training.seen >= args.kimg * 1000:
             raise FurrowError(
                 f"The run has seen {training.seen / 1000:g} kimg; give a larger --kimg."
