@@ -76,44 +76,73 @@ class ModulatedConv(nn.Module):
 
 
 class Relief(nn.Module):
-    """Pores and fine lines: seeded noise in three octave bands, each with a strength by place.
+    """Pores and fine lines: seeded noise, filtered and shaped, with strengths by place.
 
-    Bands are differences of Gaussians, sigma = wavelength / 2 pi, at 4-8 and 2-4 mm on the last
-    but one resolution and 1-2 mm on the last; filters are scaled such that white noise of unit
-    variance leaves with unit variance, so a strength is the local RMS in the map's unit.
+    Noise passes two ways. Three octave bands, differences of Gaussians (sigma = wavelength / 2 pi),
+    each with a strength: 4-8 and 2-4 mm at half the resolution, 1-2 mm at the full one; filters
+    are scaled such that white noise of unit variance leaves with unit variance. And a texture: a
+    bank of learned filters, each with a strength, and two convolutions that shape what comes out
+    into pores and lines along the skin. Without noise nothing comes out: there are no biases.
+
+    Strengths are softplus(place + the style's mixture of learned fields), at an eighth of the
+    resolution: place holds what all skins share.
     """
 
     BANDS_MM = ((4.0, 8.0), (2.0, 4.0), (1.0, 2.0))
+    TEXTURES = 8
+    FIELDS = 6
 
-    def __init__(self, inputs: int, places: int, texel_mm: float) -> None:
+    def __init__(self, resolution: int, texel_mm: float) -> None:
         super().__init__()
-        self.strength = ModulatedConv(inputs, len(self.BANDS_MM), 1, demodulate=False)
-        nn.init.zeros_(self.strength.weight)
-        # What all skins share, before the softplus, at a quarter of the map's resolution.
-        self.place = nn.Parameter(torch.full((1, len(self.BANDS_MM), places, places), -4.0))
+        bands, textures, places = len(self.BANDS_MM), self.TEXTURES, max(4, resolution // 8)
+        gates = bands + textures
+        self.place = nn.Parameter(torch.full((1, gates, places, places), -4.0))
+        self.fields = nn.Parameter(torch.randn(self.FIELDS, places, places) * 0.1 + 1.0)
+        self.mixing_weight = nn.Parameter(torch.zeros(gates * self.FIELDS, W_SIZE))
+        self.mixing_bias = nn.Parameter(torch.zeros(gates * self.FIELDS))
+        self.texture0 = nn.Parameter(torch.randn(textures, 1, 7, 7) / 7)
+        self.texture1 = nn.Parameter(torch.randn(textures, textures, 3, 3) / math.sqrt(9 * textures))
+        self.texture2 = nn.Parameter(torch.zeros(1, textures, 3, 3))
         half = [band_filter(band, 2 * texel_mm) for band in self.BANDS_MM[:2]]
         size = max(f.shape[0] for f in half)
         half = [F.pad(f, ((size - f.shape[0]) // 2,) * 4) for f in half]
         self.register_buffer("filters_half", torch.stack(half)[:, None])
         self.register_buffer("filters_full", band_filter(self.BANDS_MM[2], texel_mm)[None, None])
 
-    def strengths(self, x: Tensor, w: Tensor) -> Tensor:
-        """Local RMS of each band, (N, 3, R / 2, R / 2), in units of the map's scale."""
-        place = F.interpolate(self.place, scale_factor=2.0, mode="bilinear")
-        return F.softplus(self.strength(x, w).float() + self.strength.bias[:, None, None] + place)
+    def strengths(self, w: Tensor) -> Tensor:
+        """Strengths of bands and textures for styles w (N, 512): (N, 11, R / 8, R / 8)."""
+        mixing = F.linear(w, self.mixing_weight / math.sqrt(W_SIZE), self.mixing_bias)
+        fields = mixing.unflatten(1, (-1, self.FIELDS)) @ self.fields.flatten(1)
+        return F.softplus(self.place + fields.unflatten(2, self.fields.shape[1:]))
 
-    def forward(self, strengths: Tensor, noise: Tensor) -> Tensor:
-        """Shape standard normal noise (N, 1, R, R) into relief (N, 1, R, R)."""
+    def forward(
+        self, w: Tensor, noise: Tensor, crop: tuple[int, int, int] | None = None
+    ) -> Tensor:
+        """Shape standard normal noise (N, 1, R, R) into relief (N, 1, R, R) in the raw unit.
+
+        `crop` (row, column, size), in texels and multiples of 8, says which part of the tile the
+        noise is, if it is not all of it.
+        """
+        strengths = self.strengths(w)
+        if crop is not None:
+            row, column, size = (value // 8 for value in crop)
+            strengths = strengths[..., row : row + size, column : column + size]
         half = F.avg_pool2d(noise, 2) * 2.0  # the mean of four has half the deviation
         # Turned over, since bands of the same noise would add in phase where they overlap.
         half = torch.cat([half.flip(2), half.flip(3)], 1)
         filters: Tensor = self.filters_half  # type: ignore[assignment]
         full: Tensor = self.filters_full  # type: ignore[assignment]
         coarse = F.conv2d(half, filters, padding=filters.shape[-1] // 2, groups=2)
-        coarse = coarse * strengths[:, :2]
+        coarse = coarse * F.interpolate(strengths[:, :2], scale_factor=4.0, mode="bilinear")
         image = F.interpolate(coarse.sum(1, keepdim=True), scale_factor=2.0, mode="bilinear")
-        fine = F.interpolate(strengths[:, 2:], scale_factor=2.0, mode="bilinear")
-        return image + F.conv2d(noise, full, padding=full.shape[-1] // 2) * fine
+        # One convolution for the finest band and the texture's filters.
+        pad = (self.texture0.shape[-1] - full.shape[-1]) // 2
+        bank = torch.cat([F.pad(full, (pad,) * 4), self.texture0])
+        fine = F.conv2d(noise, bank, padding=bank.shape[-1] // 2)
+        fine = fine * F.interpolate(strengths[:, 2:], scale_factor=8.0, mode="bilinear")
+        shaped = F.leaky_relu(fine[:, 1:], 0.2)
+        shaped = F.leaky_relu(F.conv2d(shaped, self.texture1, padding=1), 0.2)
+        return image + fine[:, :1] + F.conv2d(shaped, self.texture2, padding=1)
 
 
 def band_filter(band_mm: tuple[float, float], texel_mm: float) -> Tensor:
@@ -131,3 +160,72 @@ def band_filter(band_mm: tuple[float, float], texel_mm: float) -> Tensor:
 
     kernel = gaussian(narrow) - gaussian(wide)
     return kernel / kernel.square().sum().sqrt()
+
+
+class LocalBasis(nn.Module):
+    """A linear basis of maps, patch by patch: each patch mixes images of its own.
+
+    Furrows of the forehead say nothing of those beside the mouth. Images of the whole face would
+    have to hold every combination; patches of 40 mm need a tenth of the numbers for the same
+    error. Patches overlap by a quarter of their side, where their images fade. The style of the
+    block's image holds the coefficients' principal components, of unit variance over the corpus.
+
+    Attributes
+    ----------
+    images
+        (n^2, K, side, side) in the raw unit, faded at their edges; patches row by row.
+    loadings
+        (n^2 K, 512): coefficients of the images for each number of a style.
+    mean
+        (n^2 K,): coefficients for the style zero.
+    """
+
+    def __init__(self, resolution: int, count: int) -> None:
+        super().__init__()
+        self.resolution, self.count = resolution, count
+        self.side, self.hop, self.patches = patch_grid(resolution)
+        patches = self.patches**2
+        self.images = nn.Parameter(torch.zeros(patches, count, self.side, self.side))
+        self.loadings = nn.Parameter(torch.zeros(patches * count, W_SIZE))
+        self.mean = nn.Parameter(torch.zeros(patches * count))
+
+    def coefficients(self, w: Tensor) -> Tensor:
+        """Coefficients (N, n^2 K) of styles w (N, 512)."""
+        return F.linear(w, self.loadings, self.mean)
+
+    def mixture(self, coefficients: Tensor) -> Tensor:
+        """Mix the images: (N, 1, R, R) of coefficients (N, n^2 K)."""
+        by_patch = coefficients.unflatten(1, (-1, self.count)).transpose(0, 1)
+        mixed = torch.bmm(by_patch, self.images.flatten(2)).transpose(0, 1)
+        return self.assemble(mixed.unflatten(2, (self.side, self.side)))
+
+    def forward(self, w: Tensor) -> Tensor:
+        """Map of styles w (N, 512): (N, 1, R, R) in the raw unit."""
+        return self.mixture(self.coefficients(w))
+
+    def assemble(self, patches: Tensor) -> Tensor:
+        """Add patches (N, n^2, side, side) up where they overlap: (N, 1, R, R)."""
+        n, hop, side = self.patches, self.hop, self.side
+        grid = patches.unflatten(1, (n, n))
+        # Every second patch lies clear of the others: four images without overlap, each shifted.
+        cells = F.pad(grid, (0, 2 * hop - side) * 2)
+        total: Tensor | None = None
+        size = (n + 1) * hop
+        for i in (0, 1):
+            for j in (0, 1):
+                part = cells[:, i::2, j::2]
+                rows, columns = part.shape[1], part.shape[2]
+                image = part.transpose(2, 3).reshape(-1, rows * 2 * hop, columns * 2 * hop)
+                right, below = (size - k * hop - s * 2 * hop for k, s in ((j, columns), (i, rows)))
+                image = F.pad(image, (j * hop, right, i * hop, below))
+                total = image if total is None else total + image
+        assert total is not None
+        start = side - hop
+        return total[:, None, start : start + self.resolution, start : start + self.resolution]
+
+
+def patch_grid(resolution: int) -> tuple[int, int, int]:
+    """Side of a patch, distance of patches, patches in a row: 32, 24, 11 at 256 texels."""
+    side = resolution // 8
+    hop = side * 3 // 4
+    return side, hop, math.ceil(resolution / hop)

@@ -6,9 +6,9 @@ convolutions with demodulation, a skip of one-channel images) with four changes 
 chart and a small budget: convolutions come before the (bilinear) up-sampling; activations are
 brought to unit variance by a running mean of their squares, as in StyleGAN3, since up-sampling
 shrinks them; the per-layer noise images are learned constants, which tell a block where on the
-face it is and which a style also mixes straight into the map, as a linear basis beside the
-convolutions; and the random noise makes only the fine relief, filtered to octave bands with a
-learned strength at each place. `Encoder` is the fully connected network of DNPM.
+face it is; a linear basis of maps, local by patches, stands beside the convolutions and reads the
+same styles; and the random noise makes only the fine relief. `Encoder` is the fully connected
+network of DNPM.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .errors import FurrowError
-from .torch_layers import MAGNITUDE_MOMENTUM, W_SIZE, ModulatedConv, Relief
+from .torch_layers import MAGNITUDE_MOMENTUM, W_SIZE, LocalBasis, ModulatedConv, Relief
 
 
 def style_count(resolution: int) -> int:
@@ -51,20 +51,25 @@ class SynthesisConfig:
         Activations' channels at 4, 8, 16, ... R.
     const_channels
         Learned constant images at 16, 32, ... R.
+    basis_images
+        Images for each patch of the local basis at 16, 32, ... R; 0 where there is none.
     texel_mm
-        Mean size of a texel on the face in millimetres; sets the wavelengths of the relief.
+        Median side of a texel on the face in millimetres; sets the wavelengths of the relief.
     """
 
     resolution: int
     channels: tuple[int, ...]
     const_channels: tuple[int, ...]
-    texel_mm: float = 0.55
+    basis_images: tuple[int, ...]
+    texel_mm: float = 0.3
 
 
 class Block(nn.Module):
     """Doubles the resolution of the activations and adds detail to the image."""
 
-    def __init__(self, inputs: int, outputs: int, const: int, resolution: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, const: int, images: int, resolution: int
+    ) -> None:
         super().__init__()
         self.conv0 = ModulatedConv(inputs, outputs, 3)
         self.conv1 = ModulatedConv(outputs, outputs, 3)
@@ -75,9 +80,8 @@ class Block(nn.Module):
         if const:
             self.noise_const = nn.Parameter(torch.randn(const, resolution, resolution))
             self.noise_strength = nn.Parameter(torch.randn(outputs, const))
-            self.noise_weight = nn.Parameter(torch.zeros(const, W_SIZE))
-            self.noise_bias = nn.Parameter(torch.zeros(const))
         self.const = const
+        self.basis = LocalBasis(resolution, images) if images else None
 
     def forward(
         self, x: Tensor, image: Tensor, ws: Tensor, crop: tuple[int, int, int] | None = None
@@ -93,8 +97,13 @@ class Block(nn.Module):
         x = self.conv0.activate(x, None if const is None else self.place(const))
         x = self.conv1.activate(self.conv1(x, ws[:, 1]))
         image = F.interpolate(image, scale_factor=2.0, mode="bilinear")
-        image = image + self.to_map(x, ws[:, 2]).float() + self.to_map.bias[:, None, None]
-        return x, image if const is None else image + self.mixture(const, ws[:, 2])
+        if self.basis is not None:
+            mixed = self.basis(ws[:, 2])
+            if crop is not None:
+                row, column, size = crop
+                mixed = mixed[..., row : row + size, column : column + size]
+            image = image + mixed
+        return x, image + self.to_map(x, ws[:, 2]).float() + self.to_map.bias[:, None, None]
 
     def const_images(self, crop: tuple[int, int, int] | None = None) -> Tensor:
         """The learned constant images (K, h, w), all of them or a part (row, column, size)."""
@@ -110,15 +119,6 @@ class Block(nn.Module):
         added = const.flatten(1).T @ (self.noise_strength * scale).T
         return added.unflatten(0, const.shape[1:]).permute(2, 0, 1)
 
-    def coefficients(self, w: Tensor) -> Tensor:
-        """How much of each constant image a style (N, 512) adds to the map: (N, K)."""
-        return F.linear(w, self.noise_weight / math.sqrt(W_SIZE), self.noise_bias)
-
-    def mixture(self, const: Tensor, w: Tensor) -> Tensor:
-        """Constant images as a linear basis of maps, mixed by the style: (N, 1, h, w)."""
-        mixed = self.coefficients(w) @ const.flatten(1)
-        return mixed.unflatten(1, const.shape[1:])[:, None]
-
 
 class Synthesis(nn.Module):
     """W+ and noise to a displacement map in millimetres."""
@@ -127,7 +127,8 @@ class Synthesis(nn.Module):
         super().__init__()
         self.config = config
         levels = int(math.log2(config.resolution)) - 1
-        if len(config.channels) != levels or len(config.const_channels) != levels - 2:
+        above = {len(config.const_channels), len(config.basis_images)}
+        if len(config.channels) != levels or above != {levels - 2}:
             raise ValueError(f"{config} needs channels for {levels} resolutions")
         self.num_ws = style_count(config.resolution)
         channels = config.channels
@@ -135,11 +136,12 @@ class Synthesis(nn.Module):
         self.first = ModulatedConv(channels[0], channels[0], 3)
         self.first_to_map = ModulatedConv(channels[0], 1, 1, demodulate=False)
         nn.init.zeros_(self.first_to_map.weight)
-        const = (0, *config.const_channels)
+        const, images = (0, *config.const_channels), (0, *config.basis_images)
         self.blocks = nn.ModuleList(
-            Block(channels[i], channels[i + 1], const[i], 8 << i) for i in range(levels - 1)
+            Block(channels[i], channels[i + 1], const[i], images[i], 8 << i)
+            for i in range(levels - 1)
         )
-        self.relief = Relief(channels[-2], config.resolution // 4, config.texel_mm)
+        self.relief = Relief(config.resolution, config.texel_mm)
         self.register_buffer("scale", torch.ones(()))  # mm of one unit of the raw output
 
     def forward(self, w: Tensor, noise: Tensor) -> Tensor:
@@ -157,10 +159,8 @@ class Synthesis(nn.Module):
         Tensor
             (N, 1, R, R) displacement outward in millimetres.
         """
-        x, image = self.lower(w, self.config.resolution // 2)
-        strengths = self.relief.strengths(x, w[:, -1])
-        _, image = self.block(len(self.blocks) - 1, x, image, w)
-        return (image + self.relief(strengths, noise)) * self.scale
+        _, image = self.lower(w, self.config.resolution)
+        return (image + self.relief(w[:, -1], noise)) * self.scale
 
     def lower(
         self, w: Tensor, resolution: int, dtype: torch.dtype = torch.float32
