@@ -10,10 +10,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from . import __version__
 from .backend.errors import FurrowError
+
+if TYPE_CHECKING:
+    from .backend.identity import Identity
 
 
 class _Parser(argparse.ArgumentParser):
@@ -117,20 +120,16 @@ def _audio_file(name: str) -> Iterator[Path]:
 # --- detail --------------------------------------------------------------------------------------
 
 
-def _add_identity(parser: argparse.ArgumentParser, required: bool) -> None:
-    group = parser.add_mutually_exclusive_group(required=required)
-    group.add_argument("--identity", type=Path, metavar="FILE", help="identity file (.json)")
-    group.add_argument("--random-identity", type=_natural, metavar="N",
-                       help="a plausible person drawn with this seed")  # fmt: skip
-
-
 def _add_detail(parser: argparse.ArgumentParser) -> None:
     from .backend.detail import RESOLUTIONS
 
-    _add_identity(parser, required=True)
-    parser.add_argument("--detail-seed", type=_natural, metavar="N",
-                        help="pores and small variation (default: the identity's)")  # fmt: skip
-    parser.add_argument("--expression", required=True, metavar="NAME=WEIGHT,...",
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--identity", type=Path, metavar="FILE", help="identity file (.json)")
+    who.add_argument("--random-identity", type=_natural, metavar="N",
+                     help="a plausible person drawn with this seed")  # fmt: skip
+    who.add_argument("--random-detail", type=_natural, metavar="N",
+                     help="a random person's skin from the mapping network, drawn with this seed")  # fmt: skip
+    parser.add_argument("--expression", metavar="NAME=WEIGHT,...",
                         help="ARKit weights in [0, 1], as in jawOpen=0.7,browInnerUp=1; \"\" is neutral")  # fmt: skip
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="MAP.exr|.png",
                         help="OpenEXR in millimetres, or 16-bit PNG")  # fmt: skip
@@ -138,31 +137,76 @@ def _add_detail(parser: argparse.ArgumentParser) -> None:
                         help="pixels a side (default: the network's own)")  # fmt: skip
     parser.add_argument("--engine", default="auto", choices=("auto", "ort", "openvino", "torch"),
                         help="what runs the networks (default: auto)")  # fmt: skip
+    _add_space(parser)
+
+
+def _add_space(parser: argparse.ArgumentParser) -> None:
+    from .backend.identity import ADJUSTMENTS
+    from .backend.space import TRUNCATION_LIMIT
+
+    group = parser.add_argument_group("moving in the space of styles")
+    group.add_argument("--detail-seed", type=_natural, metavar="N",
+                       help="pores and small variation (default: the identity's)")  # fmt: skip
+    group.add_argument("--adjust", metavar="NAME=VALUE,...",
+                       help=f"{', '.join(ADJUSTMENTS)}, each in [-1, 1] (default: the identity's)")  # fmt: skip
+    group.add_argument("--truncation", type=float, default=1.0, metavar="PSI",
+                       help=f"0 is the mean of all faces, 1 the face itself, {TRUNCATION_LIMIT:g} the most (default: 1)")  # fmt: skip
+    group.add_argument("--mix-identity", type=Path, metavar="FILE",
+                       help="take the styles of the fine layers from this identity")  # fmt: skip
+    group.add_argument("--mix-from", type=_natural, metavar="LAYER",
+                       help="first style layer that comes from it (default: the first that draws relief)")  # fmt: skip
 
 
 def _detail(arguments: argparse.Namespace) -> None:
-    from .backend import detail, engines, expressions, head, identity, maps
+    from .backend import detail, engines, expressions, maps
 
     if arguments.output.suffix.lower() not in maps.SUFFIXES:
         raise FurrowError(f"{arguments.output} must end in {' or '.join(maps.SUFFIXES)}.")
-    expression = expressions.parse_weights(arguments.expression)
-    people = head.Head.load()
-    if arguments.identity:
-        person = identity.read_identity(arguments.identity, people.shape_count)
-    else:
-        person = people.random(arguments.random_identity)
-    if arguments.detail_seed is not None:
-        person = identity.check(
-            replace(person, detail_seed=arguments.detail_seed), people.shape_count
-        )
+    if arguments.random_detail is None and arguments.expression is None:
+        raise FurrowError('An identity needs --expression NAME=WEIGHT,...; "" is neutral.')
+    if arguments.random_detail is not None and arguments.expression is not None:
+        raise FurrowError("--random-detail draws an expression too; leave --expression out.")
+    if arguments.mix_from is not None and arguments.mix_identity is None:
+        raise FurrowError("--mix-from says where --mix-identity FILE begins; give that too.")
+    expression = expressions.parse_weights(arguments.expression or "")
+    person, other = _people(arguments)
     model = detail.DetailModel(engines.load(arguments.engine))
-    map_mm = model.map(person, expression, arguments.resolution or model.resolution)
+    space = model.space
+    if arguments.random_detail is None:
+        w = model.w_plus(person, expression)
+    else:
+        w = space.adjusted(space.random(arguments.random_detail), person.adjustments)
+    if other is not None:
+        layer = space.relief_layer if arguments.mix_from is None else arguments.mix_from
+        w = space.mixed(w, model.w_plus(other, expression), layer)
+    w = space.truncated(w, arguments.truncation)
+    map_mm = model.synthesise(w, person.detail_seed, arguments.resolution or model.resolution)
     maps.write_map(arguments.output, map_mm)
     height, width = map_mm.shape
     print(
         f"{arguments.output}: {width} x {height}, {map_mm.min():.3f} to {map_mm.max():.3f} mm,"
         f" RMS {(map_mm**2).mean() ** 0.5:.3f} mm"
     )
+
+
+def _people(arguments: argparse.Namespace) -> tuple[Identity, Identity | None]:
+    """Whose map it is, and whose styles are mixed in; with --random-detail only seed and adjustments count."""
+    from .backend import head, identity
+
+    model = head.Head.load()
+    if arguments.identity:
+        person = identity.read_identity(arguments.identity, model.shape_count)
+    elif arguments.random_identity is not None:
+        person = model.random(arguments.random_identity)
+    else:
+        person = replace(model.average(), detail_seed=arguments.random_detail)
+    if arguments.detail_seed is not None:
+        person = replace(person, detail_seed=arguments.detail_seed)
+    if arguments.adjust is not None:
+        person = replace(person, adjustments=identity.parse_adjustments(arguments.adjust))
+    if arguments.mix_identity is None:
+        return person, None
+    return person, identity.read_identity(arguments.mix_identity, model.shape_count)
 
 
 # --- bake, assemble ------------------------------------------------------------------------------

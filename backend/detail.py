@@ -1,16 +1,18 @@
-"""Identity and expression to a displacement map: W+ = w_avg + E(a, b), then the generator."""
+"""Identity and expression to a displacement map: W+ = w_avg + E(a, b), adjusted, then the generator."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
-from .engines import Engine
+from .engines import DETAIL, Engine
 from .errors import FurrowError
 from .expressions import EXPRESSIONS
 from .identity import SKIN, Identity, check
+from .space import Space
 
 RESOLUTIONS = (256, 512, 1024)
 """Sizes of map that may be asked for, in texels."""
@@ -27,17 +29,22 @@ class DetailModel:
     ----------
     engine
         The networks, as :func:`.engines.load` returns them.
+    folder
+        Where they were loaded from; see :class:`.space.Space`.
 
     Attributes
     ----------
+    space
+        Moves W+: directions, truncation, mixing, random people.
     resolution
         R of the network; other sizes are resampled from it.
     shape_count
         K of the identities it takes.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, folder: Path = DETAIL) -> None:
         self.engine = engine
+        self.space = Space(engine, folder)
         self.resolution = engine.resolution
         self.shape_count = engine.identity_size - len(SKIN)
         self._w = functools.lru_cache(_KEPT_W)(self._encode)
@@ -75,24 +82,36 @@ class DetailModel:
         Raises
         ------
         FurrowError
-            For an identity of another head, a weight out of range, another resolution, or with
-            code ``cancelled``.
+            For an identity of another head, a weight out of range, another resolution; with code
+            ``missing_model`` for adjustments without directions; or with code ``cancelled``.
         """
-        if resolution not in RESOLUTIONS:
-            raise FurrowError(f"Maps have 256, 512 or 1024 texels a side, not {resolution}.")
-        check(identity, self.shape_count)
-        expression = check_expression(expression)
-        code = self._w(identity.vector.tobytes(), expression.tobytes())
+        _check_resolution(resolution)
+        code = self.w_plus(identity, expression)
         if cancelled is not None and cancelled():
             raise FurrowError("Cancelled.", "cancelled")
-        preview = preview and self.engine.has_preview
-        map_mm = self._maps(code.tobytes(), identity.detail_seed, preview)
-        return resample(map_mm, resolution)
+        return self.synthesise(code, identity.detail_seed, resolution, preview)
 
     def w_plus(self, identity: Identity, expression: np.ndarray) -> np.ndarray:
-        """Return W+ (num_ws, 512) of an identity and an expression; raises FurrowError."""
+        """Return W+ (num_ws, 512) of an identity, its adjustments included, and an expression.
+
+        Raises
+        ------
+        FurrowError
+            As :meth:`map`.
+        """
         check(identity, self.shape_count)
-        return self._w(identity.vector.tobytes(), check_expression(expression).tobytes())
+        code = self._w(identity.vector.tobytes(), check_expression(expression).tobytes())
+        return self.space.adjusted(code, identity.adjustments)
+
+    def synthesise(
+        self, w: np.ndarray, detail_seed: int, resolution: int, preview: bool = False
+    ) -> np.ndarray:
+        """Return the map of styles w (num_ws, 512) and a seed; else as :meth:`map`."""
+        _check_resolution(resolution)
+        preview = preview and self.engine.has_preview
+        return resample(
+            self._maps(np.asarray(w, np.float32).tobytes(), detail_seed, preview), resolution
+        )
 
     def _encode(self, identity: bytes, expression: bytes) -> np.ndarray:
         return self.engine.encode(
@@ -111,6 +130,11 @@ class DetailModel:
             raise FurrowError("The network made values that are not numbers.", "internal")
         map_mm.setflags(write=False)  # it is remembered
         return map_mm
+
+
+def _check_resolution(resolution: int) -> None:
+    if resolution not in RESOLUTIONS:
+        raise FurrowError(f"Maps have 256, 512 or 1024 texels a side, not {resolution}.")
 
 
 def check_expression(expression: np.ndarray) -> np.ndarray:

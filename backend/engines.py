@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +23,8 @@ import numpy as np
 
 from .errors import FurrowError
 from .files import ASSETS
+from .ports import Ports, check_ports, sizes
+from .tensors import damaged
 
 DETAIL = ASSETS / "detail"
 KINDS = ("torch", "openvino", "ort")
@@ -187,27 +190,9 @@ class OrtEngine:
     has_preview = False
 
     def __init__(self, folder: Path) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = physical_cores()  # 0: its own count
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Threads that spin between runs would take the cores from Blender while a slider moves.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        sessions = []
-        for name in ("encoder", "generator"):
-            path = folder / f"{name}.onnx"
-            try:
-                sessions.append(
-                    onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-                )
-            except Exception as error:  # the classes of its errors are private
-                raise _damaged(path, error) from None
-        self._encoder, self._generator = sessions
-        self.identity_size = self._encoder.get_inputs()[0].shape[1]
-        self.num_ws = self._encoder.get_outputs()[0].shape[1]
-        self.resolution = _by_name(self._generator.get_inputs())["noise"].shape[-1]
+        self._encoder, encoder = _ort_session(folder / "encoder.onnx")
+        self._generator, generator = _ort_session(folder / "generator.onnx")
+        self.identity_size, self.num_ws, self.resolution = sizes(folder, encoder, generator)
 
     def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """See :class:`Engine`."""
@@ -243,15 +228,23 @@ class OpenVinoEngine:
                     str(path), "CPU", {**settings, "INFERENCE_PRECISION_HINT": precision}
                 ).create_infer_request()
             except RuntimeError as error:
-                raise _damaged(path, error) from None
+                raise damaged(path, error) from None
+
+        def ports(name: str, request: Any) -> Ports:
+            model = request.get_compiled_model()
+            try:
+                return {
+                    port.any_name: tuple(port.shape) for port in (*model.inputs, *model.outputs)
+                }
+            except RuntimeError as error:  # a port without a name, or of no fixed size
+                raise damaged(folder / f"{name}.onnx", error) from None
 
         self._encoder = compiled("encoder", "f32")
         self._generator = compiled("generator", "f32")
+        self.identity_size, self.num_ws, self.resolution = sizes(
+            folder, ports("encoder", self._encoder), ports("generator", self._generator)
+        )
         self._preview = compiled("generator", "bf16") if self.has_preview else self._generator
-        inputs = {port.any_name: port for port in self._encoder.get_compiled_model().inputs}
-        self.identity_size = inputs["identity"].shape[1]
-        self.num_ws = self._encoder.get_compiled_model().outputs[0].shape[1]
-        self.resolution = self._generator.get_compiled_model().outputs[0].shape[-1]
 
     def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """See :class:`Engine`."""
@@ -312,15 +305,40 @@ class TorchEngine:
             raise _gpu_full() from None
 
 
-def _by_name(nodes: Any) -> dict[str, Any]:
-    return {node.name: node for node in nodes}
+def load_mapping(path: Path, z_size: int, num_ws: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Load the mapping network: z (z_size,) float32 -> W+ (num_ws, 512) float32.
+
+    It runs on ONNX Runtime whichever engine synthesises: it is small, and runs once a person.
+
+    Raises
+    ------
+    FurrowError
+        With code ``engine_unavailable``, or ``missing_model`` if the file is missing, damaged or
+        made for another generator.
+    """
+    choose("ort")
+    if not path.is_file():
+        raise FurrowError(f"The network {path} is missing. Install Furrow again.", "missing_model")
+    session, ports = _ort_session(path)
+    check_ports(path, ports, {"z": (1, z_size), "w": (1, num_ws, 512)})
+    return lambda z: session.run(["w"], {"z": z[None]})[0][0]
 
 
-def _damaged(path: Path, error: Exception) -> FurrowError:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return FurrowError(
-        f"The network {path} is damaged ({first}). Install Furrow again.", "missing_model"
-    )
+def _ort_session(path: Path) -> tuple[Any, Ports]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = physical_cores()  # 0: its own count
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that spin between runs would take the cores from Blender while a slider moves.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the classes of its errors are private
+        raise damaged(path, error) from None
+    nodes = (*session.get_inputs(), *session.get_outputs())
+    return session, {node.name: tuple(node.shape) for node in nodes}
 
 
 def _gpu_full() -> FurrowError:

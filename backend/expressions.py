@@ -118,13 +118,18 @@ def vector(weights: Mapping[str, float]) -> np.ndarray:
 
 def parse_weights(text: str) -> np.ndarray:
     """Read ``jawOpen=0.7,browInnerUp=1`` as a float32 vector (52,); raises FurrowError."""
-    weights: dict[str, float] = {}
+    return vector(parse_pairs(text, "jawOpen=0.7"))
+
+
+def parse_pairs(text: str, example: str) -> dict[str, float]:
+    """Read ``name=0.7,other=1`` as numbers by name; raises FurrowError, which shows the example."""
+    pairs: dict[str, float] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, _, value = part.partition("=")
         try:
-            weights[canonical(name.strip())] = float(value)
+            pairs[name.strip()] = float(value)
         except ValueError:
             raise FurrowError(
-                f'"{part}" is no weight; write NAME=NUMBER, as in jawOpen=0.7.'
+                f'"{part}" is no weight; write NAME=NUMBER, as in {example}.'
             ) from None
-    return vector(weights)
+    return pairs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .errors import FurrowError
+from .expressions import parse_pairs
 
 FORMAT = "furrow.identity/1"
 
@@ -34,6 +36,9 @@ SKIN: tuple[str, ...] = (
 )
 """Skin coefficients, each in [0, 1] and 0.5 for the average skin; age 0 is about 20 years, 1 about 80."""
 
+ADJUSTMENTS: tuple[str, ...] = ("skin_age", "furrow_depth", "pore_strength", "asymmetry")
+"""Detail adjustments, each in [-1, 1] and 0 for none: steps along directions of W+, of that name."""
+
 SHAPE_LIMIT = 4.0
 """Shape coefficients are in standard deviations of the data; beyond this a head is no longer one."""
 
@@ -52,12 +57,15 @@ class Identity:
         Decides pores and small variation only; 0 to 2**31 - 1.
     name
         For people.
+    adjustments
+        float32 (4,), the detail adjustments named in :data:`ADJUSTMENTS`, each in [-1, 1].
     """
 
     shape: np.ndarray
     skin: np.ndarray = field(default_factory=lambda: np.full(len(SKIN), 0.5, np.float32))
     detail_seed: int = 0
     name: str = "Average"
+    adjustments: np.ndarray = field(default_factory=lambda: adjustments_of({}))
 
     @property
     def vector(self) -> np.ndarray:
@@ -65,12 +73,50 @@ class Identity:
         return np.concatenate([self.shape, self.skin]).astype(np.float32)
 
     def request(self) -> dict[str, Any]:
-        """The identity as requests to the backend process carry it; its ``read_identity`` is the inverse."""
+        """The identity as requests to the backend process carry it; its ``read_identity`` is the inverse.
+
+        The object "detail" holds the adjustments that are not 0, and is left out where there are
+        none: what was keyed by a request before there were adjustments keeps its key.
+        """
+        adjusted = self.adjusted
         return {
             "shape": self.shape.tolist(),
             "skin": self.skin.tolist(),
             "detail_seed": self.detail_seed,
+            **({"detail": adjusted} if adjusted else {}),
         }
+
+    @property
+    def adjusted(self) -> dict[str, float]:
+        """The detail adjustments that are not 0, by name."""
+        pairs = zip(ADJUSTMENTS, self.adjustments.tolist(), strict=True)
+        return {name: round(value, 6) for name, value in pairs if value}
+
+
+def adjustments_of(values: object) -> np.ndarray:
+    """Return detail adjustments by name as a float32 vector (4,), absent names being 0.
+
+    Raises
+    ------
+    FurrowError
+        If `values` is no mapping, for an unknown name, or for a value that is no number in [-1, 1].
+    """
+    vector = np.zeros(len(ADJUSTMENTS), np.float32)
+    if not isinstance(values, dict):
+        raise FurrowError(f'"detail" must be an object of {", ".join(ADJUSTMENTS)}.')
+    for name, value in values.items():
+        if name not in ADJUSTMENTS:
+            near = difflib.get_close_matches(str(name), ADJUSTMENTS, n=1, cutoff=0.0)
+            raise FurrowError(f'There is no detail adjustment "{name}". Did you mean "{near[0]}"?')
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -1 <= value <= 1:
+            raise FurrowError(f"The detail adjustment {name} is {value}; it must lie in [-1, 1].")
+        vector[ADJUSTMENTS.index(name)] = value
+    return vector
+
+
+def parse_adjustments(text: str) -> np.ndarray:
+    """Read ``furrow_depth=0.5,skin_age=-1`` as a float32 vector (4,); raises FurrowError."""
+    return adjustments_of(parse_pairs(text, "furrow_depth=0.5"))
 
 
 def check(identity: Identity, shape_count: int) -> Identity:
@@ -84,6 +130,7 @@ def check(identity: Identity, shape_count: int) -> Identity:
     for what, values, count, low, high in (
         ("shape", identity.shape, shape_count, -SHAPE_LIMIT, SHAPE_LIMIT),
         ("skin", identity.skin, len(SKIN), 0.0, 1.0),
+        ("adjustment", identity.adjustments, len(ADJUSTMENTS), -1.0, 1.0),
     ):
         if values.shape != (count,):
             raise FurrowError(
@@ -120,7 +167,10 @@ def read_identity(path: str | Path, shape_count: int) -> Identity:
             skin=np.asarray(data["skin"], np.float32).reshape(-1),
             detail_seed=int(data.get("detail_seed", 0)),
             name=str(data.get("name", path.stem)),
+            adjustments=adjustments_of(data.get("detail", {})),
         )
+    except FurrowError as error:
+        raise FurrowError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise FurrowError(f"{path} is a damaged identity file: {error}.") from None
     return check(identity, shape_count)
@@ -134,8 +184,10 @@ def write_identity(identity: Identity, path: str | Path) -> None:
         "skin": [round(float(x), 6) for x in identity.skin],
         "detail_seed": int(identity.detail_seed),
         "name": identity.name,
+        **({"detail": identity.adjusted} if identity.adjusted else {}),
     }
-    if not all(math.isfinite(x) for x in (*data["shape"], *data["skin"])):  # type: ignore[misc]
+    values = (*identity.vector, *identity.adjustments)
+    if not all(math.isfinite(x) for x in values):
         raise FurrowError("An identity with values that are not numbers cannot be written.")
     from .files import write_whole
 

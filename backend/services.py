@@ -22,7 +22,7 @@ from .detail import RESOLUTIONS, DetailModel
 from .errors import FurrowError
 from .expressions import EXPRESSIONS
 from .files import ASSETS
-from .identity import Identity
+from .identity import Identity, adjustments_of
 from .maps import blender_pixels, write_map
 from .protocol import PROTOCOL
 from .server import Request, Server
@@ -176,7 +176,8 @@ class Services:
             raise FurrowError(self._problem or "No engine.", "engine_unavailable")
         if self._detail is None:
             with self.loading():
-                self._detail = DetailModel(engines.load(self._choice.kind, self._networks))
+                engine = engines.load(self._choice.kind, self._networks)
+                self._detail = DetailModel(engine, self._networks)
         return self._detail
 
     def _map(self, request: Request) -> np.ndarray:
@@ -209,7 +210,7 @@ class Services:
 
 
 def read_identity(value: Any) -> Identity:
-    """Return the identity of a request's ``{"shape", "skin", "detail_seed"}``; raises FurrowError."""
+    """Return the identity of a request's ``{"shape", "skin", "detail_seed", "detail"}``; raises FurrowError."""
     if not isinstance(value, dict):
         raise FurrowError("The request holds no identity.")
     return Identity(
@@ -217,6 +218,7 @@ def read_identity(value: Any) -> Identity:
         skin=_floats(value.get("skin"), "identity's skin"),
         detail_seed=int(_number(value, "detail_seed", 0)),
         name=str(value.get("name", "of the request")),
+        adjustments=adjustments_of(value.get("detail", {})),
     )
 
 

@@ -21,10 +21,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .errors import FurrowError
+from .tensors import damaged
 from .torch_layers import MAGNITUDE_MOMENTUM, W_SIZE, LocalBasis, ModulatedConv, Relief
 
 
@@ -310,13 +312,21 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Encode
         detail = json.loads((folder / "detail.json").read_text(encoding="utf-8"))
         synthesis_config, encoder_config = configs(detail)
         encoder, synthesis = Encoder(encoder_config), Synthesis(synthesis_config)
-        encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
-        synthesis.load_state_dict(load_file(folder / "generator.safetensors"))
     except FileNotFoundError as error:
         raise FurrowError(f"A detail network is missing: {error}.", "missing_model") from None
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise FurrowError(
-            f"The detail networks in {folder} do not fit together: {error}. Install them again.",
-            "missing_model",
-        ) from None
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise damaged(folder / "detail.json", error) from None
+    for network, name in ((encoder, "encoder"), (synthesis, "generator")):
+        path = folder / f"{name}.safetensors"
+        try:
+            network.load_state_dict(load_file(path))
+        except FileNotFoundError:
+            raise FurrowError(
+                f"The network {path} is missing. Install Furrow again.", "missing_model"
+            ) from None
+        except SafetensorError as error:
+            raise damaged(path, error) from None
+        except RuntimeError:  # names or sizes of parameters; PyTorch lists them all
+            reason = "its parameters are not those that detail.json describes"
+            raise damaged(path, reason) from None
     return encoder.to(device).eval(), synthesis.to(device).eval()

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from furrow.backend import expressions, head, identity, maps, weights
+from furrow.backend.files import ASSETS
 
 COMMANDS = ("speak", "detail", "bake", "assemble", "train", "evaluate", "bench", "doctor")
 
@@ -89,6 +90,99 @@ def test_detail_writes_the_map_of_an_identity_file(furrow, tmp_path: Path) -> No
     assert np.abs(map_mm).max() > 0.05  # millimetres: there are folds
 
 
+def test_detail_seed_moves_pores_and_leaves_lines(furrow, tmp_path: Path) -> None:
+    found = []
+    for person, seed in ((3, 0), (3, 1), (4, 0)):
+        path = tmp_path / f"{person}-{seed}.exr"
+        arguments = (
+            "--random-identity",
+            person,
+            "--detail-seed",
+            seed,
+            "--expression",
+            "browInnerUp=1",
+        )
+        done = furrow("detail", *arguments, "-o", path)
+        assert done.returncode == 0, done.stderr
+        found.append(maps.read_map(path))
+    seeds, people = found[1] - found[0], found[2] - found[0]
+    assert seeds.std() > 1e-3  # millimetres: pores do differ
+
+    def coarse(map_mm: np.ndarray) -> float:
+        """What is left of squares of a 32nd of the map, 1 cm on the face."""
+        side = len(map_mm) // 32
+        return float(map_mm.reshape(32, side, 32, side).mean((1, 3)).std())
+
+    assert coarse(seeds) < 0.1 * coarse(people)
+
+
+def test_detail_moves_in_the_space_of_styles(furrow, tmp_path: Path) -> None:
+    person = tmp_path / "person.json"
+    identity.write_identity(head.Head.load().random(4), person)
+
+    def made(*arguments: object) -> np.ndarray:
+        path = tmp_path / "map.exr"
+        who = ("--random-identity", 3, "--detail-seed", 0, "--expression", "browInnerUp=1")
+        done = furrow("detail", *who, *arguments, "--resolution", 256, "-o", path)
+        assert done.returncode == 0, done.stderr
+        return maps.read_map(path)
+
+    whole, mean, half = made(), made("--truncation", 0), made("--truncation", 0.5)
+    assert np.abs(half - mean).mean() < np.abs(whole - mean).mean()
+    other = made("--mix-identity", person, "--mix-from", 0)
+    mixed = made("--mix-identity", person)
+    assert 0 < np.abs(mixed - whole).mean() < np.abs(other - whole).mean()
+
+
+@pytest.mark.skipif(
+    not (ASSETS / "detail" / "mapping.onnx").exists(), reason="no mapping network is trained yet"
+)
+def test_detail_draws_random_people(furrow, tmp_path: Path) -> None:
+    found = []
+    for seed in (1, 2, 1):
+        done = furrow(
+            "detail", "--random-detail", seed, "--resolution", 256, "-o", tmp_path / "a.exr"
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(maps.read_map(tmp_path / "a.exr"))
+    np.testing.assert_array_equal(found[0], found[2])
+    assert np.abs(found[0] - found[1]).max() > 0.05  # millimetres
+    assert np.abs(found[0]).max() > 0.05
+
+
+@pytest.mark.skipif(
+    not (ASSETS / "detail" / "directions.safetensors").exists(),
+    reason="no directions are found yet",
+)
+def test_detail_is_adjusted(furrow, tmp_path: Path) -> None:
+    rms = []
+    for value in (-1, 0, 1):
+        who = ("--random-identity", 3, "--expression", "browInnerUp=1", "--resolution", 256)
+        done = furrow("detail", *who, "--adjust", f"furrow_depth={value}", "-o", tmp_path / "a.exr")
+        assert done.returncode == 0, done.stderr
+        rms.append(maps.read_map(tmp_path / "a.exr").std())
+    assert rms[0] < 0.95 * rms[1] and rms[2] > 1.05 * rms[1]
+
+
+def test_detail_refuses_bad_moves_in_one_line(furrow, tmp_path: Path) -> None:
+    who = ("--random-identity", 1, "--expression", "", "-o", tmp_path / "map.exr")
+    for arguments, message in (
+        (("--adjust", "skin_agee=1"), "skin_age"),
+        (("--adjust", "skin_age=1.5"), "[-1, 1]"),
+        (("--adjust", "skin_age"), "no weight"),
+        (("--truncation", "2"), "0 to 1.5"),
+        (("--mix-from", "3"), "--mix-identity"),
+        (("--mix-identity", tmp_path / "nobody.json"), "nobody.json"),
+        (("--mix-identity", ASSETS / "identities" / "old.json", "--mix-from", 99), "layer 99"),
+        (("--random-detail", "2"), "not allowed with"),
+    ):
+        assert message in complaint(furrow("detail", *who, *arguments))
+    assert "--expression" in complaint(furrow("detail", *who[:2], *who[4:]))
+    random = ("--random-detail", 2, "--expression", "jawOpen=1", "-o", tmp_path / "map.exr")
+    assert "leave --expression out" in complaint(furrow("detail", *random))
+    assert not (tmp_path / "map.exr").exists()
+
+
 def test_detail_refuses_bad_input_in_one_line(furrow, tmp_path: Path) -> None:
     out = tmp_path / "map.exr"
     neutral = ("--expression", "", "-o", out)
@@ -104,6 +198,10 @@ def test_detail_refuses_bad_input_in_one_line(furrow, tmp_path: Path) -> None:
         json.dumps({"format": "furrow.identity/1", "shape": shape, "skin": [0.5] * 16})
     )
     assert "not numbers" in complaint(furrow("detail", "--identity", person, *neutral))
+    good = {"format": "furrow.identity/1", "shape": [0.0] * len(shape), "skin": [0.5] * 16}
+    person.write_text(json.dumps(good | {"detail": {"skinage": 1}}))
+    said = complaint(furrow("detail", "--identity", person, *neutral))
+    assert "person.json" in said and "skinage" in said
     person.write_text("[")
     assert "person.json" in complaint(furrow("detail", "--identity", person, *neutral))
     assert not out.exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from furrow.backend import engines
@@ -32,6 +34,48 @@ def test_damaged_network_is_named(tiny_networks):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(FurrowError, match=r"generator\.onnx is damaged") as caught:
         engines.load("ort", folder)
+    assert caught.value.code == "missing_model" and "\n" not in str(caught.value)
+
+
+def test_foreign_networks_are_named(tiny_networks):
+    folder = tiny_networks()
+    encoder, generator = folder / "encoder.onnx", folder / "generator.onnx"
+    whole = encoder.read_bytes()
+    for path, content in ((encoder, generator.read_bytes()), (generator, whole), (encoder, b"")):
+        before = path.read_bytes()
+        path.write_bytes(content)
+        with pytest.raises(FurrowError, match=rf"{path.name} is damaged") as caught:
+            engines.load("ort", folder)
+        assert caught.value.code == "missing_model" and "\n" not in str(caught.value)
+        path.write_bytes(before)
+
+
+def test_an_encoder_of_another_generator_is_named(tiny_networks):
+    folder = tiny_networks()
+    shutil.copy(engines.DETAIL / "encoder.onnx", folder)
+    with pytest.raises(FurrowError, match=r"generator\.onnx is damaged .*does not fit the others"):
+        engines.load("ort", folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("encoder.safetensors", lambda whole: whole[:5000]),
+        ("generator.safetensors", lambda whole: b"no network at all"),
+        ("generator.safetensors", lambda whole: b""),
+        ("generator.safetensors", lambda whole: b"\x02" + bytes(7) + b"{}"),
+        ("detail.json", lambda whole: whole[:100]),
+        ("detail.json", lambda whole: b'{"synthesis": [], "encoder": []}'),
+        ("detail.json", lambda whole: b"[]"),
+    ],
+)
+def test_pytorch_names_a_damaged_file(tmp_path, name, content):
+    pytest.importorskip("torch")
+    for file in ("detail.json", "encoder.safetensors", "generator.safetensors"):
+        shutil.copy(engines.DETAIL / file, tmp_path)
+    (tmp_path / name).write_bytes(content((tmp_path / name).read_bytes()))
+    with pytest.raises(FurrowError, match=name) as caught:
+        engines.load("torch", tmp_path)
     assert caught.value.code == "missing_model" and "\n" not in str(caught.value)
 
 

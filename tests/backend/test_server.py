@@ -241,6 +241,9 @@ def test_bad_requests_get_an_error_and_the_next_is_served(shared, line, code):
         {"identity": {"shape": [0.0] * 7, "skin": [0.5] * 16}},
         {"identity": {"shape": ["x"] * 6, "skin": [0.5] * 16}},
         {"identity": None},
+        {"identity": PARAMS["identity"] | {"detail": {"skin": 0.1}}},
+        {"identity": PARAMS["identity"] | {"detail": {"skin_age": 2}}},
+        {"identity": PARAMS["identity"] | {"detail": [0.1]}},
         {"expression": [float("nan")] * 52},
         {"expression": {"jawOpen": 1}},
         {"resolution": 300},
@@ -278,6 +281,15 @@ def test_status_and_release_memory(start):
     assert set(backend.hear(3)["result"]) == {"before", "after"}
     backend.map(4)
     assert "result" in backend.hear(4)  # loads again by itself
+
+
+def test_adjustments_without_directions_are_told(start):
+    backend = start()
+    backend.map(1, identity=PARAMS["identity"] | {"detail": {"furrow_depth": 0.0}})
+    assert "result" in backend.hear(1)
+    backend.map(2, identity=PARAMS["identity"] | {"detail": {"furrow_depth": 0.4}})
+    error = backend.hear(2)["error"]
+    assert error["code"] == "missing_model" and "directions.safetensors" in error["message"]
 
 
 def test_missing_networks_are_said_when_a_map_is_asked(tmp_path):

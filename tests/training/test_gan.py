@@ -22,7 +22,7 @@ from furrow.backend.expressions import parse_weights
 from furrow.training.corpus import train as corpus
 from furrow.training.gan import files, losses, recipe
 from furrow.training.gan import train as gan
-from furrow.training.networks import augment
+from furrow.training.networks import augment, guard
 from furrow.training.networks.stylegan2 import Discriminator, GanConfig, Generator
 from PIL import Image
 
@@ -110,6 +110,47 @@ def test_nothing_is_lost_where_training_diverges(
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("failure", "wanted"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), "GPU's memory.*--micro-batch"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "machine's memory.*--micro-batch"),
+    ],
+)  # fmt: skip
+def test_full_memory_says_what_to_lower_and_loses_nothing(
+    maps: Path,
+    whole: tuple[Path, list],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: RuntimeError,
+    wanted: str,
+) -> None:
+    shutil.copytree(whole[0], tmp_path / "run")
+    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+
+    def full(*arguments: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(losses, "telling", full)
+    with pytest.raises(FurrowError, match=wanted):
+        train(maps, tmp_path / "run", "--resume", "--kimg", 0.2)
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+
+
+def test_divergence_is_told_from_what_goes_well(tmp_path: Path) -> None:
+    good, bad = [torch.ones(3), torch.zeros(2, 2)], [torch.ones(3), torch.tensor([1.0, math.inf])]
+    checkpoint = tmp_path / "checkpoint.pt"
+    guard.check_finite([0.3], good, "at step 4", checkpoint, "Lower --rate.")
+    for values, weights in (([0.3, math.nan], good), ([0.3], bad)):
+        with pytest.raises(FurrowError, match=r"diverged at step 4.*No state was saved.*--rate"):
+            guard.check_finite(values, weights, "at step 4", checkpoint, "Lower --rate.")
+    checkpoint.touch()
+    with pytest.raises(FurrowError, match=r"checkpoint\.pt holds the last good state"):
+        guard.check_finite([math.inf], (), "at step 4", checkpoint, "Lower --rate.")
+    with pytest.raises(RuntimeError, match="something else"), guard.enough_memory("lower it"):
+        raise RuntimeError("something else")
+
+
 def test_a_run_begins_with_networks_from_elsewhere(
     maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,12 +201,32 @@ def test_bad_input_is_named(maps: Path, whole: tuple[Path, list], tmp_path: Path
 
 
 def test_damaged_checkpoints_and_generators_say_so(whole: tuple[Path, list], tmp_path: Path) -> None:  # fmt: skip
+    foreign = tmp_path / "foreign.pt"
+    torch.save({"model": {}, "step": 3}, foreign)
     for name, load in (("checkpoint.pt", files.load_run), ("generator.safetensors", files.load_generator)):  # fmt: skip
         whole_file = (whole[0] / name).read_bytes()
-        for damaged in (b"", b"nothing", whole_file[: len(whole_file) // 2]):
+        for damaged in (b"", b"nothing", whole_file[: len(whole_file) // 2], foreign.read_bytes()):
             (tmp_path / name).write_bytes(damaged)
             with pytest.raises(FurrowError, match=name):
                 load(tmp_path / name)
+
+
+def test_a_checkpoint_of_other_networks_is_refused(
+    maps: Path, whole: tuple[Path, list], tmp_path: Path
+) -> None:
+    run = shutil.copytree(whole[0], tmp_path / "run")
+    state = files.load_run(run / "checkpoint.pt")
+    for change in (
+        {"average": state["discriminator"]},
+        {"recipe": {"resolution": 32}},
+        {"generator": {}},
+        {"optimisers": {}},
+    ):
+        torch.save(state | change, run / "checkpoint.pt")
+        before = (run / "checkpoint.pt").read_bytes()
+        with pytest.raises(FurrowError, match=r"checkpoint\.pt is damaged or no run"):
+            train(maps, run, "--resume", "--kimg", 0.2)
+        assert (run / "checkpoint.pt").read_bytes() == before
 
 
 def test_two_processes_hold_the_same_networks(maps: Path, tmp_path: Path) -> None:

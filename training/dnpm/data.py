@@ -162,7 +162,7 @@ def _draw(folder: Path, head: Any, made_by: dict[str, int], workers: int) -> Non
     for name in shapes:
         (folder / f"{name}.npy").unlink(missing_ok=True)  # of a set made with other arguments
     files = {folder / PARTIAL.format(name): shape for name, shape in shapes.items()}
-    arrays = dict(zip(shapes, allocate(files), strict=True))
+    arrays: dict[str, np.ndarray] = dict(zip(shapes, allocate(files), strict=True))
     identity, expression = [], []
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(head,)) as pool:
@@ -183,7 +183,7 @@ def _draw(folder: Path, head: Any, made_by: dict[str, int], workers: int) -> Non
     finish(folder, made_by, arrays, float(np.median(skin_chart.texel_mm)))
 
 
-def allocate(shapes: dict[Path, tuple[int, ...]]) -> list[np.ndarray]:
+def allocate(shapes: dict[Path, tuple[int, ...]]) -> list[np.memmap]:
     """Make .npy files of float16, memory-mapped, and take their room on the disk at once.
 
     Without, a disk that fills up would end the process without a word at some later write.
@@ -209,7 +209,7 @@ def allocate(shapes: dict[Path, tuple[int, ...]]) -> list[np.ndarray]:
         for path in shapes:
             path.unlink(missing_ok=True)
         raise FurrowError(
-            f"{folder} cannot take {size / 1e9:.2g} GB of maps: {error.strerror or error}. "
+            f"{folder} cannot take {size / 1e9:.2f} GB of maps: {error.strerror or error}. "
             "Choose another folder, fewer maps or a lower resolution.",
             "write_failed",
         ) from None

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ...backend.errors import FurrowError
 from ...backend.files import whole_file, write_whole
 from ..corpus import facescape
+from ..dnpm.data import allocate
 
 _LOOKED_AT = 256
 """Maps whose depths set the unit."""
@@ -74,9 +75,7 @@ def prepare(folder: Path, resolution: int, output: Path) -> None:
         return
     total = sum(map(len, found.entries.values()))
     with whole_file(output / "maps.npy") as temporary:
-        file = np.lib.format.open_memmap(
-            temporary, mode="w+", dtype=np.float16, shape=(total, resolution, resolution)
-        )
+        (file,) = allocate({temporary: (total, resolution, resolution)})
         samples = found.samples(resolution)
         bar = tqdm(samples, "Reading maps", total, unit="map", disable=None)
         for row, sample in enumerate(bar):

@@ -1,0 +1,118 @@
+"""Moving in W+, the generator's space of styles: directions, truncation, mixing, random people.
+
+W+ is (num_ws, 512), coarse styles first; w_avg, its mean over people and expressions, lies in the
+encoder's weights.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from .engines import Engine, load_mapping
+from .errors import FurrowError
+from .identity import ADJUSTMENTS
+from .tensors import damaged, read_tensors
+
+Z_SIZE = 512
+"""Numbers of z, which the mapping network turns into W+."""
+
+TRUNCATION_LIMIT = 1.5
+"""Largest psi; beyond it the generator has seen nothing like the styles it is given."""
+
+RELIEF_STYLES = 5
+"""The last styles, which decide pores and other relief."""
+
+DIRECTIONS = "directions.safetensors"
+MAPPING = "mapping.onnx"
+
+
+class Space:
+    """W+ of one generator; what a request needs is read from `folder` when it is first needed.
+
+    Parameters
+    ----------
+    engine
+        The networks, whose styles these are.
+    folder
+        Where they came from: holds ``directions.safetensors`` ((num_ws, 512) a detail adjustment),
+        ``encoder.safetensors`` (for w_avg) and ``mapping.onnx``.
+
+    Attributes
+    ----------
+    relief_layer
+        The first style that decides relief more than lines.
+    """
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.num_ws = engine.num_ws
+        self.relief_layer = engine.num_ws - RELIEF_STYLES
+        self._folder = folder
+
+    def adjusted(self, w: np.ndarray, adjustments: np.ndarray) -> np.ndarray:
+        """Return W+ moved along the directions by `adjustments` (4,), each in [-1, 1]; raises FurrowError."""
+        if not adjustments.any():
+            return w
+        return w + np.tensordot(adjustments, self._directions, 1).astype(np.float32)
+
+    def truncated(self, w: np.ndarray, psi: float) -> np.ndarray:
+        """Return w_avg + psi (w - w_avg): psi 0 is the mean face, 1 leaves W+ as it is.
+
+        Raises
+        ------
+        FurrowError
+            If psi is outside 0 to 1.5, or the file of w_avg is missing or damaged.
+        """
+        if not 0 <= psi <= TRUNCATION_LIMIT:  # true for NaN too
+            raise FurrowError(f"The truncation {psi:g} is outside 0 to {TRUNCATION_LIMIT:g}.")
+        if psi == 1:
+            return w
+        return self._w_avg + np.float32(psi) * (w - self._w_avg)
+
+    def mixed(self, w: np.ndarray, other: np.ndarray, layer: int) -> np.ndarray:
+        """Return W+ whose styles from `layer` on (0 to num_ws) are those of `other`; raises FurrowError."""
+        if not 0 <= layer <= self.num_ws:
+            raise FurrowError(f"There is no style layer {layer}; there are 0 to {self.num_ws}.")
+        return np.concatenate([w[:layer], other[layer:]])
+
+    def random(self, seed: int) -> np.ndarray:
+        """Return W+ (num_ws, 512) of the random person with this seed; raises FurrowError."""
+        # RandomState, since NumPy promises its stream for ever.
+        z = np.random.RandomState(seed).standard_normal(Z_SIZE).astype(np.float32)
+        w = self._mapping(z)
+        if not np.isfinite(w).all():
+            raise damaged(self._folder / MAPPING, "it makes values that are not numbers")
+        return w
+
+    @functools.cached_property
+    def _directions(self) -> np.ndarray:
+        """(4, num_ws, 512), in the order of ADJUSTMENTS."""
+        path = self._folder / DIRECTIONS
+        if not path.is_file():
+            raise FurrowError(
+                f"{', '.join(ADJUSTMENTS)} need the file {path}, which is missing. "
+                "Set them to 0, or install Furrow again.",
+                "missing_model",
+            )
+        tensors = read_tensors(path, ADJUSTMENTS)
+        return np.stack([self._fitting(path, name, tensors[name]) for name in ADJUSTMENTS])
+
+    @functools.cached_property
+    def _w_avg(self) -> np.ndarray:
+        path = self._folder / "encoder.safetensors"
+        return self._fitting(path, "w_avg", read_tensors(path, ("w_avg",))["w_avg"])
+
+    @functools.cached_property
+    def _mapping(self) -> Callable[[np.ndarray], np.ndarray]:
+        return load_mapping(self._folder / MAPPING, Z_SIZE, self.num_ws)
+
+    def _fitting(self, path: Path, name: str, tensor: np.ndarray) -> np.ndarray:
+        if tensor.shape != (self.num_ws, 512):
+            shape = " x ".join(map(str, tensor.shape))
+            raise damaged(
+                path, f"{name} is {shape}, the generator's styles are {self.num_ws} x 512"
+            )
+        return tensor
