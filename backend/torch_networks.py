@@ -35,6 +35,11 @@ def style_count(resolution: int) -> int:
     return 2 * int(math.log2(resolution)) - 2
 
 
+def map_style(resolution: int) -> int:
+    """Index of the style that a block's image and local basis read: 13 at 256, 15 at 512."""
+    return style_count(resolution) - 1
+
+
 def style_split(resolution: int) -> tuple[int, int, int]:
     """Styles read from the encoder's layers 3, 4 and 5: 9/5/4 at 1024, 9/5/2 at 512, 9/5 at 256."""
     count = style_count(resolution)
@@ -276,18 +281,24 @@ class Encoder(nn.Module):
         Tensor
             (N, num_ws, 512): w_avg + E(a, b).
         """
+        read = zip(self.heads, self.features(identity, expression), strict=True)
+        styles = [head(x) for head, x in read]
+        return torch.cat(styles, 1).unflatten(1, (self.num_ws, W_SIZE)) + self.w_avg
+
+    def features(self, identity: Tensor, expression: Tensor) -> list[Tensor]:
+        """What the heads of layers 3, 4 and 5 read."""
         shift: Tensor = self.shift  # type: ignore[assignment]
         gain: Tensor = self.gain  # type: ignore[assignment]
         both = (torch.cat([identity, expression], 1) - shift) * gain
         x = F.relu(self.layer1(both))
         x = F.relu(self.layer2(torch.cat([x, both], 1)))
-        styles = []
-        for layer, head in zip(self.trunk, self.heads, strict=True):
+        features = []
+        for layer in self.trunk:
             raw = layer(x)
             x = F.relu(raw)
             # Without heads the layer is the style and stays linear: a ReLU would keep W+ positive.
-            styles.append(head(x) if self.config.hidden[2:] else raw)
-        return torch.cat(styles, 1).unflatten(1, (self.num_ws, W_SIZE)) + self.w_avg
+            features.append(x if self.config.hidden[2:] else raw)
+        return features
 
 
 def configs(detail: dict[str, Any]) -> tuple[SynthesisConfig, EncoderConfig]:

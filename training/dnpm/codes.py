@@ -124,6 +124,7 @@ def draw_codes(
     folder: Path,
     head: Any,
     bases: Bases,
+    first: int,
     people: int,
     per_identity: int,
     seed: int,
@@ -131,7 +132,7 @@ def draw_codes(
 ) -> Codes:
     """Draw people's maps, keep their styles in `folder`, 25 people a file; goes on where it stopped.
 
-    Three maps a second and core at 512.
+    People `first`, `first` + 1, ... of the seed's: those before are left for other uses.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"part-{i:04d}.npz" for i in range(people // CHUNK)]
@@ -144,7 +145,7 @@ def draw_codes(
     ):
         for index in missing:
             rows = []
-            for person in pool.map(one, range(index * CHUNK, (index + 1) * CHUNK)):
+            for person in pool.map(one, range(first + index * CHUNK, first + (index + 1) * CHUNK)):
                 rows.append(person)
                 bar.update()
             arrays = [np.concatenate(parts) for parts in zip(*rows, strict=True)]

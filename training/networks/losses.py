@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...backend.torch_layers import Relief, band_filter
+from ...backend.torch_layers import band_filter
 
 
 def laplacian_pyramid(image: Tensor, levels: int) -> list[Tensor]:
@@ -58,60 +58,13 @@ def furrow_loss(
     return total + 1.5 * whole
 
 
-def band_energy(relief: Tensor, texel_mm: float) -> Tensor:
-    """Local mean square of relief images in the bands of `Relief`.
-
-    Parameters
-    ----------
-    relief
-        (N, 1, R, R): the seeded part of maps.
-
-    Returns
-    -------
-    Tensor
-        (N, 3, R / 2, R / 2), averaged within about 10 mm, in the unit of `relief` squared.
-    """
-    half = F.avg_pool2d(relief, 2)
-    energy = []
-    for band in Relief.BANDS_MM:
-        fine = band == Relief.BANDS_MM[-1]
-        kernel = band_filter(band, texel_mm if fine else 2 * texel_mm).to(relief)[None, None]
-        image = F.conv2d(relief if fine else half, kernel, padding=kernel.shape[-1] // 2)
-        energy.append(F.avg_pool2d(image.square(), 2 if fine else 1))
-    size = 2 * round(5.0 / (2 * texel_mm)) + 1
-    stacked = torch.cat(energy, 1)
-    return F.avg_pool2d(stacked, size, 1, size // 2, count_include_pad=False)
-
-
-def band_mixing(network: Relief, texel_mm: float, size: int) -> Tensor:
-    """Energy in each band (rows) that each band's noise at strength 1 adds (columns): (3, 3).
-
-    Bands overlap; this is measured on one noise image (size, size).
-    """
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(1, 1, size, size, generator=generator)
-    columns = []
-    for band in range(len(Relief.BANDS_MM)):
-        alone = torch.zeros(1, len(Relief.BANDS_MM), size // 2, size // 2)
-        alone[:, band] = 1.0
-        columns.append(band_energy(network(alone, noise), texel_mm).mean((0, 2, 3)))
-    return torch.stack(columns, 1)
-
-
-def strengths_for(relief: Tensor, mixing: Tensor, texel_mm: float) -> Tensor:
-    """Strengths at which a network's relief has the energy of `relief` in each band.
-
-    Parameters
-    ----------
-    relief
-        (N, 1, R, R).
-    mixing
-        The network's :func:`band_mixing`.
-
-    Returns
-    -------
-    Tensor
-        (N, 3, R / 2, R / 2) in the unit of `relief`.
-    """
-    energy = band_energy(relief, texel_mm)
-    return torch.einsum("ij,njhw->nihw", torch.linalg.inv(mixing), energy).clamp(min=0.0).sqrt()
+def band_energies(relief: Tensor, texel_mm: float) -> Tensor:
+    """Mean square of relief images in octave bands of wavelengths, 0.7-1.4 to 5.6-11 mm: (N, 4)."""
+    energies = []
+    image, wavelength = relief, 0.7
+    kernel = band_filter((wavelength, 2 * wavelength), texel_mm).to(relief)[None, None]
+    for _ in range(4):
+        # The same filter on ever smaller images: an octave lower each time.
+        energies.append(F.conv2d(image, kernel).square().mean((1, 2, 3)))
+        image = F.avg_pool2d(image, 2)
+    return torch.stack(energies, 1)
