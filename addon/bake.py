@@ -24,7 +24,7 @@ import numpy as np
 from .. import __version__
 from ..backend.errors import FurrowError
 from ..backend.files import write_whole
-from ..backend.identity import Identity
+from ..backend.identity import Identity, adjustments_of
 from ..backend.weights import Weights, read_weights, write_weights
 from . import animation, detail, head_object
 
@@ -231,7 +231,8 @@ def _digest(take: Take, frame: int, models: Any) -> str:
     """Names everything that the map of a frame depends on; weights to five digits."""
     row = np.rint(take.weights.values[frame - take.first].astype(np.float64) * 1e5)
     text = json.dumps([models, take.resolution, take.identity.detail_seed], sort_keys=True)
-    parts = (take.identity.vector.tobytes(), row.astype(np.int32).tobytes(), text.encode())
+    person = (take.identity.vector.tobytes(), take.identity.adjustments.tobytes())
+    parts = (*person, row.astype(np.int32).tobytes(), text.encode())
     return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
 
 
@@ -327,6 +328,7 @@ def join(folder: str | Path) -> Take:
         np.array(asked["skin"], np.float32),
         asked["detail_seed"],
         asked["person"],
+        adjustments_of(asked.get("detail", {})),
     )
     source = {k: asked[k] for k in ("kind", "name", "sha256", "seed", "object") if k in asked}
     origin = Path(first["input"]) if first["input"] else None

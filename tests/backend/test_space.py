@@ -27,19 +27,6 @@ NUM_WS = 14
 """Styles of the tiny networks."""
 
 
-def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> Path:
-    """Write the safetensors format by hand."""
-    header, data = {}, b""
-    for name, values in tensors.items():
-        kind = {"float16": "F16", "float32": "F32", "int64": "I64"}[values.dtype.name]
-        offsets = [len(data), len(data) + values.nbytes]
-        header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": offsets}
-        data += values.tobytes()
-    text = json.dumps({"__metadata__": {"by": "a test"}, **header}).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
-    return path
-
-
 def directions() -> dict[str, np.ndarray]:
     random = np.random.RandomState(4)
     return {name: random.standard_normal((NUM_WS, 512)).astype(np.float16) for name in ADJUSTMENTS}
@@ -66,7 +53,7 @@ def write_mapping(path: Path, num_ws: int = NUM_WS) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_networks):
+def folder(tiny_networks, write_tensors):
     """Tiny networks with directions, w_avg and a mapping network."""
     folder = tiny_networks()
     write_tensors(folder / "directions.safetensors", directions())
@@ -195,7 +182,7 @@ def test_bad_directions_are_named_in_one_line(tmp_path, content, reason):
     refuses_directions(tmp_path, reason)
 
 
-def test_directions_of_another_generator_are_named(tmp_path):
+def test_directions_of_another_generator_are_named(tmp_path, write_tensors):
     tensors = {name: values[:9] for name, values in directions().items()}
     write_tensors(tmp_path / "directions.safetensors", tensors)
     refuses_directions(tmp_path, "9 x 512, the generator's styles are 14 x 512")
