@@ -143,6 +143,12 @@ def identity_of(obj: bpy.types.Object) -> Identity:
     )
 
 
+def relief_of(obj: bpy.types.Object) -> Identity | None:
+    """Whose pores and other relief a head takes, if another head's."""
+    other = obj.furrow.relief_from
+    return identity_of(other) if is_head(other) else None
+
+
 def _direction(name: str) -> np.ndarray:
     for direction in head().directions:
         if direction.name == name:
@@ -195,7 +201,9 @@ def share_identity(obj: bpy.types.Object) -> None:
             continue
         target = other.furrow
         with quiet():
-            for name in ("shape", "written", "skin", "detail_seed", "person", *ADJUSTMENTS):
+            for name in ("shape", "written", "skin", "detail_seed", "person", "relief_from"):
+                setattr(target, name, getattr(source, name))
+            for name in ADJUSTMENTS:
                 setattr(target, name, getattr(source, name))
             for mine, theirs in zip(source.directions, target.directions, strict=True):
                 theirs.value = mine.value

@@ -190,6 +190,7 @@ def _adjustments(layout: bpy.types.UILayout, state: bpy.types.PropertyGroup) -> 
     if not there:
         _message(body, f"{space.DIRECTIONS} is missing: install Furrow again to use these.")
     body.operator("furrow.adjustments_reset", icon="LOOP_BACK")
+    body.prop(state, "relief_from")
 
 
 class FURROW_PT_speech(HeadPanel, bpy.types.Panel):

@@ -45,6 +45,10 @@ def _detail_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> 
         detail.settings_changed(self.id_data)
 
 
+def _is_other_head(self: bpy.types.bpy_struct, obj: bpy.types.Object) -> bool:
+    return head_object.is_head(obj) and obj != self.id_data
+
+
 def _adjustment(name: str, description: str) -> Any:
     """A slider along a direction of W+. It cannot be keyed: a bake takes one identity for all frames."""
     return FloatProperty(
@@ -117,6 +121,14 @@ class FurrowHead(bpy.types.PropertyGroup):
     furrow_depth: _adjustment("Furrow Depth", "Shallower or deeper lines and folds")
     pore_strength: _adjustment("Pore Strength", "Fainter or stronger pores and fine relief")
     asymmetry: _adjustment("Asymmetry", "Sides of the face that are more or less alike")
+
+    relief_from: PointerProperty(
+        name="Relief From",
+        description="Take the pores and other relief of this head; lines stay one's own",
+        type=bpy.types.Object,
+        poll=_is_other_head,
+        update=_styles_changed,
+    )
 
     detail_enabled: BoolProperty(
         name="Detail",

@@ -286,6 +286,26 @@ def test_adjustments_ask_for_a_map_and_travel_with_copies(head, client, window):
     assert copy.furrow.asymmetry == -1.0
 
 
+def test_relief_comes_from_another_head(head, client, window):
+    other = head_object.create_head(head_object.head().random(1), "Other")
+    slide(head, 0.1)
+    assert "relief" not in client.requests[-1].params
+    client.requests[-1].finished = True
+    detail.poll()
+    head.furrow.relief_from = other
+    asked = client.requests[-1].params
+    assert asked["relief"] == head_object.identity_of(other).request()
+    assert asked["identity"] == head_object.identity_of(head).request()
+    client.requests[-1].finished = True
+    detail.poll()
+    other.furrow.pore_strength = 0.5  # the head that took them follows
+    bpy.context.view_layer.update()
+    asked = [p.params for p in client.requests if p.channel == f"head-{head.furrow.id}"][-1]
+    assert asked["relief"]["detail"] == {"pore_strength": 0.5}
+    head.furrow.relief_from = None
+    assert "relief" not in detail.map_request(head, 256)
+
+
 def test_adjustments_cannot_be_keyed(head):
     """A bake takes one identity for all frames: a keyed slider would be baked wrong."""
     with pytest.raises(TypeError, match="not animatable"):
