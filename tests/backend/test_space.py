@@ -104,6 +104,19 @@ def test_truncation_goes_from_the_mean_to_the_face_and_on(model, person, folder)
             model.space.truncated(w, psi)
 
 
+def test_truncation_needs_the_encoders_mean(tmp_path, write_tensors):
+    space = Space(SimpleNamespace(num_ws=NUM_WS), tmp_path)
+    w = np.zeros((NUM_WS, 512), np.float32)
+    with pytest.raises(FurrowError, match=r"encoder\.safetensors is missing") as caught:
+        space.truncated(w, 0.5)
+    assert caught.value.code == "missing_model"
+    path = write_tensors(tmp_path / "encoder.safetensors", {"w_avg": w})
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(FurrowError, match=r"encoder\.safetensors is damaged .*ends within w_avg"):
+        space.truncated(w, 0.5)
+    assert space.truncated(w, 1.0) is w  # needs no file
+
+
 def test_mixing_takes_styles_from_a_layer_on(model, person):
     w, other = model.w_plus(person, NEUTRAL), np.zeros((NUM_WS, 512), np.float32)
     mixed = model.space.mixed(w, other, 9)
