@@ -152,9 +152,9 @@ def _add_space(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--truncation", type=float, default=1.0, metavar="PSI",
                        help=f"0 is the mean of all faces, 1 the face itself, {TRUNCATION_LIMIT:g} the most (default: 1)")  # fmt: skip
     group.add_argument("--mix-identity", type=Path, metavar="FILE",
-                       help="take the styles of the fine layers from this identity")  # fmt: skip
+                       help="take the styles of some layers from this identity")  # fmt: skip
     group.add_argument("--mix-from", type=_natural, metavar="LAYER",
-                       help="first style layer that comes from it (default: the first that draws relief)")  # fmt: skip
+                       help="first style layer that comes from it, 0 the coarsest (default: the one that decides pores)")  # fmt: skip
 
 
 def _detail(arguments: argparse.Namespace) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from .. import __version__
 from ..backend.errors import FurrowError
 from ..backend.files import write_whole
-from ..backend.identity import Identity
+from ..backend.identity import Identity, from_request, styles_request
 from ..backend.weights import Weights, read_weights, write_weights
 from . import animation, detail, head_object
 
@@ -58,6 +58,8 @@ class Take:
         object.
     input
         Its path; ranges may be baked where the same file lies elsewhere.
+    relief
+        Whose pores and other relief, if not the identity's own.
     """
 
     identity: Identity
@@ -66,6 +68,7 @@ class Take:
     resolution: int
     source: dict[str, Any] = field(default_factory=dict)
     input: Path | None = None
+    relief: Identity | None = None
 
     @property
     def last(self) -> int:
@@ -84,13 +87,14 @@ class Take:
     def parameters(self, frame: int) -> dict[str, Any]:
         """What the backend needs for the map of a frame."""
         return {
-            "identity": self.identity.request(),
+            **styles_request(self.identity, self.relief),
             "expression": self.weights.values[frame - self.first].tolist(),
             "resolution": self.resolution,
         }
 
     def asked(self) -> dict[str, Any]:
         """What the record says of the request; equal for all ranges of one bake."""
+        people = styles_request(self.identity, self.relief)
         return {
             **self.source,
             "person": self.identity.name,
@@ -98,7 +102,8 @@ class Take:
             "first": self.first,
             "last": self.last,
             "resolution": self.resolution,
-            **self.identity.request(),
+            **people.pop("identity"),
+            **people,
         }
 
 
@@ -124,7 +129,8 @@ def take_of(obj: bpy.types.Object, scene: bpy.types.Scene, resolution: int) -> T
     path = Path(bpy.data.filepath) if bpy.data.filepath else None
     source = {"kind": "scene", "name": path.name if path else "", "object": obj.name}
     identity = head_object.identity_of(obj)
-    return Take(identity, weights, scene.frame_start, resolution, source, path)
+    relief = head_object.relief_of(obj)
+    return Take(identity, weights, scene.frame_start, resolution, source, path, relief)
 
 
 def bake_maps(
@@ -230,9 +236,10 @@ def _range_name(part: tuple[int, int] | None) -> str:
 def _digest(take: Take, frame: int, models: Any) -> str:
     """Names everything that the map of a frame depends on; weights to five digits."""
     row = np.rint(take.weights.values[frame - take.first].astype(np.float64) * 1e5)
-    text = json.dumps([models, take.resolution, take.identity.detail_seed], sort_keys=True)
-    parts = (take.identity.vector.tobytes(), row.astype(np.int32).tobytes(), text.encode())
-    return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
+    people = styles_request(take.identity, take.relief)
+    text = json.dumps([models, take.resolution, people], sort_keys=True)
+    parts = row.astype(np.int32).tobytes() + text.encode()
+    return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
 
 def _sha256(path: Path) -> str:
@@ -322,15 +329,11 @@ def join(folder: str | Path) -> Take:
     _write_record(folder / RECORD, {**first, "frames": frames})
     weights = Weights(np.stack([rows[frame] for frame in every]), asked["fps"])
     write_weights(folder / WEIGHTS, weights)
-    identity = Identity(
-        np.array(asked["shape"], np.float32),
-        np.array(asked["skin"], np.float32),
-        asked["detail_seed"],
-        asked["person"],
-    )
+    identity = from_request({**asked, "name": asked["person"]})
+    relief = from_request(asked["relief"]) if "relief" in asked else None
     source = {k: asked[k] for k in ("kind", "name", "sha256", "seed", "object") if k in asked}
     origin = Path(first["input"]) if first["input"] else None
-    return Take(identity, weights, asked["first"], asked["resolution"], source, origin)
+    return Take(identity, weights, asked["first"], asked["resolution"], source, origin, relief)
 
 
 def _ranges(frames: list[int]) -> str:

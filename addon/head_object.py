@@ -14,7 +14,7 @@ import numpy as np
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS
 from ..backend.head import Head
-from ..backend.identity import SHAPE_LIMIT, Identity, check
+from ..backend.identity import ADJUSTMENTS, SHAPE_LIMIT, Identity, check
 from . import materials
 
 UV_MAP = "UVMap"
@@ -139,7 +139,14 @@ def identity_of(obj: bpy.types.Object) -> Identity:
         skin=np.clip(vector[count:], 0.0, 1.0).astype(np.float32),
         detail_seed=state.detail_seed,
         name=state.person,
+        adjustments=np.array([getattr(state, name) for name in ADJUSTMENTS], np.float32),
     )
+
+
+def relief_of(obj: bpy.types.Object) -> Identity | None:
+    """Whose pores and other relief a head takes, if another head's."""
+    other = obj.furrow.relief_from
+    return identity_of(other) if is_head(other) else None
 
 
 def _direction(name: str) -> np.ndarray:
@@ -194,7 +201,9 @@ def share_identity(obj: bpy.types.Object) -> None:
             continue
         target = other.furrow
         with quiet():
-            for name in ("shape", "written", "skin", "detail_seed", "person"):
+            for name in ("shape", "written", "skin", "detail_seed", "person", "relief_from"):
+                setattr(target, name, getattr(source, name))
+            for name in ADJUSTMENTS:
                 setattr(target, name, getattr(source, name))
             for mine, theirs in zip(source.directions, target.directions, strict=True):
                 theirs.value = mine.value
@@ -346,6 +355,8 @@ def _store(obj: bpy.types.Object, identity: Identity) -> None:
         state.skin = identity.skin.tolist()
         state.detail_seed = identity.detail_seed
         state.person = identity.name
+        for name, value in zip(ADJUSTMENTS, identity.adjustments.tolist(), strict=True):
+            setattr(state, name, value)
         for slider in state.directions:
             slider.value = 0.0
 

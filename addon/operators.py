@@ -8,7 +8,7 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS, mirrored
-from ..backend.identity import Identity, read_identity, write_identity
+from ..backend.identity import ADJUSTMENTS, Identity, read_identity, write_identity
 from . import detail, head_object, jobs
 
 IDENTITY_SUFFIX = ".json"
@@ -217,6 +217,21 @@ class FURROW_OT_expression_preset(HeadOperator, bpy.types.Operator):
         detail.request(head)
 
 
+class FURROW_OT_adjustments_reset(HeadOperator, bpy.types.Operator):
+    """Set Skin Age, Furrow Depth, Pore Strength and Asymmetry to 0"""
+
+    bl_idname = "furrow.adjustments_reset"
+    bl_label = "Reset Skin"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def act(self, head: bpy.types.Object) -> None:
+        with head_object.quiet():  # one new map, not four
+            for name in ADJUSTMENTS:
+                setattr(head.furrow, name, 0.0)
+        head_object.share_identity(head)
+        detail.request(head)
+
+
 class FURROW_OT_detail_refresh(HeadOperator, bpy.types.Operator):
     """Make the detail map anew"""
 
@@ -287,6 +302,7 @@ CLASSES = (
     FURROW_OT_expression_reset,
     FURROW_OT_expression_mirror,
     FURROW_OT_expression_preset,
+    FURROW_OT_adjustments_reset,
     FURROW_OT_detail_refresh,
     FURROW_OT_detail_sequence,
     FURROW_OT_backend_start,

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import bpy
 
+from ..backend import engines, space
 from ..backend.expressions import INDEX, REGIONS, mirrored
-from ..backend.identity import SKIN
+from ..backend.identity import ADJUSTMENTS, SKIN
 from . import detail, head_object, jobs, materials
 
 
@@ -167,11 +168,29 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
         column = layout.column(align=True)
         column.prop(state, "detail_viewport_levels", text="Levels Viewport")
         column.prop(state, "detail_render_levels", text="Render")
+        _adjustments(layout, state)
         layout.label(text=detail.state_text(context.object), icon="INFO")
         if live:
             layout.operator("furrow.detail_refresh", icon="FILE_REFRESH")
         else:
             layout.operator("furrow.detail_sequence", icon="FILE_FOLDER")
+
+
+def _adjustments(layout: bpy.types.UILayout, state: bpy.types.PropertyGroup) -> None:
+    """The sliders along directions of W+, off where the networks came without directions."""
+    header, body = layout.panel("furrow_detail_skin", default_closed=False)
+    header.label(text="Skin")
+    if body is None:
+        return
+    there = (engines.DETAIL / space.DIRECTIONS).is_file()
+    column = body.column(align=True)
+    column.enabled = there
+    for name in ADJUSTMENTS:
+        column.prop(state, name, slider=True)
+    if not there:
+        _message(body, f"{space.DIRECTIONS} is missing: install Furrow again to use these.")
+    body.operator("furrow.adjustments_reset", icon="LOOP_BACK")
+    body.prop(state, "relief_from")
 
 
 class FURROW_PT_speech(HeadPanel, bpy.types.Panel):

@@ -20,7 +20,7 @@ EXPRESSIONS = ("neutral", "brow-raiser", "anger", "smile", "lip-puckerer")
 TILE = (330, 372)
 SAMPLES = 12
 SUBDIVISIONS = 3
-"""Vertices 0.4 mm apart: what a map of 512 texels can show."""
+"""Vertices 0.4 mm apart; a tile's pixels are farther apart than that."""
 _GAP = 4
 
 Progress = Callable[[float, str], None]

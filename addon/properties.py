@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 from bpy.props import (
     BoolProperty,
@@ -32,7 +34,7 @@ def _identity_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -
         detail.request(self.id_data)
 
 
-def _seed_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
+def _styles_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
     if not head_object.is_quiet():
         head_object.share_identity(self.id_data)
         detail.request(self.id_data)
@@ -41,6 +43,24 @@ def _seed_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> No
 def _detail_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
     if not head_object.is_quiet():
         detail.settings_changed(self.id_data)
+
+
+def _is_other_head(self: bpy.types.bpy_struct, obj: bpy.types.Object) -> bool:
+    return head_object.is_head(obj) and obj != self.id_data
+
+
+def _adjustment(name: str, description: str) -> Any:
+    """A slider along a direction of W+. It cannot be keyed: a bake takes one identity for all frames."""
+    return FloatProperty(
+        name=name,
+        description=description,
+        min=-1.0,
+        max=1.0,
+        step=1,
+        precision=3,
+        options=set(),
+        update=_styles_changed,
+    )
 
 
 class FurrowDirection(bpy.types.PropertyGroup):
@@ -95,7 +115,19 @@ class FurrowHead(bpy.types.PropertyGroup):
         description="Decides pores and small variation of the skin; the person stays the same",
         min=0,
         max=2**31 - 1,
-        update=_seed_changed,
+        update=_styles_changed,
+    )
+    skin_age: _adjustment("Skin Age", "Younger or older skin on the same bones")
+    furrow_depth: _adjustment("Furrow Depth", "Shallower or deeper lines and folds")
+    pore_strength: _adjustment("Pore Strength", "Fainter or stronger pores and fine relief")
+    asymmetry: _adjustment("Asymmetry", "Sides of the face that are more or less alike")
+
+    relief_from: PointerProperty(
+        name="Relief From",
+        description="Take the pores and other relief of this head; lines stay one's own",
+        type=bpy.types.Object,
+        poll=_is_other_head,
+        update=_styles_changed,
     )
 
     detail_enabled: BoolProperty(

@@ -58,6 +58,7 @@ class DetailModel:
         resolution: int,
         preview: bool = False,
         cancelled: Callable[[], bool] | None = None,
+        relief: Identity | None = None,
     ) -> np.ndarray:
         """Return the displacement map.
 
@@ -73,6 +74,8 @@ class DetailModel:
             Allow an engine's faster, less exact way (about 1 % off), where it has one.
         cancelled
             Asked between encoder and generator.
+        relief
+            Whose pores and other relief to take, if not the identity's own; the seed stays its own.
 
         Returns
         -------
@@ -87,6 +90,9 @@ class DetailModel:
         """
         _check_resolution(resolution)
         code = self.w_plus(identity, expression)
+        if relief is not None:
+            other = self.w_plus(relief, expression)
+            code = self.space.mixed(code, other, self.space.relief_layer)
         if cancelled is not None and cancelled():
             raise FurrowError("Cancelled.", "cancelled")
         return self.synthesise(code, identity.detail_seed, resolution, preview)

@@ -30,6 +30,9 @@ MODELS = (
     "speech/speech.onnx",
     "speech/moonshine_encoder.ort",
 )
+OPTIONAL_MODELS = ("detail/directions.safetensors", "detail/mapping.onnx")
+"""What detail adjustments and random people need, and nothing else does."""
+
 FREE_BYTES = 1_000_000_000
 """A minute of maps at 1024 takes about half of it."""
 
@@ -51,6 +54,7 @@ def examine() -> list[Check]:
         *(_check(package, True, _version_of(package)) for package in PACKAGES),
         *(_engine(engine) for engine in engines.available()),
         *(_check(f"assets/{name}", True, _digest_of(name)) for name in MODELS),
+        *(_check(f"assets/{name}", False, _digest_of(name)) for name in OPTIONAL_MODELS),
         _check("a map", True, _map),
         _check("sound", True, _sound),
         _check("shared memory", True, _shared_memory),

@@ -73,7 +73,7 @@ class Identity:
         return np.concatenate([self.shape, self.skin]).astype(np.float32)
 
     def request(self) -> dict[str, Any]:
-        """The identity as requests to the backend process carry it; its ``read_identity`` is the inverse.
+        """The identity as requests to the backend process carry it; :func:`from_request` is the inverse.
 
         The object "detail" holds the adjustments that are not 0, and is left out where there are
         none: what was keyed by a request before there were adjustments keeps its key.
@@ -91,6 +91,33 @@ class Identity:
         """The detail adjustments that are not 0, by name."""
         pairs = zip(ADJUSTMENTS, self.adjustments.tolist(), strict=True)
         return {name: round(value, 6) for name, value in pairs if value}
+
+
+def styles_request(identity: Identity, relief: Identity | None) -> dict[str, Any]:
+    """What requests for maps say of whose they are: `identity`, and `relief` if it is another's."""
+    extra = {} if relief is None else {"relief": relief.request()}
+    return {"identity": identity.request(), **extra}
+
+
+def from_request(value: object) -> Identity:
+    """Return the identity of ``{"shape", "skin", "detail_seed", "detail"}``, the last two optional.
+
+    Raises
+    ------
+    FurrowError
+        For another type or name; numbers out of range are found by :func:`check`.
+    """
+    if not isinstance(value, dict):
+        raise FurrowError("The request holds no identity.")
+    try:
+        shape, skin = (np.asarray(value.get(k), np.float32).reshape(-1) for k in ("shape", "skin"))
+    except (TypeError, ValueError):
+        raise FurrowError("The identity's shape and skin must be lists of numbers.") from None
+    seed = value.get("detail_seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise FurrowError('"detail_seed" must be a whole number.')
+    name = str(value.get("name", "of the request"))
+    return Identity(shape, skin, seed, name, adjustments_of(value.get("detail", {})))
 
 
 def adjustments_of(values: object) -> np.ndarray:

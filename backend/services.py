@@ -22,7 +22,7 @@ from .detail import RESOLUTIONS, DetailModel
 from .errors import FurrowError
 from .expressions import EXPRESSIONS
 from .files import ASSETS
-from .identity import Identity, adjustments_of
+from .identity import Identity, from_request
 from .maps import blender_pixels, write_map
 from .protocol import PROTOCOL
 from .server import Request, Server
@@ -182,13 +182,14 @@ class Services:
 
     def _map(self, request: Request) -> np.ndarray:
         params = request.params
-        identity = read_identity(params.get("identity"))
+        identity = from_request(params.get("identity"))
+        relief = None if params.get("relief") is None else from_request(params["relief"])
         expression = _floats(params.get("expression"), "expression")
         resolution = int(_number(params, "resolution", RESOLUTIONS[1]))
         preview = bool(params.get("preview", False))
         with self._detail_lock:
             return self._model().map(
-                identity, expression, resolution, preview=preview, cancelled=request.cancelled
+                identity, expression, resolution, preview, request.cancelled, relief
             )
 
     def _models(self) -> list[dict[str, Any]]:
@@ -207,19 +208,6 @@ class Services:
                         {"name": name, "bytes": facts.st_size, "sha256": self._hashes[key]}
                     )
         return models
-
-
-def read_identity(value: Any) -> Identity:
-    """Return the identity of a request's ``{"shape", "skin", "detail_seed", "detail"}``; raises FurrowError."""
-    if not isinstance(value, dict):
-        raise FurrowError("The request holds no identity.")
-    return Identity(
-        shape=_floats(value.get("shape"), "identity's shape"),
-        skin=_floats(value.get("skin"), "identity's skin"),
-        detail_seed=int(_number(value, "detail_seed", 0)),
-        name=str(value.get("name", "of the request")),
-        adjustments=adjustments_of(value.get("detail", {})),
-    )
 
 
 def resident_bytes() -> int:

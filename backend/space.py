@@ -23,9 +23,6 @@ Z_SIZE = 512
 TRUNCATION_LIMIT = 1.5
 """Largest psi; beyond it the generator has seen nothing like the styles it is given."""
 
-RELIEF_STYLES = 5
-"""The last styles, which decide pores and other relief."""
-
 DIRECTIONS = "directions.safetensors"
 MAPPING = "mapping.onnx"
 
@@ -44,12 +41,12 @@ class Space:
     Attributes
     ----------
     relief_layer
-        The first style that decides relief more than lines.
+        The style that decides pores and other relief: the last.
     """
 
     def __init__(self, engine: Engine, folder: Path) -> None:
         self.num_ws = engine.num_ws
-        self.relief_layer = engine.num_ws - RELIEF_STYLES
+        self.relief_layer = engine.num_ws - 1
         self._folder = folder
 
     def adjusted(self, w: np.ndarray, adjustments: np.ndarray) -> np.ndarray:

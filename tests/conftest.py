@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -64,6 +65,25 @@ def tiny_networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_tensors() -> Callable[[Path, dict[str, np.ndarray]], Path]:
+    """Write a .safetensors file by hand: ``write_tensors(path, {"name": array})``."""
+    kinds = {"float16": "F16", "float32": "F32"}
+
+    def write(path: Path, tensors: dict[str, np.ndarray]) -> Path:
+        header, data = {}, b""
+        for name, values in tensors.items():
+            offsets = [len(data), len(data) + values.nbytes]
+            kind = kinds[values.dtype.name]
+            header[name] = {"dtype": kind, "shape": values.shape, "data_offsets": offsets}
+            data += values.tobytes()
+        text = json.dumps({"__metadata__": {"by": "a test"}, **header}).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+        return path
+
+    return write
 
 
 def _tiny_encoder(path: Path) -> None:

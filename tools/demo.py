@@ -19,7 +19,7 @@ OUT = ROOT / "out" / "demo"
 SPEECH = ROOT / "assets" / "demo" / "hello.wav"
 IDENTITY = ROOT / "assets" / "identities" / "old.json"
 """Of the two that ship, the one whose skin has more to tell."""
-RESOLUTION = 512
+RESOLUTION = 1024
 """Pixels a side, what the network makes natively."""
 
 SHEET_ROWS = 5

@@ -15,6 +15,7 @@ import furrow  # noqa: E402
 from furrow.addon import bake, detail, head_object, portable  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
 from furrow.backend.expressions import INDEX  # noqa: E402
+from furrow.backend.identity import adjustments_of  # noqa: E402
 from furrow.backend.maps import read_map, write_map  # noqa: E402
 from furrow.backend.weights import Weights, read_weights  # noqa: E402
 
@@ -101,6 +102,35 @@ def test_other_models_or_another_person_make_every_frame_anew(take, tmp_path):
     assert len(bake.bake_maps(take, tmp_path, newer)) == 8
     other = replace(take, identity=head_object.head().random(3))
     assert len(bake.bake_maps(other, tmp_path, newer)) == 8
+    adjusted = replace(other.identity, adjustments=adjustments_of({"furrow_depth": 0.5}))
+    assert len(bake.bake_maps(replace(other, identity=adjusted), tmp_path, newer)) == 8
+
+
+def test_relief_of_another_head_reaches_every_map_and_the_joined_take(take, scene, tmp_path):
+    obj = head_object.create_head(take.identity, "Head")
+    other = head_object.create_head(head_object.head().random(3), "Other")
+    bake.bake_maps(take, tmp_path, Backend())
+    obj.furrow.relief_from = other
+    scene.frame_start, scene.frame_end = 1, 8
+    mixed = replace(take, relief=bake.take_of(obj, scene, 256).relief)
+    assert mixed.parameters(1)["relief"] == head_object.identity_of(other).request()
+    assert len(bake.bake_maps(mixed, tmp_path, Backend())) == 8
+    for part in ((1, 4), (5, 8)):
+        bake.bake_maps(mixed, tmp_path / "ranges", Backend(), part)
+    np.testing.assert_array_equal(bake.join(tmp_path / "ranges").relief.vector, mixed.relief.vector)
+
+
+def test_adjustments_reach_every_map_and_the_joined_take(take, tmp_path):
+    person = replace(take.identity, adjustments=adjustments_of({"asymmetry": -0.5}))
+    take = replace(take, identity=person)
+    assert take.parameters(3)["identity"]["detail"] == {"asymmetry": -0.5}
+    for part in ((1, 4), (5, 8)):
+        bake.bake_maps(take, tmp_path, Backend(), part)
+    joined = bake.join(tmp_path)
+    np.testing.assert_array_equal(joined.identity.adjustments, person.adjustments)
+    assert joined.relief is None and joined.asked() == take.asked()
+    obj = portable.new_scene(joined)
+    assert obj.furrow.asymmetry == -0.5
 
 
 def test_a_bake_goes_on_when_the_backend_dies_and_gives_up_when_it_keeps_dying(take, tmp_path):

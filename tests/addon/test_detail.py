@@ -5,9 +5,11 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import detail, head_object
+from furrow.addon import detail, head_object, jobs
+from furrow.backend import engines
 from furrow.backend.errors import FurrowError
 from furrow.backend.files import ASSETS
+from furrow.backend.identity import ADJUSTMENTS
 from furrow.backend.maps import write_map
 
 
@@ -180,6 +182,20 @@ def test_an_animation_ends_before_the_first_stale_frame(head, scene, client, tmp
     assert not head.hide_render
 
 
+def test_adjustments_are_saved_with_the_file(head, client, tmp_path):
+    head.furrow.skin_age, head.furrow.furrow_depth = 0.25, -0.75
+    detail.exact_map(head)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "live.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "live.blend"))
+    (again,) = head_object.heads(bpy.context.scene)
+    assert head_object.identity_of(again).adjusted == {"skin_age": 0.25, "furrow_depth": -0.75}
+    assert detail.state_text(again) == "Up to date"
+    again.furrow.skin_age = 0.5
+    asked = len(client.calls)
+    detail.exact_map(again)
+    assert client.calls[asked]["identity"]["detail"]["skin_age"] == 0.5
+
+
 def test_saved_detail_is_shown_again_without_a_backend(head, scene, client, tmp_path):
     head_object.set_expression(head, {"jawOpen": 1.0})
     detail.exact_map(head)
@@ -247,6 +263,55 @@ def test_identity_seed_and_resolution_ask_for_a_map(head, client, window):
     assert len(client.requests) == 4
 
 
+def test_adjustments_ask_for_a_map_and_travel_with_copies(head, client, window):
+    slide(head, 0.1)
+    assert "detail" not in client.requests[-1].params["identity"]
+    client.requests[-1].finished = True
+    detail.poll()
+    head.furrow.pore_strength = 0.5
+    head.furrow.asymmetry = -1.0
+    client.requests[-1].finished = True
+    detail.poll()  # the second slider moved while the first one's map was made
+    asked = client.requests[-1].params["identity"]["detail"]
+    assert asked == {"pore_strength": 0.5, "asymmetry": -1.0}
+    linked = head.copy()
+    bpy.context.collection.objects.link(linked)
+    copy = head.copy()
+    copy.data = head.data.copy()
+    bpy.context.collection.objects.link(copy)
+    bpy.context.view_layer.update()
+    head.furrow.pore_strength = -0.25
+    assert linked.furrow.pore_strength == -0.25  # Alt-D shares
+    assert copy.furrow.pore_strength == 0.5  # Shift-D does not
+    assert copy.furrow.asymmetry == -1.0
+
+
+def test_relief_comes_from_another_head(head, client, window):
+    other = head_object.create_head(head_object.head().random(1), "Other")
+    slide(head, 0.1)
+    assert "relief" not in client.requests[-1].params
+    client.requests[-1].finished = True
+    detail.poll()
+    head.furrow.relief_from = other
+    asked = client.requests[-1].params
+    assert asked["relief"] == head_object.identity_of(other).request()
+    assert asked["identity"] == head_object.identity_of(head).request()
+    client.requests[-1].finished = True
+    detail.poll()
+    other.furrow.pore_strength = 0.5  # the head that took them follows
+    bpy.context.view_layer.update()
+    asked = [p.params for p in client.requests if p.channel == f"head-{head.furrow.id}"][-1]
+    assert asked["relief"]["detail"] == {"pore_strength": 0.5}
+    head.furrow.relief_from = None
+    assert "relief" not in detail.map_request(head, 256)
+
+
+def test_adjustments_cannot_be_keyed(head):
+    """A bake takes one identity for all frames: a keyed slider would be baked wrong."""
+    with pytest.raises(TypeError, match="not animatable"):
+        head.keyframe_insert("furrow.furrow_depth", frame=1)
+
+
 def test_a_failed_map_is_told_once_and_tried_again_on_change(head, client, window):
     slide(head, 0.1)
     client.requests[-1].error = FurrowError("The networks are missing.", "missing_model")
@@ -312,3 +377,39 @@ def test_the_real_backend_makes_the_map_of_the_slider(head, scene):
     head_object.set_expression(head, {"browInnerUp": 1.0})
     detail.exact_map(head)
     np.testing.assert_array_equal(np.array(head.furrow.live_texture.image.pixels[:]), raised)
+
+
+@pytest.mark.skipif(
+    not (ASSETS / "detail" / "generator.onnx").exists(), reason="no networks are trained yet"
+)
+def test_the_real_backend_moves_along_directions(head, scene, monkeypatch, write_tensors, tmp_path):
+    """With directions made for the test: those of the styles themselves, which are much too strong."""
+    networks = tmp_path / "detail"
+    networks.mkdir()
+    for name in ("encoder.onnx", "generator.onnx"):
+        (networks / name).symlink_to(ASSETS / "detail" / name)
+    launch = [*jobs.launch_arguments(), "--networks", str(networks)]
+    monkeypatch.setattr(jobs, "launch_arguments", lambda: launch)
+    jobs.stop()
+    try:
+        detail.exact_map(head)
+        start = np.array(head.furrow.live_texture.image.pixels[:])
+        head.furrow.furrow_depth = 0.5
+        with pytest.raises(FurrowError, match=r"directions\.safetensors, which is missing"):
+            detail.exact_map(head)
+        num_ws = engines.load("ort", networks).num_ws
+        write_tensors(
+            networks / "directions.safetensors",
+            {
+                name: np.full((num_ws, 512), 0.05 * i, np.float16)
+                for i, name in enumerate(ADJUSTMENTS)
+            },
+        )
+        detail.exact_map(head)
+        moved = np.array(head.furrow.live_texture.image.pixels[:])
+        assert np.abs(moved - start).max() > 1e-3  # mm
+        bpy.ops.furrow.adjustments_reset()
+        detail.exact_map(head)
+        np.testing.assert_array_equal(np.array(head.furrow.live_texture.image.pixels[:]), start)
+    finally:
+        jobs.stop()

@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 import pytest
 from furrow.addon import detail, head_object, operators, panels
+from furrow.backend import engines, space
 from furrow.backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS
 from furrow.backend.maps import write_map
 
@@ -61,6 +62,20 @@ def test_identity_files(head, tmp_path):
     np.testing.assert_allclose(head_object.identity_of(head).vector, expected, atol=1e-5)
 
 
+def test_adjustments_go_to_files_and_back(head, tmp_path):
+    head.furrow.furrow_depth, head.furrow.skin_age = 0.7, -0.2
+    path = str(tmp_path / "person.json")
+    bpy.ops.furrow.identity_save(filepath=path)
+    bpy.ops.furrow.adjustments_reset()
+    assert not head_object.identity_of(head).adjustments.any()
+    bpy.ops.furrow.identity_load(filepath=path)
+    assert head_object.identity_of(head).adjusted == pytest.approx(
+        {"skin_age": -0.2, "furrow_depth": 0.7}
+    )
+    bpy.ops.furrow.identity_random(seed=3)  # another person has none of them
+    assert not head_object.identity_of(head).adjustments.any()
+
+
 def test_expressions_reset_mirror_and_presets(head):
     for name, preset in FACESCAPE_PRESETS.items():
         bpy.ops.furrow.expression_preset(preset=name)
@@ -109,6 +124,20 @@ def test_operators_want_a_head(scene):
     for operator in operators.CLASSES:
         if issubclass(operator, operators.HeadOperator):
             assert not operator.poll(bpy.context)
+
+
+def test_sliders_without_directions_are_off_and_say_why(head, monkeypatch, tmp_path):
+    for there in (False, True):
+        monkeypatch.setattr(engines, "DETAIL", tmp_path)
+        if there:
+            (tmp_path / space.DIRECTIONS).touch()
+        layout = MagicMock()
+        layout.panel.return_value = (MagicMock(), layout)
+        panels.FURROW_PT_detail.draw(SimpleNamespace(layout=layout), bpy.context)
+        assert layout.column.return_value.enabled is there
+        labels = layout.box().column().label.call_args_list
+        said = " ".join(" ".join(call.kwargs["text"] for call in labels).split())
+        assert ("directions.safetensors is missing" in said) is not there
 
 
 @pytest.mark.parametrize("panel", panels.CLASSES)

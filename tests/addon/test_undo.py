@@ -38,6 +38,8 @@ STEPS = {
     "average": lambda: bpy.ops.furrow.identity_average(),
     "slider": lambda: setattr(only_head().furrow.directions[0], "value", 1.0),
     "skin": lambda: setattr(only_head().furrow, "skin", [0.9] * 16),
+    "adjustment": lambda: setattr(only_head().furrow, "furrow_depth", 0.6),
+    "reset skin": lambda: bpy.ops.furrow.adjustments_reset(),
     "seed": lambda: setattr(only_head().furrow, "detail_seed", 5),
     "preset": lambda: bpy.ops.furrow.expression_preset(preset="smile"),
     "reset": lambda: bpy.ops.furrow.expression_reset(),
@@ -49,6 +51,7 @@ STEPS = {
 def test_a_step_is_undone_and_done_again(head, step):
     bpy.ops.furrow.identity_random(seed=1)
     head_object.set_expression(head, {"jawOpen": 0.5, "mouthLeft": 0.3})
+    head.furrow.asymmetry = -0.5
     push("start")
 
     def state():
@@ -57,6 +60,7 @@ def test_a_step_is_undone_and_done_again(head, step):
             vertices(head),
             head_object.identity_of(head).vector,
             head_object.identity_of(head).detail_seed,
+            head_object.identity_of(head).adjustments,
             head_object.expression_of(head),
         )
 

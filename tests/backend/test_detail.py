@@ -72,6 +72,16 @@ def test_bad_expression_is_refused_by_name(model, person):
         model.map(person, NEUTRAL, 300)
 
 
+def test_relief_of_another_is_their_last_style_alone(model, person):
+    other = replace(person, shape=-person.shape)
+    w = model.w_plus(person, NEUTRAL)
+    w[-1] = model.w_plus(other, NEUTRAL)[-1]
+    expected = model.synthesise(w, person.detail_seed, 256)
+    np.testing.assert_array_equal(model.map(person, NEUTRAL, 256, relief=other), expected)
+    with pytest.raises(FurrowError, match="another head model"):
+        model.map(person, NEUTRAL, 256, relief=replace(other, shape=np.zeros(7, np.float32)))
+
+
 def test_cancelled_between_the_networks(model, person):
     with pytest.raises(FurrowError) as caught:
         model.map(person, NEUTRAL, 256, cancelled=lambda: True)

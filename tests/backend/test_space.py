@@ -27,19 +27,6 @@ NUM_WS = 14
 """Styles of the tiny networks."""
 
 
-def write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> Path:
-    """Write the safetensors format by hand."""
-    header, data = {}, b""
-    for name, values in tensors.items():
-        kind = {"float16": "F16", "float32": "F32", "int64": "I64"}[values.dtype.name]
-        offsets = [len(data), len(data) + values.nbytes]
-        header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": offsets}
-        data += values.tobytes()
-    text = json.dumps({"__metadata__": {"by": "a test"}, **header}).encode()
-    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
-    return path
-
-
 def directions() -> dict[str, np.ndarray]:
     random = np.random.RandomState(4)
     return {name: random.standard_normal((NUM_WS, 512)).astype(np.float16) for name in ADJUSTMENTS}
@@ -66,7 +53,7 @@ def write_mapping(path: Path, num_ws: int = NUM_WS) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_networks):
+def folder(tiny_networks, write_tensors):
     """Tiny networks with directions, w_avg and a mapping network."""
     folder = tiny_networks()
     write_tensors(folder / "directions.safetensors", directions())
@@ -115,6 +102,19 @@ def test_truncation_goes_from_the_mean_to_the_face_and_on(model, person, folder)
     for psi in (-0.1, 1.6, float("nan")):
         with pytest.raises(FurrowError, match=r"outside 0 to 1\.5"):
             model.space.truncated(w, psi)
+
+
+def test_truncation_needs_the_encoders_mean(tmp_path, write_tensors):
+    space = Space(SimpleNamespace(num_ws=NUM_WS), tmp_path)
+    w = np.zeros((NUM_WS, 512), np.float32)
+    with pytest.raises(FurrowError, match=r"encoder\.safetensors is missing") as caught:
+        space.truncated(w, 0.5)
+    assert caught.value.code == "missing_model"
+    path = write_tensors(tmp_path / "encoder.safetensors", {"w_avg": w})
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(FurrowError, match=r"encoder\.safetensors is damaged .*ends within w_avg"):
+        space.truncated(w, 0.5)
+    assert space.truncated(w, 1.0) is w  # needs no file
 
 
 def test_mixing_takes_styles_from_a_layer_on(model, person):
@@ -195,7 +195,7 @@ def test_bad_directions_are_named_in_one_line(tmp_path, content, reason):
     refuses_directions(tmp_path, reason)
 
 
-def test_directions_of_another_generator_are_named(tmp_path):
+def test_directions_of_another_generator_are_named(tmp_path, write_tensors):
     tensors = {name: values[:9] for name, values in directions().items()}
     write_tensors(tmp_path / "directions.safetensors", tensors)
     refuses_directions(tmp_path, "9 x 512, the generator's styles are 14 x 512")

@@ -62,7 +62,7 @@ def from_set(set_folder: Path, cache: Path, resolution: int, relief: bool = Fals
     Maps are reduced to `resolution` by area mean, and what is finer than :data:`RELIEF_MM` is taken
     out of them. Relief is a person's and not a map's: with `relief` it is kept of the smoothest of
     their maps, since the edges of folds are fine too. Reading that was stopped goes on where it
-    was; it takes about 20 ms a map of 1024 texels.
+    was; it takes about 40 ms a map of 1024 texels.
 
     Parameters
     ----------
