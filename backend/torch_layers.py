@@ -101,7 +101,9 @@ class Relief(nn.Module):
         self.mixing_weight = nn.Parameter(torch.zeros(gates * self.FIELDS, W_SIZE))
         self.mixing_bias = nn.Parameter(torch.zeros(gates * self.FIELDS))
         self.texture0 = nn.Parameter(torch.randn(textures, 1, 7, 7) / 7)
-        self.texture1 = nn.Parameter(torch.randn(textures, textures, 3, 3) / math.sqrt(9 * textures))
+        self.texture1 = nn.Parameter(
+            torch.randn(textures, textures, 3, 3) / math.sqrt(9 * textures)
+        )
         self.texture2 = nn.Parameter(torch.zeros(1, textures, 3, 3))
         half = [band_filter(band, 2 * texel_mm) for band in self.BANDS_MM[:2]]
         size = max(f.shape[0] for f in half)
@@ -115,9 +117,7 @@ class Relief(nn.Module):
         fields = mixing.unflatten(1, (-1, self.FIELDS)) @ self.fields.flatten(1)
         return F.softplus(self.place + fields.unflatten(2, self.fields.shape[1:]))
 
-    def forward(
-        self, w: Tensor, noise: Tensor, crop: tuple[int, int, int] | None = None
-    ) -> Tensor:
+    def forward(self, w: Tensor, noise: Tensor, crop: tuple[int, int, int] | None = None) -> Tensor:
         """Shape standard normal noise (N, 1, R, R) into relief (N, 1, R, R) in the raw unit.
 
         `crop` (row, column, size), in texels and multiples of 8, says which part of the tile the

@@ -74,9 +74,7 @@ class SynthesisConfig:
 class Block(nn.Module):
     """Doubles the resolution of the activations and adds detail to the image."""
 
-    def __init__(
-        self, inputs: int, outputs: int, const: int, images: int, resolution: int
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, const: int, images: int, resolution: int) -> None:
         super().__init__()
         self.conv0 = ModulatedConv(inputs, outputs, 3)
         self.conv1 = ModulatedConv(outputs, outputs, 3)
@@ -310,6 +308,19 @@ def configs(detail: dict[str, Any]) -> tuple[SynthesisConfig, EncoderConfig]:
     return SynthesisConfig(**tuples["synthesis"]), EncoderConfig(**tuples["encoder"])
 
 
+SCALE_SUFFIX = ".scale"
+"""Beside an int8 tensor NAME in a .safetensors file stands NAME.scale: value = int8 x scale."""
+
+
+def restored(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters in float32 from those that are stored in 8 bits, with a scale for each row."""
+    return {
+        name: value.float() * state[name + SCALE_SUFFIX] if value.dtype == torch.int8 else value
+        for name, value in state.items()
+        if not name.endswith(SCALE_SUFFIX)
+    }
+
+
 def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Encoder, Synthesis]:
     """Load the networks from `folder` (detail.json, encoder and generator .safetensors).
 
@@ -330,7 +341,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Encode
     for network, name in ((encoder, "encoder"), (synthesis, "generator")):
         path = folder / f"{name}.safetensors"
         try:
-            network.load_state_dict(load_file(path))
+            network.load_state_dict(restored(load_file(path)))
         except FileNotFoundError:
             raise FurrowError(
                 f"The network {path} is missing. Install Furrow again.", "missing_model"

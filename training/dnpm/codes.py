@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,62 +17,18 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 from tqdm import tqdm
 
-from ...backend.torch_layers import LocalBasis
 from ...backend.files import whole_file
 from ..corpus.compose import Skin
 from ..corpus.sampler import sample_expression, sample_identity
-from ..networks.basis import project, styles
+from .bases import Bases
+from .data import Maps
+
+ARRAYS = ("identity", "expression", "styles")
 
 CHUNK = 25
 """People in one file."""
-
-
-@dataclass(frozen=True)
-class Bases:
-    """Local bases at half and at the full resolution of the maps, with what projection needs.
-
-    Attributes
-    ----------
-    coarse, fine
-        At R / 2 and at R; the fine one holds what the coarse one leaves.
-    coarse_variance, fine_variance
-        (512,), of :func:`..networks.basis.fit_loadings`.
-    mask
-        (1, 1, R, R) in (0, 1].
-    unit
-        Millimetres of one raw unit.
-    """
-
-    coarse: LocalBasis
-    fine: LocalBasis
-    coarse_variance: Tensor
-    fine_variance: Tensor
-    mask: Tensor
-    unit: float
-
-    def coefficients(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients of both bases for maps (N, 1, R, R) in mm."""
-        raw = maps / self.unit
-        coarse = project(self.coarse, F.avg_pool2d(raw, 2), F.avg_pool2d(self.mask, 2))
-        left = raw - double(self.coarse.mixture(coarse))
-        return coarse, project(self.fine, left, self.mask)
-
-    def styles(self, maps: Tensor) -> Tensor:
-        """The two styles (N, 2, 512) of maps (N, 1, R, R) in mm."""
-        coarse, fine = self.coefficients(maps)
-        pair = (
-            styles(self.coarse, coarse, self.coarse_variance),
-            styles(self.fine, fine, self.fine_variance),
-        )
-        return torch.stack(pair, 1)
-
-
-def double(image: Tensor) -> Tensor:
-    """Bilinear up-sampling by 2, as the skip connection of the synthesis network does it."""
-    return F.interpolate(image, scale_factor=2.0, mode="bilinear")
 
 
 @dataclass(frozen=True)
@@ -85,7 +40,7 @@ class Codes:
     identity, expression
         float32 (N, K + 16) and (N, 52).
     styles
-        float16 (N, 2, 512), the targets.
+        float16 (N, 2, 512), the targets; not a number where a style is not known.
     digest
         SHA-256 of the arrays' bytes.
     """
@@ -115,7 +70,12 @@ def _person(resolution: int, per_identity: int, seed: int, number: int) -> list[
     skin = Skin(head, person, resolution)
     weights = np.stack([sample_expression(rng) for _ in range(per_identity)])
     maps = np.stack([skin.map(w, relief=False) for w in weights])
-    found = bases.styles(torch.from_numpy(maps)[:, None])
+    images = torch.from_numpy(maps)[:, None]
+    if resolution == bases.coarse.resolution:
+        found = torch.full((per_identity, 2, 512), torch.nan)
+        found[:, 0] = bases.coarse_styles(images)
+    else:
+        found = bases.styles(images)
     identity = np.repeat(person.vector[None], per_identity, 0)
     return [identity, weights.astype(np.float32), found.numpy().astype(np.float16)]
 
@@ -128,6 +88,7 @@ def draw_codes(
     people: int,
     per_identity: int,
     seed: int,
+    resolution: int,
     workers: int = 1,
 ) -> Codes:
     """Draw people's maps, keep their styles in `folder`, 25 people a file; goes on where it stopped.
@@ -137,7 +98,7 @@ def draw_codes(
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"part-{i:04d}.npz" for i in range(people // CHUNK)]
     missing = [i for i, file in enumerate(files) if not file.exists()]
-    one = functools.partial(_person, bases.fine.resolution, per_identity, seed)
+    one = functools.partial(_person, resolution, per_identity, seed)
     context = multiprocessing.get_context("fork")
     with (
         ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(head, bases)) as pool,
@@ -149,20 +110,53 @@ def draw_codes(
                 rows.append(person)
                 bar.update()
             arrays = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
-            names = ("identity", "expression", "styles")
             with whole_file(files[index]) as temporary, temporary.open("wb") as file:
-                np.savez(file, **dict(zip(names, arrays, strict=True)))
+                np.savez(file, **dict(zip(ARRAYS, arrays, strict=True)))
     return read_codes(folder)
 
 
 def read_codes(folder: Path) -> Codes:
     """Read all whole files of :func:`draw_codes`."""
     parts = [np.load(file) for file in sorted(folder.glob("part-*.npz"))]
-    arrays = {
-        name: np.concatenate([part[name] for part in parts])
-        for name in ("identity", "expression", "styles")
-    }
+    arrays = {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS}
     digest = hashlib.sha256()
     for _, array in sorted(arrays.items()):
         digest.update(np.ascontiguousarray(array).tobytes())
     return Codes(**arrays, digest=digest.hexdigest())
+
+
+@torch.no_grad()
+def codes_of(bases: Bases, maps: Maps, rows: np.ndarray) -> Codes:
+    """Codes of samples whose maps, at the fine basis's resolution, are at hand."""
+    parts = []
+    for start in range(0, len(rows), 50):
+        images = np.asarray(maps.map[rows[start : start + 50]], np.float32)
+        parts.append(bases.styles(torch.from_numpy(images)[:, None]).numpy().astype(np.float16))
+    return Codes(maps.identity[rows], maps.expression[rows], np.concatenate(parts), maps.digest)
+
+
+def correct(coarse: Codes, held: Codes, strength: float = 30.0) -> Codes:
+    """Coarse styles of maps drawn at R / 4, brought to those of maps averaged to that size.
+
+    Thin lines come out a little different when they are drawn with large texels, by about 1 % of
+    the maps' energy. `held` are the first samples of `coarse`, drawn at R / 2: a linear map between
+    both, near the identity, takes most of the difference away. Those samples are left out.
+    """
+    count = len(held.styles)
+    drawn = torch.from_numpy(coarse.styles[:, 0]).float()
+    wrong = torch.from_numpy(held.styles[:, 0]).float() - drawn[:count]
+    x = F.pad(drawn, (0, 1), value=1.0)
+    gram = x[:count].T @ x[:count] + strength * torch.eye(x.shape[1])
+    change = torch.linalg.solve(gram, x[:count].T @ wrong)
+    styles = coarse.styles.copy()
+    styles[:, 0] = (drawn + x @ change).numpy()
+    return Codes(coarse.identity[count:], coarse.expression[count:], styles[count:], coarse.digest)
+
+
+def joined(*codes: Codes) -> Codes:
+    """Several sets of samples as one."""
+    digest = hashlib.sha256("".join(part.digest for part in codes).encode())
+    return Codes(
+        *(np.concatenate([getattr(part, n) for part in codes]) for n in ARRAYS),
+        digest=digest.hexdigest(),
+    )

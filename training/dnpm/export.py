@@ -1,23 +1,21 @@
-"""From a trained run to what ships: ONNX for inference, safetensors for training, detail.json."""
+"""From trained networks to what ships: ONNX for inference, safetensors for training, detail.json."""
 
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ...backend.files import whole_file, write_whole
-from ...backend.torch_networks import Encoder
-from ..networks.schedule import load_checkpoint
-from .data import read
-from .setup import Networks, Options, networks
+from ...backend.torch_networks import SCALE_SUFFIX, Encoder
+from .setup import Networks
 
 OPSET = 17
 
@@ -34,16 +32,44 @@ def centre_styles(encoder: Encoder, identity: Tensor, expression: Tensor) -> Non
     encoder.w_avg += mean
 
 
-HALF_FROM = 4096
-"""Parameters with at least so many numbers are stored in half precision; all are used in float32."""
+SMALL = 4096
+"""Parameters of fewer numbers, and vectors, are stored as they are; the others in 8 bits."""
+
+ROW = 256
+"""A row that shares a scale has at least so many numbers, where the tensor's shape allows it."""
+
+
+def quantised(value: Tensor) -> tuple[Tensor, Tensor] | None:
+    """A tensor as int8 and the scale of each of its rows, or None if it is stored as it is."""
+    if value.ndim < 2 or value.numel() < SMALL:
+        return None
+    trailing = 1
+    while trailing < value.ndim - 1 and math.prod(value.shape[-trailing:]) < ROW:
+        trailing += 1
+    scale = value.abs().amax(tuple(range(-trailing, 0)), keepdim=True).clamp(min=1e-12) / 127
+    return torch.round(value / scale).to(torch.int8), scale
 
 
 @torch.no_grad()
 def round_weights(module: nn.Module) -> None:
-    """Round what is stored in half precision, so that ONNX and safetensors hold equal networks."""
+    """Round what is stored in 8 bits, so that ONNX and safetensors hold equal networks."""
     for parameter in module.parameters():
-        if parameter.numel() >= HALF_FROM:
-            parameter.copy_(parameter.half().float())
+        if (pair := quantised(parameter)) is not None:
+            parameter.copy_(pair[0].float() * pair[1])
+
+
+def write_tensors(module: nn.Module, path: Path) -> None:
+    """Write a rounded module's state as safetensors, large parameters as int8 and NAME.scale."""
+    parameters = {name for name, _ in module.named_parameters()}
+    state: dict[str, Tensor] = {}
+    for name, value in module.state_dict().items():
+        pair = quantised(value) if name in parameters else None
+        if pair is None:
+            state[name] = value.contiguous()
+        else:
+            state[name], state[name + SCALE_SUFFIX] = pair
+    with whole_file(path) as temporary:
+        save_file(state, temporary)
 
 
 def export_onnx(module: nn.Module, inputs: dict[str, Tensor], output: str, path: Path) -> None:
@@ -60,7 +86,7 @@ def export_onnx(module: nn.Module, inputs: dict[str, Tensor], output: str, path:
             dynamo=False,
             do_constant_folding=False,  # keeps parameters as they are stored
         )
-        _halve(temporary)
+        _compress(temporary)
 
 
 def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
@@ -93,13 +119,8 @@ def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
         "displacement",
         folder / "generator.onnx",
     )
-    for name, module in (("encoder", encoder), ("generator", synthesis)):
-        state = {
-            key: value.half() if _halved(value) else value.contiguous()
-            for key, value in module.state_dict().items()
-        }
-        with whole_file(folder / f"{name}.safetensors") as temporary:
-            save_file(state, temporary)
+    write_tensors(encoder, folder / "encoder.safetensors")
+    write_tensors(synthesis, folder / "generator.safetensors")
     detail = {
         "format": "furrow.detail/1",
         "resolution": config.resolution,
@@ -114,48 +135,30 @@ def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
     write_whole(folder / "detail.json", json.dumps(detail, indent=1).encode() + b"\n")
 
 
-def _halved(value: Tensor) -> bool:
-    return value.numel() >= HALF_FROM and value.equal(value.half().float())
+def _compress(path: Path) -> None:
+    """Store an ONNX file's large tensors in 8 bits; casts and products, folded on loading, restore them.
 
-
-def _halve(path: Path) -> None:
-    """Store an ONNX file's large tensors in half precision; Casts, folded on loading, restore them."""
+    Not DequantizeLinear: ONNX Runtime does not fold that on loading, but computes it for each map.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     model = onnx.load(path)
-    casts = []
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        half = values.astype(np.float16)
-        if values.size >= HALF_FROM and np.array_equal(half.astype(values.dtype), values):
-            name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(half, name + "_half"))
-            casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
-    for cast in reversed(casts):
-        model.graph.node.insert(0, cast)
+    nodes = []
+    for tensor in list(model.graph.initializer):
+        values = torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        pair = quantised(values) if values.dtype == torch.float32 else None
+        # Transposed copies and constants that are no parameters are not on a grid of 255 steps.
+        if pair is None or not torch.allclose(pair[0].float() * pair[1], values, rtol=1e-5, atol=0):
+            continue
+        name = tensor.name
+        names = [f"{name}_{part}" for part in ("int8", "scale", "float")]
+        tensor.CopyFrom(numpy_helper.from_array(pair[0].numpy(), names[0]))
+        model.graph.initializer.append(numpy_helper.from_array(pair[1].numpy(), names[1]))
+        nodes.append(helper.make_node("Cast", [names[0]], [names[2]], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Mul", [names[2], names[1]], [name]))
+    for node in reversed(nodes):
+        model.graph.node.insert(0, node)
     onnx.checker.check_model(model)
     with whole_file(path) as temporary:
         onnx.save(model, temporary)
-
-
-def export_run(run: Path, data: Path, assets: Path) -> None:
-    """Export the averaged networks of a run's folder, which learned from the sets in `data`."""
-    content = load_checkpoint(run / "checkpoint.pt")
-    record = json.loads((run / "run.json").read_text())
-    coarse = read(data / "train256")
-    fine = read(data / "train512")
-    options = Options(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in content["options"].items()}
-    )
-    trained = networks(options, coarse, fine)
-    trained.load_state_dict(content["shadow"])
-    rows = np.arange(0, len(coarse.map), max(1, len(coarse.map) // 2000))
-    centre_styles(
-        trained.encoder,
-        torch.from_numpy(coarse.identity[rows]),
-        torch.from_numpy(coarse.expression[rows]),
-    )
-    record["steps"] = content["step"]
-    record["minutes"] = round(content["spent"] / 60, 1)
-    export(trained, assets, record)

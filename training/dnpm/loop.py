@@ -92,9 +92,12 @@ def run_stage(
         check_finite((), stage.model.parameters(), f"at step {len(log)}", path, REMEDY)
         _save(stage, shadow, path, log, budget.spent)
 
-    with tqdm(
-        total=100, unit="%", desc=stage.name, bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
-    ) as bar, enough_memory("lower the batch in the configuration"):
+    with (
+        tqdm(
+            total=100, unit="%", desc=stage.name, bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
+        ) as bar,
+        enough_memory("lower the batch in the configuration"),
+    ):
         while (fraction := budget.fraction(len(log))) < 1.0 and len(log) != halt_at:
             bar.update(int(100 * fraction) - bar.n)
             factor = learning_rate(len(log), fraction)
@@ -125,7 +128,10 @@ def _save(
     }
     save_checkpoint(path, content)
     if log:
-        with whole_file(path.with_suffix(".csv")) as temporary, temporary.open("w", newline="") as file:
+        with (
+            whole_file(path.with_suffix(".csv")) as temporary,
+            temporary.open("w", newline="") as file,
+        ):
             writer = csv.DictWriter(file, list(log[0]))
             writer.writeheader()
             writer.writerows(log)

@@ -26,24 +26,27 @@ def write_comparison(
         Image.fromarray(np.concatenate(rows)).save(temporary, optimize=True)
 
 
-def write_curve(path: Path, log: Sequence[dict[str, float | str]], window: int = 25) -> None:
-    """Plot a run's loss over minutes, smoothed over `window` steps; stages have losses of their own."""
+def write_curves(folder: Path, window: int = 100) -> None:
+    """Plot every stage's losses over minutes, smoothed over `window` steps, to curves.png."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 3.5))
-    for stage in dict.fromkeys(row["stage"] for row in log):
-        rows = [row for row in log if row["stage"] == stage]
-        losses = np.array([float(row["loss"]) for row in rows])
-        width = min(window, len(losses))
-        smooth = np.convolve(losses, np.ones(width) / width, mode="valid")
-        minutes = np.array([float(row["seconds"]) for row in rows]) / 60
-        axes.plot(minutes[width - 1 :], smooth, label=stage)
-    axes.set(yscale="log", xlabel="minutes", ylabel="training loss")
-    axes.legend()
+    logs = [folder / f"{name}.csv" for name in ("encoder", "relief", "convolutions")]
+    logs = [log for log in logs if log.exists()]
+    figure, axes = plt.subplots(1, len(logs), figsize=(4 * len(logs), 3.2), squeeze=False)
+    for log, axis in zip(logs, axes[0], strict=True):
+        rows = np.genfromtxt(log, delimiter=",", names=True)
+        width = min(window, len(rows))
+        for name in rows.dtype.names[2:]:
+            if name == "kind":
+                continue
+            smooth = np.convolve(rows[name], np.ones(width) / width, mode="valid")
+            axis.plot(rows["seconds"][width - 1 :] / 60, smooth, label=name)
+        axis.set(yscale="log", xlabel="minutes", title=log.stem)
+        axis.legend()
     figure.tight_layout()
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    with whole_file(folder / "curves.png") as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
     plt.close(figure)

@@ -27,11 +27,16 @@ CROP = 64
 MARGIN = 8
 """Texels around a crop that are made and cut off, where filters see the border."""
 
+ON_SKIN = 0.4
+"""Least share of a crop that is skin: rims of lids and lips are learned too."""
+
 SCALE = 5.0
 """Of relief in raw units before the discriminator: about unit variance."""
 
 PENALTY = 1.0
 PENALTY_EVERY = 4
+
+ENERGY_WEIGHT = 1.0
 
 
 class ReliefDiscriminator(nn.Module):
@@ -83,9 +88,7 @@ def begin(relief: Relief, maps: Maps, unit: float) -> None:
     relief.texture2.normal_(std=0.05)
 
 
-def adversarial(
-    relief: Relief, maps: Maps, unit: float, batch: int, rate: float, energy_weight: float
-) -> Stage:
+def adversarial(relief: Relief, maps: Maps, unit: float, batch: int, rate: float) -> Stage:
     """The stage; `maps` at the full resolution, with relief."""
     pair = Pair(relief)
     judge = pair.discriminator
@@ -95,7 +98,7 @@ def adversarial(
     }
     skin = maps.mask
     resolution = skin.shape[0]
-    inside = F.avg_pool2d(torch.from_numpy(skin)[None, None], CROP, 8)[0, 0] > 0.9
+    inside = F.avg_pool2d(torch.from_numpy(skin)[None, None], CROP, 8)[0, 0] > ON_SKIN
     corners = inside.nonzero().numpy() * 8
     margin = (corners >= MARGIN).all(1) & (corners <= resolution - CROP - MARGIN).all(1)
     corners = corners[margin]
@@ -131,10 +134,10 @@ def adversarial(
         real, fake, told = draw(rng)
         judge.requires_grad_(False)
         loss = F.softplus(judge(real, told) - judge(fake, told)).mean()
-        energies = [band_energies(x, 0.3) + 1e-6 for x in (fake, real)]
+        energies = [band_energies(x, maps.texel_mm) + 1e-6 for x in (fake, real)]
         uneven = (energies[0].log() - energies[1].log()).abs().mean()
         optimisers["relief"].zero_grad()
-        (loss + energy_weight * uneven).backward()
+        (loss + ENERGY_WEIGHT * uneven).backward()
         optimisers["relief"].step()
 
         judge.requires_grad_(True)

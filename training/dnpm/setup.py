@@ -1,79 +1,169 @@
-"""What a run trains: the networks' sizes and the choices of the training."""
+"""What a run trains: the networks' sizes and the choices of the training, from a configuration file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from torch import nn
 
+from ...backend.errors import FurrowError
 from ...backend.identity import SKIN
 from ...backend.torch_networks import (
     Encoder,
     EncoderConfig,
     Synthesis,
     SynthesisConfig,
+    map_style,
     style_split,
 )
-from .data import Maps
+
+CONFIGS = Path(__file__).parent / "configs"
+SHIPPED = CONFIGS / "shipped.json"
+"""The recipe of the networks in assets/detail."""
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """Budget and choices of one stage; `steps` instead of `minutes` makes a run repeat exactly."""
+
+    minutes: float | None = None
+    steps: int | None = None
+    batch: int = 8
+    rate: float = 2e-3
 
 
 @dataclass(frozen=True)
 class Options:
-    """Choices of a run; the command line's, except in tests."""
+    """A run's configuration: what its JSON file may say; the defaults are the shipped recipe's sizes.
 
-    resolution: int = 512
-    channels: tuple[int, ...] = (32, 32, 32, 32, 32, 32, 16, 8)
-    const_channels: tuple[int, ...] = (8, 8, 48, 128, 24, 2)
-    hidden: tuple[int, ...] = (1024, 1024, 384, 256, 128)
-    basis_from: int = 64
-    batch: int = 8
-    coefficient_batch: int = 128
-    weight_decay: float = 0.3
-    """Of the encoder while it learns coefficients (AdamW)."""
-    kept_back: float = 0.1
-    """Share of the people, the first ones, whom the encoder does not learn: the convolutions do.
-
-    On people whom the encoder knows its errors are small and of another kind than on unseen
-    people; convolutions that learn there help those people and harm all others.
+    Attributes
+    ----------
+    resolution
+        R of the networks.
+    channels, const_channels, basis_images
+        Of `SynthesisConfig`; bases stand at R / 4 and R / 2.
+    hidden
+        Five widths of the encoder.
+    unit_mm
+        Millimetres of one raw unit of the synthesis.
+    people, expressions
+        Of the set at R / 2, which bases and convolutions learn from and the encoder does not.
+    fine_people, fine_expressions
+        People drawn at R / 2 for both styles of the encoder, after those.
+    coarse_people
+        People drawn at R / 4 for the encoder's coarse style, after the first `people`.
+    relief_people
+        People of the set at R, with relief.
+    shape_gain
+        How much the shape coefficients count as inputs of the encoder: little here, since this
+        corpus folds by skin coefficients alone; 1 for FaceScape.
+    amplitude
+        0 to 1, see `regression.restore_amplitude`.
+    weight_decay
+        Of the encoder (AdamW).
     """
+
+    resolution: int = 1024
+    channels: tuple[int, ...] = (32, 32, 32, 32, 32, 32, 16, 8, 4)
+    const_channels: tuple[int, ...] = (8, 8, 8, 8, 4, 1, 0)
+    basis_images: tuple[int, ...] = (0, 0, 0, 0, 32, 8, 0)
+    hidden: tuple[int, ...] = (1024, 1024, 512, 512, 256)
+    unit_mm: float = 0.07
     seed: int = 0
+    people: int = 750
+    expressions: int = 8
+    fine_people: int = 1250
+    fine_expressions: int = 16
+    coarse_people: int = 14000
+    relief_people: int = 240
+    shape_gain: float = 0.02
+    amplitude: float = 0.5
+    weight_decay: float = 0.3
     bfloat16: bool = True
-    stages: tuple[tuple[str, float], ...] = (
-        ("basis", 0.5),
-        ("grow256", 0.37),
-        ("detail", 0.13),
-    )
-    """Stages and their shares of the budget; each has its own optimiser and cosine."""
+    encoder: StageOptions = field(default_factory=lambda: StageOptions(20.0, None, 256, 2e-3))
+    relief: StageOptions = field(default_factory=lambda: StageOptions(15.0, None, 8, 2e-3))
+    convolutions: StageOptions = field(default_factory=lambda: StageOptions(15.0, None, 4, 5e-3))
+
+    @property
+    def wanted(self) -> list[int]:
+        """Indices of the styles that the encoder is taught: the two bases' and the relief's."""
+        size = self.resolution
+        return [map_style(size // 4), map_style(size // 2), map_style(size)]
+
+
+def read_options(path: Path) -> Options:
+    """Read a configuration; what it does not name keeps its default.
+
+    Raises
+    ------
+    FurrowError
+        If the file is missing, is no JSON object, or names an option that does not exist.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FurrowError(f"There is no configuration {path}.", "missing_file") from None
+    except ValueError as error:
+        raise FurrowError(f"{path} is no JSON file: {error}.") from None
+    if not isinstance(content, dict):
+        raise FurrowError(f"{path} is no configuration: it holds no object.")
+    return _build(Options, content, path)
+
+
+def _build(kind: Any, content: dict[str, Any], path: Path) -> Any:
+    known = {f.name for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(content) - known):
+        raise FurrowError(
+            f"{path} names {', '.join(unknown)}, which {'is no option' if len(unknown) == 1 else 'are no options'}. "
+            f"There are: {', '.join(sorted(known))}."
+        )
+    values = {
+        name: _build(StageOptions, value, path)
+        if isinstance(value, dict)
+        else tuple(value)
+        if isinstance(value, list)
+        else value
+        for name, value in content.items()
+    }
+    return kind(**values)
 
 
 class Networks(nn.Module):
-    """Encoder and synthesis as one module, for the average and the checkpoint."""
+    """Encoder and synthesis as one module, for export and checkpoint."""
 
     def __init__(self, encoder: Encoder, synthesis: Synthesis) -> None:
         super().__init__()
         self.encoder, self.synthesis = encoder, synthesis
 
 
-def networks(options: Options, coarse: Maps, fine: Maps) -> Networks:
-    """Untrained networks of the sizes that the options and the data ask for."""
+def networks(options: Options, sizes: tuple[int, int], texel_mm: float) -> Networks:
+    """Untrained networks for `sizes` = (K + 16, 52) inputs and texels of `texel_mm` at R."""
     split = style_split(options.resolution)
-    sizes = (coarse.identity.shape[1], coarse.expression.shape[1])
-    return Networks(
-        Encoder(EncoderConfig(*sizes, split, options.hidden)),
-        Synthesis(
-            SynthesisConfig(
-                options.resolution, options.channels, options.const_channels, fine.texel_mm
-            )
-        ),
+    encoder = Encoder(EncoderConfig(*sizes, split, options.hidden))
+    scale_inputs(encoder, options.shape_gain)
+    synthesis = Synthesis(
+        SynthesisConfig(
+            options.resolution,
+            options.channels,
+            options.const_channels,
+            options.basis_images,
+            texel_mm,
+        )
     )
+    synthesis.scale.fill_(options.unit_mm)  # type: ignore[operator]
+    return Networks(encoder, synthesis)
 
 
-def scale_inputs(encoder: Encoder, maps: Maps) -> None:
-    """Let shape count little, since skin decides furrows, and centre the skin coefficients.
+def scale_inputs(encoder: Encoder, shape_gain: float) -> None:
+    """Let shape count as much as is wanted, and centre the skin coefficients.
 
     Gains of 3 on skin and expression, which give them unit variance, fit the training people
     closer and unseen people worse than 1: the function comes out less smooth.
     """
-    shape = maps.identity.shape[1] - len(SKIN)
-    encoder.shift[shape : shape + len(SKIN)] = 0.5
-    encoder.gain[:shape] = 0.02
+    shape = encoder.config.identity - len(SKIN)
+    encoder.shift[shape : shape + len(SKIN)] = 0.5  # type: ignore[index]
+    encoder.gain[:shape] = shape_gain  # type: ignore[index]
