@@ -94,12 +94,8 @@ def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
         folder / "generator.onnx",
     )
     for name, module in (("encoder", encoder), ("generator", synthesis)):
-        state = {
-            key: value.half() if _halved(value) else value.contiguous()
-            for key, value in module.state_dict().items()
-        }
         with whole_file(folder / f"{name}.safetensors") as temporary:
-            save_file(state, temporary)
+            save_file(halved_state(module), temporary)
     detail = {
         "format": "furrow.detail/1",
         "resolution": config.resolution,
@@ -114,8 +110,14 @@ def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
     write_whole(folder / "detail.json", json.dumps(detail, indent=1).encode() + b"\n")
 
 
-def _halved(value: Tensor) -> bool:
-    return value.numel() >= HALF_FROM and value.equal(value.half().float())
+def halved_state(module: nn.Module) -> dict[str, Tensor]:
+    """A module's state as it is stored: large tensors that half precision holds exactly in it."""
+    return {
+        key: value.half()
+        if value.numel() >= HALF_FROM and value.equal(value.half().float())
+        else value.contiguous()
+        for key, value in module.state_dict().items()
+    }
 
 
 def _halve(path: Path) -> None:
