@@ -55,9 +55,8 @@ def set_up(obj: bpy.types.Object) -> None:
         displacement.uv_layer = head_object.UV_MAP
         displacement.vertex_group = head_object.SKIN_GROUP
         displacement.mid_level = 0.0
-    if state.detail_mode == "LIVE" and (
-        state.live_texture is None or state.live_texture.image is None
-    ):
+    live = state.live_texture
+    if state.detail_mode == "LIVE" and (live is None or live.image is None):
         state.live_texture = _new_texture(f"{obj.name} Detail")
         size = int(state.detail_resolution)
         state.live_texture.image = bpy.data.images.new(

@@ -35,7 +35,8 @@ class Space:
     engine
         The networks, whose styles these are.
     folder
-        Where they came from: holds ``directions.safetensors`` ((num_ws, 512) a detail adjustment),
+        Where they came from: holds ``directions.safetensors`` (for each detail adjustment a vector
+        (num_ws, 512) of its name, and where its step grows with W+ a gain (num_ws,), NAME_gain),
         ``encoder.safetensors`` (for w_avg) and ``mapping.onnx``.
 
     Attributes
@@ -50,10 +51,17 @@ class Space:
         self._folder = folder
 
     def adjusted(self, w: np.ndarray, adjustments: np.ndarray) -> np.ndarray:
-        """Return W+ moved along the directions by `adjustments` (4,), each in [-1, 1]; raises FurrowError."""
+        """Return w + the sum of value x (vector + gain w) for `adjustments` (4,), each in [-1, 1].
+
+        Raises
+        ------
+        FurrowError
+            With code ``missing_model`` if one is not 0 and the directions are missing or damaged.
+        """
         if not adjustments.any():
             return w
-        return w + np.tensordot(adjustments, self._directions, 1).astype(np.float32)
+        vectors, gains = self._directions
+        return w + np.tensordot(adjustments, vectors, 1) + (adjustments @ gains)[:, None] * w
 
     def truncated(self, w: np.ndarray, psi: float) -> np.ndarray:
         """Return w_avg + psi (w - w_avg): psi 0 is the mean face, 1 leaves W+ as it is.
@@ -85,8 +93,8 @@ class Space:
         return w
 
     @functools.cached_property
-    def _directions(self) -> np.ndarray:
-        """(4, num_ws, 512), in the order of ADJUSTMENTS."""
+    def _directions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors (4, num_ws, 512) and gains (4, num_ws), in the order of ADJUSTMENTS."""
         path = self._folder / DIRECTIONS
         if not path.is_file():
             raise FurrowError(
@@ -94,22 +102,30 @@ class Space:
                 "Set them to 0, or install Furrow again.",
                 "missing_model",
             )
-        tensors = read_tensors(path, ADJUSTMENTS)
-        return np.stack([self._fitting(path, name, tensors[name]) for name in ADJUSTMENTS])
+        tensors = read_tensors(path)
+        none = np.zeros(self.num_ws, np.float32)
+        vectors, gains = [], []
+        for name in ADJUSTMENTS:
+            vectors.append(self._fitting(path, name, tensors.get(name), self.num_ws, 512))
+            gain = f"{name}_gain"
+            gains.append(self._fitting(path, gain, tensors.get(gain, none), self.num_ws))
+        return np.stack(vectors), np.stack(gains)
 
     @functools.cached_property
     def _w_avg(self) -> np.ndarray:
         path = self._folder / "encoder.safetensors"
-        return self._fitting(path, "w_avg", read_tensors(path, ("w_avg",))["w_avg"])
+        w_avg = read_tensors(path, ("w_avg",))["w_avg"]
+        return self._fitting(path, "w_avg", w_avg, self.num_ws, 512)
 
     @functools.cached_property
     def _mapping(self) -> Callable[[np.ndarray], np.ndarray]:
         return load_mapping(self._folder / MAPPING, Z_SIZE, self.num_ws)
 
-    def _fitting(self, path: Path, name: str, tensor: np.ndarray) -> np.ndarray:
-        if tensor.shape != (self.num_ws, 512):
-            shape = " x ".join(map(str, tensor.shape))
-            raise damaged(
-                path, f"{name} is {shape}, the generator's styles are {self.num_ws} x 512"
-            )
+    @staticmethod
+    def _fitting(path: Path, name: str, tensor: np.ndarray | None, *shape: int) -> np.ndarray:
+        if tensor is None:
+            raise damaged(path, f"it holds no {name}")
+        if tensor.shape != shape:
+            has, wanted = (" x ".join(map(str, sizes)) for sizes in (tensor.shape, shape))
+            raise damaged(path, f"{name} is {has}, this generator needs {wanted}")
         return tensor

@@ -27,6 +27,10 @@ NUM_WS = 14
 """Styles of the tiny networks."""
 
 
+GAIN = np.linspace(0, 0.5, NUM_WS).astype(np.float16)
+"""Of furrow_depth."""
+
+
 def directions() -> dict[str, np.ndarray]:
     random = np.random.RandomState(4)
     return {name: random.standard_normal((NUM_WS, 512)).astype(np.float16) for name in ADJUSTMENTS}
@@ -56,7 +60,8 @@ def write_mapping(path: Path, num_ws: int = NUM_WS) -> np.ndarray:
 def folder(tiny_networks, write_tensors):
     """Tiny networks with directions, w_avg and a mapping network."""
     folder = tiny_networks()
-    write_tensors(folder / "directions.safetensors", directions())
+    gain = {"furrow_depth_gain": GAIN}
+    write_tensors(folder / "directions.safetensors", directions() | gain)
     w_avg = np.random.RandomState(6).standard_normal((NUM_WS, 512)).astype(np.float32)
     write_tensors(folder / "encoder.safetensors", {"gain": np.ones(74, np.float32), "w_avg": w_avg})
     write_mapping(folder / "mapping.onnx")
@@ -76,8 +81,9 @@ def person():
 def test_adjustments_move_w_along_their_directions(model, person):
     moved = replace(person, adjustments=adjustments_of({"furrow_depth": 0.5, "asymmetry": -1.0}))
     expected = 0.5 * directions()["furrow_depth"].astype(np.float32) - directions()["asymmetry"]
-    difference = model.w_plus(moved, NEUTRAL) - model.w_plus(person, NEUTRAL)
-    np.testing.assert_allclose(difference, expected, atol=1e-5)
+    w = model.w_plus(person, NEUTRAL)
+    expected += 0.5 * GAIN[:, None].astype(np.float32) * w
+    np.testing.assert_allclose(model.w_plus(moved, NEUTRAL) - w, expected, atol=1e-5)
     one, other = model.map(person, NEUTRAL, 256), model.map(moved, NEUTRAL, 256)
     assert np.abs(one - other).max() > 0.1  # the remembered map is not taken for the adjusted one
     assert np.array_equal(model.map(moved, NEUTRAL, 256), other)
@@ -198,7 +204,7 @@ def test_bad_directions_are_named_in_one_line(tmp_path, content, reason):
 def test_directions_of_another_generator_are_named(tmp_path, write_tensors):
     tensors = {name: values[:9] for name, values in directions().items()}
     write_tensors(tmp_path / "directions.safetensors", tensors)
-    refuses_directions(tmp_path, "9 x 512, the generator's styles are 14 x 512")
+    refuses_directions(tmp_path, "skin_age is 9 x 512, this generator needs 14 x 512")
 
 
 def refuses_directions(folder: Path, reason: str) -> None:

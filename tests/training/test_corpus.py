@@ -46,9 +46,8 @@ def test_young_skin_folds_only_in_motion_and_old_skin_keeps_its_lines(head: Head
 
 
 def test_only_the_depth_of_the_lines_follows_the_strength(head: Head) -> None:
-    fixity, identity = lines.line_correlations(
-        head, [person(head, forehead_spacing=x, glabella_layout=x) for x in (0.1, 0.9)], 256
-    )
+    people = [person(head, forehead_spacing=x, glabella_layout=x) for x in (0.1, 0.9)]
+    fixity, identity = lines.line_correlations(lines.line_changes(head, people, 256))
     assert fixity > 0.85
     assert identity < fixity - 0.3
 

@@ -30,6 +30,9 @@ TURNED = 4
 RESOLUTION = 1024
 """Where maps are judged, if their fine structure matters."""
 
+LINE_RESOLUTION = 512
+"""Where people's lines are compared."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `furrow evaluate corpus`."""
@@ -97,7 +100,7 @@ def orientation_figures(head: Head, people: list[Identity]) -> list[Figure]:
 
 def line_figures(head: Head, people: list[Identity]) -> list[Figure]:
     """Return whether lines stay where they are as an expression grows, and differ between people."""
-    fixity, identity = lines.line_correlations(head, people)
+    fixity, identity = lines.line_correlations(lines.line_changes(head, people, LINE_RESOLUTION))
     ramps = [
         lines.ramp(skin, vector(FACESCAPE_PRESETS[name]))
         for skin in (Skin(head, person, RESOLUTION) for person in people[:RAMPED])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 
@@ -12,6 +13,7 @@ from ...backend.expressions import FACESCAPE_PRESETS, vector
 from ...backend.head import Head
 from ...backend.identity import Identity
 from .bands import BandFilter
+from .chart import chart
 from .compose import Skin
 
 FOLDING = ("brow-raiser", "brow-lower", "smile", "lip-puckerer", "anger", "grin")
@@ -33,32 +35,54 @@ VALLEY_MM = 0.35
 """Sigma at which valleys are located."""
 
 
-def line_correlations(
-    head: Head, people: list[Identity], resolution: int = 512
-) -> tuple[float, float]:
-    """Return mean correlations of furrows: of one person at two strengths, and of two people at one.
+Draw = Callable[[np.ndarray], np.ndarray]
+"""From weights (52,) to a map (R, R) mm."""
 
-    What is compared is the change from rest at 1 to 8 mm, where the change is felt at all.
+Maps = Callable[[Identity], Draw]
+"""A person's maps."""
+
+Changes = dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]
+"""By expression and number of the person: furrows at 0.6 and at full strength."""
+
+
+def line_changes(
+    head: Head, people: list[Identity], resolution: int, maps: Maps | None = None
+) -> Changes:
+    """Return the change from rest at 1 to 8 mm, by texel of the skin (N,), for FOLDING expressions.
+
+    Parameters
+    ----------
+    maps
+        Whose maps are looked at; the corpus' own if None.
     """
-    same, changes = [], {}
+    take = BandFilter(chart(head, resolution))
+    changes = {}
     for number, person in enumerate(people):
-        skin = Skin(head, person, resolution)
-        take = BandFilter(skin.chart)
-        rest = skin.map(np.zeros(52, np.float32))
+        draw = maps(person) if maps else Skin(head, person, resolution).map
+        rest = draw(np.zeros(52, np.float32))
         for name in FOLDING:
             weights = vector(FACESCAPE_PRESETS[name])
-            half, full = (take(skin.map(x * weights) - rest, *LINES_MM) for x in (0.6, 1.0))
-            same.append(_correlation(half, full))
-            changes[name, number] = full
+            half, full = (take(draw(x * weights) - rest, *LINES_MM) for x in (0.6, 1.0))
+            changes[name, number] = half, full
+    return changes
+
+
+def line_correlations(changes: Changes) -> tuple[float, float]:
+    """Return mean correlations of furrows: of one person at two strengths, and of two people at one.
+
+    Changes are compared where they are felt at all.
+    """
+    same = [correlation(half, full) for half, full in changes.values()]
     other = [
-        _correlation(changes[name, i], changes[name, j])
-        for name in FOLDING
-        for i, j in combinations(range(len(people)), 2)
+        correlation(changes[one][1], changes[two][1])
+        for one, two in combinations(changes, 2)
+        if one[0] == two[0]
     ]
     return float(np.mean(same)), float(np.mean(other))
 
 
-def _correlation(one: np.ndarray, two: np.ndarray) -> float:
+def correlation(one: np.ndarray, two: np.ndarray) -> float:
+    """Return the correlation of two changes (N,) mm where either is felt, 0 if hardly anything is."""
     felt = (np.abs(one) > FELT_MM) | (np.abs(two) > FELT_MM)
     return float(np.corrcoef(one[felt], two[felt])[0, 1]) if felt.sum() > 10 else 0.0
 
@@ -104,7 +128,7 @@ def ramp(skin: Skin, weights: np.ndarray) -> Ramp:
     return Ramp(
         largest_step_um=1000.0 * largest,
         step_ratio=max(steps) / float(np.mean(steps)),
-        correlation=min(_correlation(a, b) for a, b in pairwise(felt)),
+        correlation=min(correlation(a, b) for a, b in pairwise(felt)),
         shift_mm=_shift(looked_at, skin),
     )
 

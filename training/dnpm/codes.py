@@ -1,162 +1,154 @@
-"""Styles of people drawn for the encoder alone: their maps are projected and not kept.
-
-The encoder learns the styles of the local bases by regression. It needs many people, but of each
-map only the 1,024 numbers of two styles: a thousand times less than the map.
-"""
+"""Codes, the points of W+ that the encoder gives people and expressions, and what of them shows in maps."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm import tqdm
+from torch import Tensor
 
-from ...backend.files import whole_file
-from ..corpus.compose import Skin
+from ...backend.head import Head
+from ...backend.torch_networks import W_SIZE, Encoder, Synthesis
+from ..corpus.chart import chart
 from ..corpus.sampler import sample_expression, sample_identity
-from .bases import Bases
-from .data import Maps
 
-ARRAYS = ("identity", "expression", "styles")
+RANK_SAMPLES = 1500
+"""Codes whose maps are drawn, to learn which changes of W+ show."""
 
-CHUNK = 25
-"""People in one file."""
+LINES_RESOLUTION = 256
+"""Texels of those maps: furrows show, pores do not."""
+
+RELIEF_WEIGHT = 5.0
+"""How much more than its energy the strength of the pores counts: they lie on all of the skin."""
+
+
+def draw_people(head: Head, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Draw people with an expression each from the corpus: identity (N, K + 16), expression (N, 52)."""
+    rng = np.random.default_rng(seed)
+    drawn = [(sample_identity(head, rng).vector, sample_expression(rng)) for _ in range(count)]
+    identity, expression = (np.stack(part) for part in zip(*drawn, strict=True))
+    return torch.from_numpy(identity), torch.from_numpy(expression)
+
+
+def skin_mask(head: Head, resolution: int) -> Tensor:
+    """How much of each texel is visible skin: (1, 1, R, R) in [0, 1]."""
+    skin = chart(head, resolution)
+    mask = np.zeros((resolution, resolution), np.float32)
+    mask.ravel()[skin.texels] = skin.weight
+    return torch.from_numpy(mask)[None, None]
+
+
+@torch.no_grad()
+def line_maps(synthesis: Synthesis, w: Tensor, resolution: int, batch: int = 20) -> Tensor:
+    """Maps of codes w (N, num_ws, 512) without relief at a lower resolution r: (N, 1, r, r) mm.
+
+    The convolutions are computed in bfloat16, which is off by about 1 % and twice as fast.
+    """
+    parts = [synthesis.lower(part, resolution, torch.bfloat16)[1] for part in w.split(batch)]
+    return torch.cat(parts) * synthesis.scale
 
 
 @dataclass(frozen=True)
-class Codes:
-    """Regression data of the encoder.
+class Components:
+    """The changes of W+ that show most in maps, as coordinates of codes.
 
     Attributes
     ----------
+    mean
+        (num_ws * 512,), the codes' mean.
+    back
+        (k, num_ws * 512): the mean change of W+ with each coordinate.
+    values
+        (N, k), the coordinates of the codes, in millimetres RMS of map.
+    shown
+        Share of the codes' variance, as the maps show it, that the k coordinates hold.
+    """
+
+    mean: Tensor
+    back: Tensor
+    values: Tensor
+    shown: float
+
+    def codes(self, values: Tensor) -> Tensor:
+        """W+ (N, num_ws, 512) of coordinates (N, k)."""
+        return (self.mean + values @ self.back).unflatten(1, (-1, W_SIZE))
+
+
+@torch.no_grad()
+def components(
+    encoder: Encoder,
+    synthesis: Synthesis,
+    identity: Tensor,
+    expression: Tensor,
+    mask: Tensor,
+    relief: Tensor,
+    count: int,
+) -> Components:
+    """Find the principal components of codes under the metric of their maps.
+
+    W+ is far larger than what the maps show of it, so plain components would be spent on what
+    nobody sees. Maps of the first codes are regressed on the codes; the components are those of
+    the maps so predicted, and W+ is regressed on them in turn.
+
+    Parameters
+    ----------
     identity, expression
-        float32 (N, K + 16) and (N, 52).
-    styles
-        float16 (N, 2, 512), the targets; not a number where a style is not known.
-    digest
-        SHA-256 of the arrays' bytes.
+        (N, K + 16) and (N, 52), whose codes are taken.
+    mask
+        (1, 1, r, r), how much each texel counts.
+    relief
+        (num_ws, 512): how much the RMS of the relief (mm) changes with W+.
+    count
+        k.
     """
 
-    identity: np.ndarray
-    expression: np.ndarray
-    styles: np.ndarray
-    digest: str
+    def encode(rows: slice) -> Tensor:
+        return encoder(identity[rows], expression[rows]).flatten(1)
+
+    seen = min(RANK_SAMPLES, len(identity))
+    w = encode(slice(seen))
+    mean = w.mean(0)
+    axes = _principal_axes(w - mean)
+    drawn = line_maps(synthesis, w.unflatten(1, (-1, W_SIZE)), mask.shape[-1])
+    shown = _scores(drawn * mask.sqrt()) / mask.sum().sqrt()
+    coordinates = (w - mean) @ axes.T
+    gram = coordinates.T @ coordinates
+    gram += 1e-4 * gram.trace() / len(gram) * torch.eye(len(gram))
+    visible = torch.linalg.solve(gram, coordinates.T @ shown)
+    visible = torch.cat([visible, RELIEF_WEIGHT * (axes @ relief.flatten())[:, None]], 1)
+    starts = range(0, len(identity), 1000)
+    coordinates = torch.cat([(encode(slice(i, i + 1000)) - mean) @ axes.T for i in starts])
+    average = coordinates.mean(0)
+    coordinates -= average
+    seen_as = coordinates @ visible
+    energies, vectors = torch.linalg.eigh((seen_as.T @ seen_as / len(seen_as)).double())
+    values = seen_as @ vectors.flip(1)[:, :count].float()
+    back = torch.linalg.lstsq(values, coordinates).solution @ axes
+    kept = energies.flip(0)[:count].sum() / energies.sum()
+    return Components(mean + average @ axes, back, values, float(kept))
 
 
-_begun: tuple[Any, Bases] | None = None
+def _principal_axes(rows: Tensor, smallest: float = 1e-7) -> Tensor:
+    """Orthonormal axes (m, D) of all variance of rows (N, D) that is not rounding."""
+    energies, vectors = torch.linalg.eigh((rows @ rows.T).double())
+    kept = energies > smallest * energies[-1]
+    # Half as many as there are samples at most, so that what is regressed on them is determined.
+    kept[: len(rows) // 2] = False
+    axes = (vectors[:, kept] / energies[kept].sqrt()).float().T @ rows
+    return axes.flip(0)
 
 
-def _begin(head: Any, bases: Bases) -> None:
-    global _begun
-    _begun = (head, bases)
-    torch.set_num_threads(1)
+def _scores(images: Tensor) -> Tensor:
+    """All principal component scores of images (N, 1, r, r) that carry energy: (N, q)."""
+    flat = images.flatten(1)
+    flat = flat - flat.mean(0)
+    energies, vectors = torch.linalg.eigh((flat @ flat.T).double())
+    kept = energies > 1e-5 * energies.sum()
+    return (vectors[:, kept] * energies[kept].sqrt()).float().flip(1)
 
 
-@torch.no_grad()
-def _person(resolution: int, per_identity: int, seed: int, number: int) -> list[np.ndarray]:
-    assert _begun is not None
-    head, bases = _begun
-    # The same stream of random numbers as `data.draw`: the same people under the same seed.
-    rng = np.random.default_rng((seed, number))
-    person = sample_identity(head, rng)
-    skin = Skin(head, person, resolution)
-    weights = np.stack([sample_expression(rng) for _ in range(per_identity)])
-    maps = np.stack([skin.map(w, relief=False) for w in weights])
-    images = torch.from_numpy(maps)[:, None]
-    if resolution == bases.coarse.resolution:
-        found = torch.full((per_identity, 2, 512), torch.nan)
-        found[:, 0] = bases.coarse_styles(images)
-    else:
-        found = bases.styles(images)
-    identity = np.repeat(person.vector[None], per_identity, 0)
-    return [identity, weights.astype(np.float32), found.numpy().astype(np.float16)]
-
-
-def draw_codes(
-    folder: Path,
-    head: Any,
-    bases: Bases,
-    first: int,
-    people: int,
-    per_identity: int,
-    seed: int,
-    resolution: int,
-    workers: int = 1,
-) -> Codes:
-    """Draw people's maps, keep their styles in `folder`, 25 people a file; goes on where it stopped.
-
-    People `first`, `first` + 1, ... of the seed's: those before are left for other uses.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"part-{i:04d}.npz" for i in range(people // CHUNK)]
-    missing = [i for i, file in enumerate(files) if not file.exists()]
-    one = functools.partial(_person, resolution, per_identity, seed)
-    context = multiprocessing.get_context("fork")
-    with (
-        ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(head, bases)) as pool,
-        tqdm(total=len(missing) * CHUNK, desc="styles", unit="person") as bar,
-    ):
-        for index in missing:
-            rows = []
-            for person in pool.map(one, range(first + index * CHUNK, first + (index + 1) * CHUNK)):
-                rows.append(person)
-                bar.update()
-            arrays = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
-            with whole_file(files[index]) as temporary, temporary.open("wb") as file:
-                np.savez(file, **dict(zip(ARRAYS, arrays, strict=True)))
-    return read_codes(folder)
-
-
-def read_codes(folder: Path) -> Codes:
-    """Read all whole files of :func:`draw_codes`."""
-    parts = [np.load(file) for file in sorted(folder.glob("part-*.npz"))]
-    arrays = {name: np.concatenate([part[name] for part in parts]) for name in ARRAYS}
-    digest = hashlib.sha256()
-    for _, array in sorted(arrays.items()):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return Codes(**arrays, digest=digest.hexdigest())
-
-
-@torch.no_grad()
-def codes_of(bases: Bases, maps: Maps, rows: np.ndarray) -> Codes:
-    """Codes of samples whose maps, at the fine basis's resolution, are at hand."""
-    parts = []
-    for start in range(0, len(rows), 50):
-        images = np.asarray(maps.map[rows[start : start + 50]], np.float32)
-        parts.append(bases.styles(torch.from_numpy(images)[:, None]).numpy().astype(np.float16))
-    return Codes(maps.identity[rows], maps.expression[rows], np.concatenate(parts), maps.digest)
-
-
-def correct(coarse: Codes, held: Codes, strength: float = 30.0) -> Codes:
-    """Coarse styles of maps drawn at R / 4, brought to those of maps averaged to that size.
-
-    Thin lines come out a little different when they are drawn with large texels, by about 1 % of
-    the maps' energy. `held` are the first samples of `coarse`, drawn at R / 2: a linear map between
-    both, near the identity, takes most of the difference away. Those samples are left out.
-    """
-    count = len(held.styles)
-    drawn = torch.from_numpy(coarse.styles[:, 0]).float()
-    wrong = torch.from_numpy(held.styles[:, 0]).float() - drawn[:count]
-    x = F.pad(drawn, (0, 1), value=1.0)
-    gram = x[:count].T @ x[:count] + strength * torch.eye(x.shape[1])
-    change = torch.linalg.solve(gram, x[:count].T @ wrong)
-    styles = coarse.styles.copy()
-    styles[:, 0] = (drawn + x @ change).numpy()
-    return Codes(coarse.identity[count:], coarse.expression[count:], styles[count:], coarse.digest)
-
-
-def joined(*codes: Codes) -> Codes:
-    """Several sets of samples as one."""
-    digest = hashlib.sha256("".join(part.digest for part in codes).encode())
-    return Codes(
-        *(np.concatenate([getattr(part, n) for part in codes]) for n in ARRAYS),
-        digest=digest.hexdigest(),
-    )
+def reduced(mask: Tensor, resolution: int) -> Tensor:
+    """A mask or map (N, 1, R, R) at a lower resolution, by area."""
+    return F.avg_pool2d(mask, mask.shape[-1] // resolution)

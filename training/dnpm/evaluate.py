@@ -17,8 +17,8 @@ from ..networks.losses import furrow_loss
 from ..networks.metrics import psnr_db
 from .data import Maps, draw
 
-TEST_SEED = 100
-"""Of the test set that `evaluate encoder` uses too."""
+TEST_SEED, TEST_PEOPLE, TEST_EACH = 100, 60, 4
+"""Of the test set that `evaluate encoder` uses too, as `data.draw` takes them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

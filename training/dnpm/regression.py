@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ...backend.identity import SKIN
 from ...backend.torch_layers import W_SIZE
 from ...backend.torch_networks import Encoder
-from .codes import Codes
 from .loop import Stage
+from .samples import Samples
 
 SKIN_DEVIATION = 12**-0.5
 """Of a number even in [0, 1], as most skin coefficients are."""
@@ -46,7 +46,7 @@ def predict(encoder: Encoder, identity: Tensor, expression: Tensor, wanted: list
 
 def regression(
     encoder: Encoder,
-    codes: Codes,
+    samples: Samples,
     variance: Tensor,
     wanted: list[int],
     batch: int,
@@ -58,8 +58,8 @@ def regression(
 
     Parameters
     ----------
-    codes
-        Samples to learn from.
+    samples
+        What to learn from.
     variance
         (2, 512), what each number of the two styles is worth.
     wanted
@@ -69,8 +69,8 @@ def regression(
         encoder.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
     )
     worth = variance / variance.sum()
-    identity, expression = (torch.from_numpy(v) for v in (codes.identity, codes.expression))
-    targets = torch.from_numpy(codes.styles)
+    identity, expression = (torch.from_numpy(v) for v in (samples.identity, samples.expression))
+    targets = torch.from_numpy(samples.styles)
 
     def step(rng: np.random.Generator) -> dict[str, float]:
         rows = torch.from_numpy(rng.integers(len(identity), size=batch))
@@ -92,16 +92,16 @@ def regression(
 
 
 @torch.no_grad()
-def restore_amplitude(encoder: Encoder, codes: Codes, wanted: list[int], strength: float) -> Tensor:
+def restore_amplitude(encoder: Encoder, samples: Samples, wanted: list[int], strength: float) -> Tensor:
     """Give the styles' numbers the spread that truth has, on people whom the encoder never saw.
 
     Regression shrinks what it does not know for certain: lines of new people come out faint. Each
     number is scaled by its true deviation over the predicted one, to the power `strength`: 0
     leaves the least error, 1 the true spread. Changes the heads; returns the factors (2, 512).
     """
-    identity, expression = (torch.from_numpy(v) for v in (codes.identity, codes.expression))
+    identity, expression = (torch.from_numpy(v) for v in (samples.identity, samples.expression))
     made = predict(encoder, identity, expression, wanted[:2])
-    target = torch.from_numpy(codes.styles).float()
+    target = torch.from_numpy(samples.styles).float()
     spread = made.std(0).clamp(min=0.05)  # what is hardly predicted at all stays as it is
     factors = (target.std(0) / spread).clamp(1.0, 2.0) ** strength
     ends = np.cumsum([count for count in encoder.config.split if count])
@@ -116,14 +116,14 @@ def restore_amplitude(encoder: Encoder, codes: Codes, wanted: list[int], strengt
 
 
 @torch.no_grad()
-def spread_styles(encoder: Encoder, codes: Codes, wanted: list[int]) -> None:
+def spread_styles(encoder: Encoder, samples: Samples, wanted: list[int]) -> None:
     """Give the other styles the bases' styles too: the coarse one up to its layer, then the fine one.
 
     StyleGAN2's mapping feeds all layers alike; so do these, and the convolutions of all blocks
     know what the image shows. Heads of the same layer of the encoder are copied; those of an
     earlier layer are solved for, by least squares.
     """
-    identity, expression = (torch.from_numpy(v) for v in (codes.identity, codes.expression))
+    identity, expression = (torch.from_numpy(v) for v in (samples.identity, samples.expression))
     features = encoder.features(identity, expression)
     made = predict(encoder, identity, expression, wanted)
     ends = np.cumsum([count for count in encoder.config.split if count])

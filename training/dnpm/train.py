@@ -2,7 +2,7 @@
 
 1. Bases: principal components of the corpus's maps, local by patches, in closed form (`bases.py`).
 2. Encoder: regression from (a, b) to the bases' styles, on many people and no image
-   (`codes.py`, `regression.py`).
+   (`samples.py`, `regression.py`).
 3. Relief: seeded noise learns the look of pores, adversarially (`relief.py`).
 4. Convolutions: what the bases leave, on people whom the encoder never saw (`convolutions.py`).
 
@@ -24,7 +24,6 @@ import torch
 from ...backend.errors import FurrowError
 from ...backend.files import write_whole
 from .bases import Bases, fit_bases
-from .codes import Codes, codes_of, correct, draw_codes, joined
 from .convolutions import convolutions
 from .data import Maps, draw
 from .export import centre_styles, export
@@ -32,6 +31,7 @@ from .loop import run_stage
 from .pictures import write_curves
 from .regression import regression, restore_amplitude, spread_styles
 from .relief import adversarial, begin
+from .samples import Samples, correct, draw_samples, joined, samples_of
 from .sets import from_set
 from .setup import SHIPPED, Networks, Options, networks, read_options
 
@@ -73,7 +73,7 @@ def sets_on_disk(options: Options, folder: Path, data: Path) -> Sets:
 
 
 def learn_encoder(
-    model: Networks, options: Options, bases: Bases, held: Codes, codes: Codes, out: Path
+    model: Networks, options: Options, bases: Bases, held: Samples, known: Samples, out: Path
 ) -> None:
     """The encoder's stage, and what follows from it in closed form; `held` are unseen people's."""
     encoder = model.encoder
@@ -81,7 +81,7 @@ def learn_encoder(
     stage_options = options.encoder
     stage = regression(
         encoder,
-        codes,
+        known,
         variance,
         options.wanted,
         stage_options.batch,
@@ -120,8 +120,8 @@ def learn_convolutions(model: Networks, options: Options, sets: Sets, out: Path)
     model.synthesis.load_state_dict(average.state_dict())
 
 
-def train(options: Options, sets: Sets, codes: Any, out: Path) -> Networks:
-    """Run all stages; `codes` yields samples held back and the encoder's, given the bases.
+def train(options: Options, sets: Sets, samples: Any, out: Path) -> Networks:
+    """Run all stages; `samples` yields samples held back and the encoder's, given the bases.
 
     Returns the trained networks, with the averages of every stage.
     """
@@ -129,7 +129,7 @@ def train(options: Options, sets: Sets, codes: Any, out: Path) -> Networks:
     torch.manual_seed(options.seed)
     model = networks(options, (half.identity.shape[1], half.expression.shape[1]), full.texel_mm)
     bases = fit_bases(model.synthesis, half, out / "bases.pt")
-    held, known = codes(bases)
+    held, known = samples(bases)
     learn_encoder(model, options, bases, held, known, out)
     learn_relief(model, options, full, out)
     learn_convolutions(model, options, sets, out)
@@ -139,35 +139,35 @@ def train(options: Options, sets: Sets, codes: Any, out: Path) -> Networks:
     return model
 
 
-def drawn_codes(options: Options, head: Any, sets: Sets, data: Path) -> Any:
+def drawn_samples(options: Options, head: Any, sets: Sets, data: Path) -> Any:
     """The encoder's samples from the corpus's sampler: both styles of some people, the coarse one of many."""
     size, seed = options.resolution, options.seed + 1
 
-    def codes(bases: Bases) -> tuple[Codes, Codes]:
-        held = codes_of(bases, sets.half, np.arange(len(sets.half.map)))
-        fine = draw_codes(
-            data / "codes-fine", head, bases, options.people, options.fine_people,
+    def samples(bases: Bases) -> tuple[Samples, Samples]:
+        held = samples_of(bases, sets.half, np.arange(len(sets.half.map)))
+        fine = draw_samples(
+            data / "samples-fine", head, bases, options.people, options.fine_people,
             options.fine_expressions, seed, size // 2,
         )  # fmt: skip
         # From the first person on: those of the set at R / 2 show what the coarser drawing changes.
-        many = draw_codes(
-            data / "codes-coarse", head, bases, 0, options.people + options.coarse_people,
+        many = draw_samples(
+            data / "samples-coarse", head, bases, 0, options.people + options.coarse_people,
             options.expressions, seed, size // 4,
         )  # fmt: skip
         return held, joined(fine, correct(many, held))
 
-    return codes
+    return samples
 
 
-def codes_on_disk(sets: Sets) -> Any:
+def samples_on_disk(sets: Sets) -> Any:
     """The encoder's samples where there are maps alone: nine tenths of the people; the others are held back."""
 
-    def codes(bases: Bases) -> tuple[Codes, Codes]:
+    def samples(bases: Bases) -> tuple[Samples, Samples]:
         people = sets.half.person
         back = people < max(1, people.max() // 10)
-        return tuple(codes_of(bases, sets.half, np.flatnonzero(r)) for r in (back, ~back))  # type: ignore[return-value]
+        return tuple(samples_of(bases, sets.half, np.flatnonzero(r)) for r in (back, ~back))  # type: ignore[return-value]
 
-    return codes
+    return samples
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -202,11 +202,11 @@ def run(args: argparse.Namespace) -> None:
     head = Head.load()
     if args.set:
         sets = sets_on_disk(options, args.set, args.data)
-        codes = codes_on_disk(sets)
+        samples = samples_on_disk(sets)
     else:
         sets = drawn_sets(options, head, args.data)
-        codes = drawn_codes(options, head, sets, args.data)
-    model = train(options, sets, codes, args.out)
+        samples = drawn_samples(options, head, sets, args.data)
+    model = train(options, sets, samples, args.out)
     write_curves(args.out)
     if args.assets:
         record = {

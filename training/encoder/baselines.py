@@ -1,83 +1,287 @@
-"""What the encoder must beat: the mean map, ridge regression to principal components, the nearest sample."""
+"""What the encoder must beat: baselines that learn from the same maps, and their recorded figures.
+
+==================== =========================================================================
+mean                 the mean of all training maps
+expression           ridge regression on the expression, its squares and products: the mean map
+                     of an expression, whoever makes it
+nearest              the training map whose skin and expression should make the most similar one
+ridge                ridge regression on skin, expression and their products
+vertices_1.7K, _5K   an encoder of the shipped one's width that sees points of the expressive
+                     mesh, and nothing else: in this corpus a mesh does not tell the skin
+vertices_1.7K_skin   the same, which is told the skin coefficients too; and so for 5K
+image_to_image       a network from position maps and skin coefficients to maps
+==================== =========================================================================
+
+All but the last predict coefficients of the training maps' principal components; see `components`.
+A baseline has no relief of its own. Its whole maps get that of the training person whose skin is
+most alike, straight from the corpus.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ...backend.files import write_whole
-from ..dnpm.data import Maps
-from ..networks.metrics import psnr_db
+from ...backend.errors import FurrowError
+from ...backend.files import whole_file, write_whole
+from ...backend.head import Head
+from ...backend.identity import SKIN, Identity
+from ..corpus.chart import chart
+from ..corpus.compose import Skin
+from ..corpus.habit import Habit
+from ..corpus.relief import seeded
+from ..corpus.sampler import sample_identity
+from ..dnpm.data import Maps, draw, read
+from . import components, image_to_image, regressions, vertices
+from .scores import Method, resized
 
-RESOLUTION = 128
-COMPONENTS = 192
-SAMPLES = 12000
+NAMES = (
+    "mean",
+    "expression",
+    "nearest",
+    "ridge",
+    "vertices_1.7K",
+    "vertices_5K",
+    "vertices_1.7K_skin",
+    "vertices_5K_skin",
+    "image_to_image",
+)
+
+RESOLUTION = 512
+
+FINE_PEOPLE = 750
+"""Training people, the first ones, whose maps are drawn at `RESOLUTION` for the components."""
+
 RECORD = Path(__file__).parent / "baselines.json"
-"""Results, kept since they need the whole training set; with what they hold for: the training set's
-hash, and the test set's arguments, since its bytes differ by rounding from machine to machine."""
+"""Figures, kept since they take hours."""
 
 
-def small(maps: Maps, rows: np.ndarray, resolution: int = RESOLUTION) -> Tensor:
-    """Maps (n, 1, r, r) in mm at a lower resolution, by area."""
-    parts = []
-    for start in range(0, len(rows), 100):
-        chosen = rows[start : start + 100]
-        images = torch.from_numpy(np.asarray(maps.map[chosen], np.float32))[:, None]
-        parts.append(F.avg_pool2d(images, images.shape[-1] // resolution))
-    return torch.cat(parts)
+class Baselines:
+    """All baselines of a training set, each learned when it is first asked for and then kept on disk.
 
+    Parameters
+    ----------
+    data
+        Folder of the sets: ``train256`` is read, ``baselines512`` drawn if absent, and what is
+        learned lies in ``baselines``.
 
-def features(maps: Maps, rows: np.ndarray) -> Tensor:
-    """(n, D): skin, expression, their products and 1. Shape does not enter furrows."""
-    skin = torch.from_numpy(maps.identity[rows][:, -16:]) - 0.5
-    expression = torch.from_numpy(maps.expression[rows])
-    products = (skin[:, :, None] * expression[:, None, :]).flatten(1)
-    return torch.cat([skin, expression, products, torch.ones(len(rows), 1)], 1)
-
-
-def compute(train: Maps, test: Maps) -> dict[str, float]:
-    """PSNR in dB at 128 on the test set, by baseline; ridge with the better of several penalties.
-
-    The penalty is chosen on the test set, in the baseline's favour.
+    Raises
+    ------
+    FurrowError
+        ``missing_file`` if there is no training set.
     """
-    rows = np.linspace(0, len(train.map) - 1, min(SAMPLES, len(train.map))).astype(int)
-    known, target = small(train, rows), small(test, np.arange(len(test.map)))
-    mask = F.avg_pool2d(torch.from_numpy(test.mask)[None, None], test.mask.shape[0] // RESOLUTION)
-    mean = known.mean(0, keepdim=True)
-    results = {"mean": psnr_db(mean.expand_as(target), target, mask)}
 
-    x, unseen = features(train, rows), features(test, np.arange(len(test.map)))
-    flat = (known - mean).flatten(1)
-    _, _, basis = torch.svd_lowrank(flat, COMPONENTS, niter=2)
-    y = flat @ basis
-    best = -np.inf
-    for penalty in (1.0, 10.0, 100.0):
-        solved = torch.linalg.solve(x.T @ x + penalty * torch.eye(x.shape[1]), x.T @ y)
-        made = mean + (unseen @ solved @ basis.T).reshape(target.shape)
-        best = max(best, psnr_db(made, target, mask))
-    results["ridge"] = float(best)
+    def __init__(self, data: Path, head: Head, resolution: int = RESOLUTION) -> None:
+        self.data, self.head, self.resolution = data, head, resolution
+        self.train = read(data / "train256")
 
-    nearest = torch.cdist(unseen[:, :68], x[:, :68]).argmin(1)
-    results["nearest"] = psnr_db(known[nearest], target, mask)
-    return results
+    def fine(self) -> Maps:
+        """The first training people's maps at the resolution of the comparison."""
+        made_by = self.train.made_by
+        people, each = min(FINE_PEOPLE, made_by["identities"]), made_by["per_identity"]
+        folder = self.data / f"baselines{self.resolution}"
+        return draw(folder, self.head, self.resolution, people, each, made_by["seed"])
+
+    def predict(self, name: str, identity: np.ndarray, expression: np.ndarray) -> Tensor:
+        """Maps without relief, (n, 1, R, R) mm, of samples (n, K + 16) and (n, 52)."""
+        if name == "nearest":
+            return self._nearest(identity, expression)
+        if name == "image_to_image":
+            made = image_to_image.apply(self.head, self._pictures, identity, expression)
+            return torch.cat([resized(image, self.resolution) for image in made.split(1)])
+        return components.maps_of(
+            self._components["images"], self._coefficients(name, identity, expression)
+        )
+
+    def _coefficients(self, name: str, identity: np.ndarray, expression: np.ndarray) -> Tensor:
+        if name == "mean":
+            return torch.zeros(len(identity), len(self._components["images"]) - 1)
+        if name == "expression":
+            return regressions.expression_products(expression) @ self._solutions["expression"]
+        if name == "ridge":
+            return regressions.products(identity, expression) @ self._solutions["ridge"]
+        if name not in NAMES:
+            raise FurrowError(f"There is no baseline {name}; there are {', '.join(NAMES)}.")
+        _, count, *skin = name.split("_")
+        points = vertices.sample_points(self.head, vertices.COUNTS[count])
+        meshes = vertices.positions(self.head, points, identity, expression)
+        x = vertices.project(self._meshes, count, torch.from_numpy(meshes))
+        return vertices.apply(self._encoder(count, bool(skin)), _told(x, identity, bool(skin)))
+
+    def _nearest(self, identity: np.ndarray, expression: np.ndarray) -> Tensor:
+        rows = regressions.nearest(self._solutions["ridge"], self.train, identity, expression)
+        maps = []
+        for row in rows.tolist():
+            shape, skin = np.split(self.train.identity[row], [-len(SKIN)])
+            own = Skin(self.head, Identity(shape, skin), self.resolution)
+            maps.append(torch.from_numpy(own.map(self.train.expression[row], relief=False)))
+        return torch.stack(maps)[:, None]
+
+    def relief(self, identity: np.ndarray, resolution: int) -> Tensor:
+        """Relief (1, 1, R, R) mm of the training person whose skin is most like that of (K + 16,)."""
+        skins = self.train.identity[:, -len(SKIN) :]
+        row = int(((skins - identity[-len(SKIN) :]) ** 2).sum(1).argmin())
+        return self._relief(int(self.train.person[row]), resolution)
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019  # lives as long as the process
+    def _relief(self, number: int, resolution: int) -> Tensor:
+        rng = np.random.default_rng((self.train.made_by["seed"], number))
+        person = sample_identity(self.head, rng)
+        skin = chart(self.head, resolution)
+        image = skin.image(seeded(skin, Habit(person.skin), person.detail_seed) * skin.weight)
+        return torch.from_numpy(image)[None, None]
+
+    @functools.cached_property
+    def _components(self) -> dict[str, Tensor]:
+        return self._kept(
+            "components", [components], lambda: components.fit(self.train, self.fine())
+        )
+
+    @functools.cached_property
+    def _solutions(self) -> dict[str, Tensor]:
+        def solve() -> dict[str, Tensor]:
+            known, train = self._components["coefficients"], self.train
+            found = {}
+            for name, x in (
+                ("ridge", regressions.products(train.identity, train.expression)),
+                ("expression", regressions.expression_products(train.expression)),
+            ):
+                found[name], penalty = regressions.ridge(x, known, train)
+                found[f"{name}.penalty"] = torch.tensor(penalty)
+            return found
+
+        return self._kept("regressions", [components, regressions], solve)
+
+    @functools.cached_property
+    def _meshes(self) -> dict[str, Tensor]:
+        return self._kept("meshes", [vertices], lambda: vertices.inputs(self.head, self.train))
+
+    @functools.cached_property
+    def _pictures(self) -> dict[str, Tensor]:
+        return self._kept(
+            "image_to_image", [image_to_image], lambda: image_to_image.learn(self.head, self.train)
+        )
+
+    @functools.cache  # noqa: B019  # lives as long as the process
+    def _encoder(self, count: str, skin: bool) -> dict[str, Tensor]:
+        name = f"vertices_{count}" + "_skin" * skin
+        x = _told(self._meshes[f"inputs.{count}"], self.train.identity, skin)
+        known = self._components["coefficients"]
+        return self._kept(name, [components, vertices], lambda: vertices.learn(x, known, name))
+
+    def _kept(
+        self, name: str, modules: Sequence[ModuleType], learn: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        key = hashlib.sha256((self.train.digest + code_digest(modules)).encode()).hexdigest()
+        path = self.data / "baselines" / f"{name}-{key[:16]}.safetensors"
+        if not path.exists():
+            found = {part: value.contiguous() for part, value in learn().items()}
+            with whole_file(path) as temporary:
+                save_file(found, temporary)
+        return load_file(path)
 
 
-def kept(train_digest: str, test: Maps) -> dict[str, float] | None:
-    """The recorded results, if they are of this training set and test set."""
-    if not RECORD.exists():
-        return None
-    record = json.loads(RECORD.read_text())
-    if record["train"] != train_digest or record["test"] != test.made_by:
-        return None
-    return record["psnr_db"]
+def _told(x: Tensor, identity: np.ndarray, skin: bool) -> Tensor:
+    """Inputs (n, D), with the skin coefficients at about unit variance where they are told."""
+    if not skin:
+        return x
+    return torch.cat([x, (torch.from_numpy(identity[:, -len(SKIN) :]).float() - 0.5) * 3], 1)
 
 
-def keep(results: dict[str, float], train: Maps, test: Maps) -> None:
-    """Record results with the hashes of their data."""
-    record = {"train": train.digest, "test": test.made_by, "psnr_db": results}
+def baseline_maps(name: str, data: Path, rows: np.ndarray) -> np.ndarray:
+    """Maps of a baseline for rows of the test set, without relief: float32 (n, 512, 512) mm.
+
+    Parameters
+    ----------
+    name
+        One of `NAMES`.
+    data
+        Folder of the sets; the test set in it must have been drawn.
+
+    Raises
+    ------
+    FurrowError
+        If there is no such baseline, or a set is missing.
+    """
+    test = read(data / "test1024")
+    known = Baselines(data, Head.load())
+    return known.predict(name, test.identity[rows], test.expression[rows])[:, 0].numpy()
+
+
+def method(known: Baselines, test: Maps, name: str, rows: np.ndarray) -> Method:
+    """A baseline as a method to compare, on those rows of the test set: all predicted at once, in half."""
+    made = known.predict(name, test.identity[rows], test.expression[rows]).half()
+    at = {int(row): i for i, row in enumerate(rows)}
+
+    def of(row: int) -> tuple[Tensor, Tensor]:
+        plain = made[at[int(row)]].float()[None]
+        relief = known.relief(test.identity[row], len(test.mask))
+        return plain, resized(plain, relief.shape[-1]) + relief
+
+    return of
+
+
+LEARNED = (components, regressions, vertices, image_to_image)
+"""Modules that learn baselines."""
+
+
+def code_digest(modules: Sequence[ModuleType] = LEARNED) -> str:
+    """SHA-256 of modules' source."""
+    digest = hashlib.sha256()
+    for module in modules:
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
+
+
+def kept(train_digest: str, test: Maps) -> dict[str, dict[str, dict[str, float]]]:
+    """The recorded figures by set of rows, baseline and name.
+
+    Raises
+    ------
+    FurrowError
+        ``missing_file`` if they are of another training set, test set or code.
+    """
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    if not record:
+        wrong = "There are no recorded baselines"
+    elif record["train"] != train_digest:
+        wrong = "The recorded baselines learned from another set than these networks"
+    elif record["test"] != test.made_by or not np.isclose(record["rms_mm"], rms_mm(test), 1e-3):
+        wrong = "The recorded baselines were measured on another test set"
+    elif record["code"] != code_digest():
+        wrong = "The recorded baselines were learned by other code"
+    else:
+        return record["figures"]
+    raise FurrowError(
+        f"{wrong}. Measure them anew with furrow evaluate encoder --full, which needs the training "
+        "set: furrow train dnpm --draw-only draws it.",
+        "missing_file",
+    )
+
+
+def keep(figures: dict[str, dict[str, dict[str, float]]], train: Maps, test: Maps) -> None:
+    """Record figures with the hashes of data and code."""
+    record = {
+        "train": train.digest,
+        "test": test.made_by,
+        "rms_mm": rms_mm(test),
+        "code": code_digest(),
+        "figures": figures,
+    }
     write_whole(RECORD, json.dumps(record, indent=1).encode() + b"\n")
+
+
+def rms_mm(test: Maps) -> float:
+    """RMS of a test set: its digest differs by rounding from machine to machine, this does not."""
+    return float(
+        np.sqrt(np.mean([np.square(m[::4, ::4], dtype=np.float64).mean() for m in test.map]))
+    )

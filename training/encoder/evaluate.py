@@ -4,25 +4,45 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from tqdm import tqdm
 
 from ...backend.errors import FurrowError
 from ...backend.figures import Figure
 from ...backend.files import ASSETS
-from ...backend.torch_networks import load
-from ..corpus.chart import chart
-from ..dnpm.data import Maps, draw, read
-from ..dnpm.evaluate import TEST_SEED
+from ...backend.head import Head
+from ...backend.identity import Identity
+from ...backend.torch_networks import Encoder, Synthesis, load
+from ..corpus import lines
+from ..corpus.sampler import sample_identity
+from ..dnpm.data import Maps, draw
+from ..dnpm.evaluate import TEST_EACH, TEST_PEOPLE, TEST_SEED
 from ..dnpm.pictures import write_comparison
-from ..networks.metrics import band_errors_db, psnr_db, ssim
-from ..networks.perceptual import evaluate_lpips
+from ..networks.metrics import BANDS_MM
 from . import baselines
+from .scores import FINE, RESOLUTION, Judge, Method, Scores, errors_db, resized, summary
 
-REGIONS = ("forehead", "brow", "nose", "cheeks", "eyelids", "lips", "chin")
+SUBSET = 4
+"""Every so manieth person's maps are measured without --full."""
+
+LINED = 6
+"""People whose lines are compared."""
+
+UNITS = {
+    "psnr_db": "dB",
+    "ssim": "",
+    "lpips": "",
+    "lpips_whole": "",
+    "band_error_plain_db": "dB",
+    "band_error_worst_db": "dB",
+}
+"""Of the figures that every method has; see `scores.summary`."""
+
+LARGER_IS_BETTER = ("psnr_db", "ssim")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("out/detail-data"))
     parser.add_argument("--assets", type=Path, default=ASSETS / "detail", help="networks to judge")
     parser.add_argument(
-        "--full", action="store_true", help="compute the baselines anew (needs the training set)"
+        "--full",
+        action="store_true",
+        help="all test maps, and the baselines learned and measured anew (needs the training set)",
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
@@ -38,93 +60,173 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def predict(folder: Path, maps: Maps, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Maps of the networks in `folder` for a set's samples, (N, 1, R, R) mm: without and with relief."""
-    encoder, synthesis = load(folder)
-    resolution = synthesis.config.resolution
-    generator = torch.Generator().manual_seed(seed)
-    plain, full = [], []
-    with torch.inference_mode():
-        for i in range(len(maps.map)):
-            w = encoder(
-                torch.from_numpy(maps.identity[i : i + 1]),
-                torch.from_numpy(maps.expression[i : i + 1]),
-            )
-            noise = torch.randn(1, 1, resolution, resolution, generator=generator)
-            plain.append(synthesis(w, torch.zeros_like(noise)))
-            full.append(synthesis(w, noise))
-    return torch.cat(plain), torch.cat(full)
-
-
 def run(args: argparse.Namespace) -> list[Figure]:
-    """Figures on 240 maps of 60 unseen people; about 3 minutes on 2 cores.
+    """Figures on 60 maps of 15 unseen people, or with --full on 240 of 60; 4 minutes on 2 cores.
 
-    `psnr_db`, `ssim` and the baselines are taken without relief, which follows the seed and not
-    (a, b), at 128, where all baselines can be had; `psnr_512_db` at the full resolution.
-    `lpips` and `band_error_worst_db` are taken on whole maps at 512, relief included.
+    All methods are compared at 512; `psnr_db`, `ssim` and `lpips` on maps without relief, which is
+    what follows from (a, b), `lpips_whole` and `band_error_worst_db` on whole maps. Those of
+    the baselines are recorded ones, except with --full.
     """
-    from ...backend.head import Head
-
     torch.set_num_threads(args.threads)
     head = Head.load()
-    test = draw(args.data / "test512", head, 512, 60, 4, TEST_SEED, True)
-    plain, full = predict(args.assets, test)
-    target = torch.from_numpy(np.asarray(test.map, np.float32))[:, None]
-    mask = torch.from_numpy(test.mask)[None, None]
-    relief = np.repeat(np.asarray(test.relief, np.float32), test.per_identity, axis=0)
-    skin_chart = chart(head, 512)
-    regions = {}
-    for name in REGIONS:
-        image = np.zeros((512, 512), bool)
-        image.ravel()[skin_chart.texels] = (skin_chart.groups[name] > 0.8) & (
-            skin_chart.weight > 0.5
-        )
-        if image.sum() > 200:
-            regions[name] = image
-    bands = band_errors_db(
-        full[:, 0].numpy(), target[:, 0].numpy() + relief, regions, test.texel_mm
-    )
+    test = draw(args.data / "test1024", head, FINE, TEST_PEOPLE, TEST_EACH, TEST_SEED, True)
+    trained_on = json.loads((args.assets / "detail.json").read_text())["data"]["train256"]
+    known = {} if args.full else baselines.kept(trained_on, test)["subset"]
+    encoder, synthesis = load(args.assets)
+    ours = networks(encoder, synthesis, test)
+    judge = Judge(head, test)
+    rows = np.flatnonzero(test.person % SUBSET == 0)
+    if args.full:
+        scores, known = _all(args, judge, ours, rows, trained_on)
+    else:
+        scores = judge.compare({"ours": ours}, rows, bar)
     if args.picture:
-        top, left = 20, 100
-        front = (slice(top, top + 420), slice(left, left + 320))  # the face, without its rim
-        # The most folded map of every twentieth person: flat ones show nothing.
-        rows = [
-            int(target[i : i + 4].square().sum((1, 2, 3)).argmax()) + i for i in range(0, 240, 80)
-        ]
-        pairs = [
-            ((target[r, 0].numpy() + relief[r])[front], full[r, 0].numpy()[front]) for r in rows
-        ]
-        write_comparison(args.picture, pairs, test.texel_mm)
-    factor = 512 // baselines.RESOLUTION
-    low = [F.avg_pool2d(t, factor) for t in (plain, target, mask)]
-    best = max(_baselines(args, test).values())
-    whole = target + torch.from_numpy(relief)[:, None]
+        _draw(args.picture, judge, ours)
+    own = summary(scores["ours"], scores["truth"], np.arange(len(scores["ours"].lpips)))
     return [
-        Figure("psnr_db", psnr_db(*low), "dB"),
-        Figure("psnr_512_db", psnr_db(plain, target, mask), "dB"),
-        Figure("psnr_best_baseline_db", best, "dB"),
-        Figure("ssim", ssim(plain, target, mask), ""),
-        Figure("lpips", evaluate_lpips(whole, full, mask), ""),
-        Figure("band_error_worst_db", max(abs(v) for v in bands.values()), "dB"),
+        *comparison(own, known),
+        *line_figures(head, encoder, synthesis),
+        *band_figures(scores, list(judge.regions[RESOLUTION])),
+        *(_finest(head, test, ours) if args.full else []),
+        *(
+            Figure(f"{key}_{name}", value, UNITS[key])
+            for name, figures in known.items()
+            for key, value in figures.items()
+        ),
     ]
 
 
-def _baselines(args: argparse.Namespace, test: Maps) -> dict[str, float]:
-    trained_on = json.loads((args.assets / "detail.json").read_text())["data"]["train256"]
-    if not args.full:
-        results = baselines.kept(trained_on, test)
-        if results is None:
-            raise FurrowError(
-                "The recorded baselines are of other data than these networks. Run: "
-                "furrow train dnpm --draw-only, then furrow evaluate encoder --full.",
-                "missing_file",
+def bar(rows: np.ndarray) -> tqdm:
+    """Rows with a bar of progress."""
+    return tqdm(rows, "maps", unit="map")
+
+
+def networks(encoder: Encoder, synthesis: Synthesis, test: Maps, seed: int = 0) -> Method:
+    """The networks as a method to compare; each row has a noise of its own."""
+    size = synthesis.config.resolution
+
+    def of(row: int) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(1_000_000 * seed + int(row))
+        noise = torch.randn(1, 1, size, size, generator=generator)
+        with torch.inference_mode():
+            w = encoder(
+                torch.from_numpy(test.identity[row : row + 1]),
+                torch.from_numpy(test.expression[row : row + 1]),
             )
-        return results
-    train = read(args.data / "train256")
-    if train.digest != trained_on:
+            return synthesis(w, torch.zeros_like(noise)), synthesis(w, noise)
+
+    return of
+
+
+def _all(
+    args: argparse.Namespace, judge: Judge, ours: Method, subset: np.ndarray, trained_on: str
+) -> tuple[dict[str, Scores], dict[str, dict[str, float]]]:
+    """Measure the networks and all baselines on the whole test set, and record the baselines'."""
+    test = judge.test
+    known = baselines.Baselines(args.data, judge.head)
+    if known.train.digest != trained_on:
         raise FurrowError(
             f"{args.data} does not hold the set that the networks in {args.assets} learned from."
         )
-    results = baselines.compute(train, test)
-    baselines.keep(results, train, test)
-    return results
+    rows = np.arange(len(test.map))
+    methods = {name: baselines.method(known, test, name, rows) for name in baselines.NAMES}
+    scores = judge.compare({"ours": ours} | methods, rows, bar)
+    record = {
+        part: {name: summary(scores[name], scores["truth"], chosen) for name in baselines.NAMES}
+        for part, chosen in (("subset", subset), ("all", rows))
+    }
+    baselines.keep(record, known.train, test)
+    return scores, record["all"]
+
+
+def comparison(own: Mapping[str, float], known: Mapping[str, Mapping[str, float]]) -> list[Figure]:
+    """The networks' figures, each with the best baseline's; baselines by name and figure."""
+    figures = []
+    for key, unit in UNITS.items():
+        best = max if key in LARGER_IS_BETTER else min
+        stem, suffix = (key[:-3], "_db") if key.endswith("_db") else (key, "")
+        figures += [
+            Figure(key, own[key], unit),
+            Figure(f"{stem}_best_baseline{suffix}", best(f[key] for f in known.values()), unit),
+        ]
+    return figures
+
+
+def line_figures(head: Head, encoder: Encoder, synthesis: Synthesis) -> list[Figure]:
+    """Whether unseen people's lines stay where they are, differ between people, and are theirs.
+
+    `line_fixity_corr` and `line_identity_corr` are those of ``furrow evaluate corpus`` for the
+    networks' maps; `line_truth_corr` compares the networks' lines with the corpus' for the same
+    person and expression, `line_stranger_corr` with the corpus' for the other people.
+    """
+    people = [
+        sample_identity(head, np.random.default_rng((TEST_SEED, number))) for number in range(LINED)
+    ]
+    truth = lines.line_changes(head, people, RESOLUTION)
+    made = lines.line_changes(head, people, RESOLUTION, _maps_of(encoder, synthesis))
+    right = [lines.correlation(made[key][1], truth[key][1]) for key in made]
+    wrong = [
+        lines.correlation(made[name, i][1], truth[name, j][1])
+        for name, i in made
+        for j in range(LINED)
+        if j != i
+    ]
+    values = {
+        "line_fixity_corr": lines.line_correlations(made)[0],
+        "line_fixity_corpus_corr": lines.line_correlations(truth)[0],
+        "line_identity_corr": lines.line_correlations(made)[1],
+        "line_identity_corpus_corr": lines.line_correlations(truth)[1],
+        "line_truth_corr": float(np.mean(right)),
+        "line_stranger_corr": float(np.mean(wrong)),
+    }
+    return [Figure(name, value, "correlation") for name, value in values.items()]
+
+
+def _maps_of(encoder: Encoder, synthesis: Synthesis) -> lines.Maps:
+    """The networks' maps without relief at `RESOLUTION`, by person."""
+    size = synthesis.config.resolution
+    noise = torch.zeros(1, 1, size, size)
+
+    def of(person: Identity) -> lines.Draw:
+        def image(weights: np.ndarray) -> np.ndarray:
+            a, b = (torch.from_numpy(v)[None] for v in (person.vector, weights))
+            with torch.inference_mode():
+                return resized(synthesis(encoder(a, b), noise), RESOLUTION)[0, 0].numpy()
+
+        return image
+
+    return of
+
+
+def band_figures(scores: Mapping[str, Scores], regions: list[str]) -> list[Figure]:
+    """The networks' energy over the corpus', by region and band of whole maps."""
+    rows = np.arange(len(scores["ours"].lpips))
+    errors = errors_db(scores["ours"], scores["truth"], "whole", rows)
+    return [
+        Figure(f"band_{region}_{low:g}_{high:g}_mm_db", float(errors[i, j]), "dB")
+        for i, region in enumerate(regions)
+        for j, (low, high) in enumerate(BANDS_MM)
+    ]
+
+
+def _finest(head: Head, test: Maps, ours: Method) -> list[Figure]:
+    """The networks' figures at `FINE`, on all test maps."""
+    rows = np.arange(len(test.map))
+    scores = Judge(head, test, FINE).compare({"ours": ours}, rows, bar)
+    found = summary(scores["ours"], scores["truth"], rows)
+    names = {"psnr_1024_db": "psnr_db", "ssim_1024": "ssim", "lpips_1024": "lpips"}
+    return [Figure(name, found[key], UNITS[key]) for name, key in names.items()]
+
+
+def _draw(path: Path, judge: Judge, ours: Method) -> None:
+    """Draw whole maps of truth and networks: the most folded one of every twentieth person."""
+    test = judge.test
+    front = (slice(20, 440), slice(100, 420))  # the face, without its rim
+    pairs = []
+    for person in range(0, TEST_PEOPLE, 20):
+        rows = np.flatnonzero(test.person == person)
+        # Flat maps show nothing.
+        row = max(rows, key=lambda r: np.square(test.map[r], dtype=np.float32).sum())
+        whole = [resized(m, RESOLUTION)[0, 0].numpy() for m in (judge.truth(row)[1], ours(row)[1])]
+        pairs.append((whole[0][front], whole[1][front]))
+    write_comparison(path, pairs, judge.texel_mm[RESOLUTION])

@@ -11,8 +11,8 @@ from torch import Tensor
 PEAK_MM = 1.0
 """Range that PSNR and SSIM refer to: the depth of a deep furrow."""
 
-BANDS_MM = ((2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
-"""Wavelengths that a map at 512 resolves."""
+BANDS_MM = ((1.0, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
+"""Wavelengths that a map at 1024 resolves; one at 512 all but the first."""
 
 
 def psnr_db(output: Tensor, target: Tensor, mask: Tensor) -> float:
@@ -49,29 +49,26 @@ def ssim(output: Tensor, target: Tensor, mask: Tensor) -> float:
     return total / len(target)
 
 
-def band_errors_db(
-    output: np.ndarray, target: np.ndarray, regions: dict[str, np.ndarray], texel_mm: float
-) -> dict[tuple[str, tuple[float, float]], float]:
-    """Energy of the output's over the targets' in dB, by region and band of wavelengths.
+def band_energies(
+    image: np.ndarray,
+    regions: dict[str, np.ndarray],
+    texel_mm: float,
+    bands: tuple[tuple[float, float], ...] = BANDS_MM,
+) -> np.ndarray:
+    """Mean squares of a map by region and band of wavelengths: float64 (regions, bands) in mm^2.
 
     Parameters
     ----------
-    output, target
-        (N, R, R) mm, relief included.
+    image
+        (R, R) mm.
     regions
         Masks (R, R) bool by name.
+    texel_mm
+        Side of a texel.
+    bands
+        (low, high) in mm; split by differences of Gaussians, sigma = wavelength / 2 pi.
     """
-    energies = []
-    for maps in (output, target):
-        energy: dict[tuple[str, tuple[float, float]], float] = {}
-        for image in maps:
-            for band in BANDS_MM:
-                low, high = (
-                    ndimage.gaussian_filter(image, wavelength / (2 * np.pi) / texel_mm)
-                    for wavelength in band
-                )
-                part = (low - high) ** 2
-                for name, mask in regions.items():
-                    energy[name, band] = energy.get((name, band), 0.0) + float(part[mask].mean())
-        energies.append(energy)
-    return {key: 10 * float(np.log10(energies[0][key] / energies[1][key])) for key in energies[0]}
+    ends = sorted({end for band in bands for end in band})
+    blurred = {end: ndimage.gaussian_filter(image, end / (2 * np.pi) / texel_mm) for end in ends}
+    parts = [(blurred[low] - blurred[high]) ** 2 for low, high in bands]
+    return np.array([[part[mask].mean() for part in parts] for mask in regions.values()], float)

@@ -1,0 +1,279 @@
+"""Directions in W+ for the sliders of detail, found by what they change in generated maps.
+
+Styles act on maps almost linearly (the local and constant images carry most of their energy), so a
+step in W+ adds nearly the same image to everybody's map. `responses` measures these images once,
+and directions are sought among the ways in which people differ under one expression.
+
+skin_age and asymmetry add an image that moves their attribute and holds the others. A deeper
+furrow needs another image for each person: furrow_depth moves W+ away from the code of the flat
+map, in proportion to its distance, which deepens the very lines that are there. pore_strength
+moves along the gradient of the relief's strength, less what draws lines.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ...backend.files import whole_file
+from ...backend.head import Head
+from ...backend.identity import ADJUSTMENTS, SKIN
+from ...backend.torch_networks import W_SIZE, Encoder, Synthesis
+from .attributes import FAST, Attributes
+from .codes import draw_people
+
+GOALS = {
+    "skin_age": 0.3,
+    "furrow_depth": math.log(1.4),
+    "pore_strength": math.log(1.5),
+    "asymmetry": 0.2,
+}
+"""What +1 aims to change: 18 years, ratios of RMS (logarithms), log of the odd part's share."""
+
+DEPTH_GAIN = 0.4
+"""Furrows become 0.6 to 1.4 times as deep."""
+
+HOLD = {"skin_age": (1.0, 0.2, 1.0), "asymmetry": (1.0, 1.0, 1.0)}
+"""How much changes of skin_age, furrow_depth and asymmetry count, by what is sought: age deepens
+furrows by nature."""
+
+AXES = 64
+"""Principal axes of how people differ, among which directions are sought."""
+
+PROBES = 24
+"""Random sums over maps whose gradients span what draws lines in the relief's styles."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """W+ moves by value x (vector + gain w) for each slider.
+
+    Attributes
+    ----------
+    vectors
+        {name of the slider: (num_ws, 512)}.
+    depth_gain
+        (num_ws,), the gain of furrow_depth; the others have none.
+    """
+
+    vectors: dict[str, Tensor]
+    depth_gain: Tensor
+
+    def apply(self, w: Tensor, name: str, value: float) -> Tensor:
+        """Move codes w (N, num_ws, 512) by one slider."""
+        step = self.vectors[name]
+        if name == "furrow_depth":
+            step = step + self.depth_gain[:, None] * w
+        return w + value * step
+
+    def write(self, path: Path) -> None:
+        """Write ``directions.safetensors``, in half precision."""
+        tensors = {name: vector.half().contiguous() for name, vector in self.vectors.items()}
+        tensors["furrow_depth_gain"] = self.depth_gain.half()
+        with whole_file(path) as temporary:
+            save_file(tensors, temporary)
+
+
+class Search:
+    """Finds directions for one encoder and generator.
+
+    Parameters
+    ----------
+    count
+        Codes of fresh people from which age is learned; a part of them serves for the rest.
+    seed
+        Of these people.
+    """
+
+    def __init__(
+        self, encoder: Encoder, synthesis: Synthesis, head: Head, count: int, seed: int
+    ) -> None:
+        self.encoder, self.synthesis = encoder, synthesis
+        identity, expression = draw_people(head, count, seed)
+        with torch.no_grad():
+            self.w = encoder(identity, expression)
+            # The same expressions on the people next in the row.
+            other = encoder(identity.roll(1, 0), expression)
+        age = identity[:, identity.shape[1] - len(SKIN) + SKIN.index("age")]
+        self.attributes = Attributes(synthesis, head, self.w, age)
+        self.differences = (other - self.w).flatten(1) / math.sqrt(2)
+        self.random = np.random.default_rng(seed)
+
+    def find(self) -> Directions:
+        """Find all four."""
+        differing = axes_of(self.differences)
+        images = self.responses(differing)
+        vectors = {name: self.steer(name, differing, images) for name in HOLD}
+        vectors["pore_strength"] = self.pores()
+        vectors["furrow_depth"], gain = self.deepen()
+        return Directions({name: vectors[name] for name in ADJUSTMENTS}, gain)
+
+    @torch.no_grad()
+    def responses(self, axes: Tensor, step: float = 0.5) -> Tensor:
+        """What a unit step along axes (m, D) at w_avg adds to the lines: (m, 1, r, r) mm."""
+        shifts = step * axes.unflatten(1, (-1, W_SIZE))
+        ends = [
+            torch.cat(
+                [self.attributes.lines(self.encoder.w_avg + sign * s) for s in shifts.split(8)]
+            )
+            for sign in (1, -1)
+        ]
+        return (ends[0] - ends[1]) / (2 * step)
+
+    def steer(self, name: str, axes: Tensor, images: Tensor, steps: int = 400) -> Tensor:
+        """Find the direction (num_ws, 512) that moves one attribute by its goal and holds the others.
+
+        Steps of either sign are tried on random people, so that the direction works both ways;
+        being unlike people costs too.
+        """
+        attributes, column = self.attributes, FAST.index(ADJUSTMENTS.index(name))
+        with torch.no_grad():
+            lines = torch.cat([attributes.lines(part) for part in self.w[:400].split(20)])
+            before = attributes.of_lines(lines)
+        amounts = torch.zeros(len(axes), requires_grad=True)
+        optimiser = torch.optim.Adam([amounts], lr=0.05)
+        weights = torch.tensor(HOLD[name])
+        for step in range(steps):
+            optimiser.param_groups[0]["lr"] = 0.05 * (1 - step / steps)
+            rows = torch.from_numpy(self.random.integers(len(lines), size=16))
+            value = torch.tensor([1.0, -1.0, 0.5, -0.5]).repeat(4)[:, None]
+            added = (amounts @ images.flatten(1)).view(images[:1].shape)
+            change = (
+                attributes.of_lines(lines[rows] + value[..., None, None] * added) - before[rows]
+            )
+            goal = torch.zeros_like(change)
+            goal[:, column] = GOALS[name] * value[:, 0]
+            wrong = ((change - goal).square() * weights).sum(1).mean() / GOALS[name] ** 2
+            loss = wrong + 0.1 * amounts.square().mean()
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        return (amounts.detach() @ axes).unflatten(0, (-1, W_SIZE))
+
+    @torch.no_grad()
+    def deepen(self) -> tuple[Tensor, Tensor]:
+        """Find vector (num_ws, 512) and gain (num_ws,) that deepen every line of every map.
+
+        W+ moves away from the code whose map is flat. The styles that decide the relief's strength
+        may stay: of three choices, the one that changes depth most evenly and pores least.
+        """
+        w_avg: Tensor = self.encoder.w_avg  # type: ignore[assignment]
+        axes = axes_of((self.w - w_avg).flatten(1), 2 * AXES)
+        images = self.responses(axes).flatten(1)
+        mean = self.attributes.lines(w_avg[None]).flatten()
+        gram = images @ images.T
+        gram += 1e-4 * gram.trace() / len(gram) * torch.eye(len(gram))
+        to_flat = -torch.linalg.solve(gram, images @ mean) @ axes
+        flat = w_avg + to_flat.unflatten(0, w_avg.shape)
+        found = []
+        for kept in (0, 1, 5):
+            gain = torch.full((len(w_avg),), DEPTH_GAIN)
+            gain[len(gain) - kept :] = 0.0
+            vector = -gain[:, None] * flat
+            found.append((self._unevenness(vector, gain), kept, vector, gain))
+        _, _, vector, gain = min(found, key=lambda entry: entry[:2])
+        return vector, gain
+
+    def _unevenness(self, vector: Tensor, gain: Tensor) -> float:
+        """How far a step of furrow_depth is from deepening the same lines, pores untouched."""
+        w = self.w[400:440]
+        moved = w + vector + gain[:, None] * w
+        lines, deeper = self.attributes.lines(w), self.attributes.lines(moved)
+        wrong = (deeper - (1 + DEPTH_GAIN) * lines).square().sum() / lines.square().sum()
+        pores = [self.attributes.pores(part[:4]) for part in (w, moved)]
+        return float(wrong.sqrt() + (pores[1] - pores[0]).abs().mean())
+
+    def pores(self) -> Tensor:
+        """Find the direction (num_ws, 512) of the relief's strength that draws no lines.
+
+        The least unusual change that raises the strength to first order and leaves random sums
+        over the map as they are. Unusual for people; or, where they hardly differ in pores, long,
+        in the last styles. Of these, the one that changes the lines least.
+        """
+        wanted, unwanted = self._relief_gradients(self.w[440:444])
+        rows = torch.cat([wanted[None], unwanted])
+        candidates = [self.differences.T @ (self.differences @ rows.T) / len(self.differences)]
+        for count in (1, 5):
+            last = torch.zeros_like(rows)
+            last[:, -count * W_SIZE :] = rows[:, -count * W_SIZE :]
+            candidates.append(last.T)
+        found = []
+        for spread in candidates:
+            gram = (rows @ spread).double()
+            scale = gram.diagonal().clamp(min=1e-30).rsqrt()
+            gram = scale[:, None] * gram * scale
+            gram += 1e-6 * torch.eye(len(gram), dtype=torch.float64)
+            unit = torch.zeros(len(gram), dtype=torch.float64)
+            unit[0] = scale[0]
+            direction = spread @ (scale * torch.linalg.solve(gram, unit)).float()
+            direction = (GOALS["pore_strength"] * direction).unflatten(0, (-1, W_SIZE))
+            found.append(self._scaled_pores(direction))
+        return min(found, key=lambda entry: entry[0])[1]
+
+    def _relief_gradients(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean gradient (D,) of pore_strength by W+, and those (PROBES, D) of sums over maps."""
+        attributes, generator = self.attributes, torch.Generator().manual_seed(0)
+        strength, probes = [], []
+        for w in codes.split(1):
+            w = w.clone().requires_grad_(True)
+            strength.append(torch.autograd.grad(attributes.pores(w).sum(), w)[0].flatten())
+            lines = self.synthesis(w, attributes.no_noise) * attributes.full_mask
+            for _ in range(PROBES // len(codes)):
+                weights = torch.randn(lines.shape, generator=generator)
+                (probe,) = torch.autograd.grad((lines * weights).sum(), w, retain_graph=True)
+                probes.append(probe.flatten())
+        return torch.stack(strength).mean(0), torch.stack(probes)
+
+    @torch.no_grad()
+    def _scaled_pores(self, direction: Tensor) -> tuple[float, Tensor]:
+        """How much a direction of pores changes lines for what it changes pores, and it to scale."""
+        attributes, w = self.attributes, self.w[444:447]
+        pores = [
+            torch.cat([attributes.pores(p) for p in (w + s * direction).split(1)]) for s in (1, -1)
+        ]
+        change = float((pores[0] - pores[1]).mean()) / 2
+        factor = min(4.0, GOALS["pore_strength"] / max(change, 1e-3))
+        direction = factor * direction
+        lines, moved = attributes.lines(w), attributes.lines(w + direction)
+        disturbed = float(((moved - lines).square().sum() / lines.square().sum()).sqrt())
+        return disturbed + abs(factor * change / GOALS["pore_strength"] - 1.0), direction
+
+
+def axes_of(rows: Tensor, count: int = AXES) -> Tensor:
+    """Principal axes (count, D) of rows (N, D), each as long as one standard deviation along it."""
+    values, vectors = torch.linalg.eigh((rows @ rows.T / len(rows)).double())
+    del values
+    return vectors.flip(1)[:, :count].float().T @ rows / math.sqrt(len(rows))
+
+
+def effects(
+    found: Directions, attributes: Attributes, w: Tensor, slow: int
+) -> dict[str, dict[float, tuple[Tensor, Tensor]]]:
+    """What each slider changes, by slider and value: mean and deviation over codes, (4,) each.
+
+    Parameters
+    ----------
+    w
+        (N, num_ws, 512) codes that no direction was found on.
+    slow
+        How many of them pores are measured on, which takes whole maps.
+    """
+    before = attributes.measure(w, slow)
+    table: dict[str, dict[float, tuple[Tensor, Tensor]]] = {}
+    pores = ADJUSTMENTS.index("pore_strength")
+    for name in ADJUSTMENTS:
+        table[name] = {}
+        for value in (-1.0, 1.0):
+            after = attributes.measure(found.apply(w, name, value), slow)
+            lines, relief = (b - a for a, b in zip(before, after, strict=True))
+            mean, deviation = torch.zeros(4), torch.zeros(4)
+            mean[FAST], deviation[FAST] = lines.mean(0), lines.std(0)
+            mean[pores], deviation[pores] = relief.mean(), relief.std()
+            table[name][value] = mean, deviation
+    return table

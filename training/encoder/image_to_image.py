@@ -1,0 +1,163 @@
+"""Baseline that sees pictures of the mesh: a network from position maps to displacement maps.
+
+FaceScape's way, after pix2pixHD's global generator: strided convolutions, residual blocks,
+up-sampling. It differs in four things. Position maps enter at 64, since a mesh of this density is
+smooth there. Skin coefficients enter as even planes, since in this corpus a mesh does not tell
+them. Batch normalisation takes the place of instance normalisation, which would erase even planes.
+And it learns by L1 alone, which makes the best of the time: no discriminator.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.spatial import Delaunay, cKDTree
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ...backend.head import Head
+from ...backend.identity import SKIN
+from ..dnpm.data import Maps
+from ..networks.schedule import learning_rate
+
+COARSE = 64
+"""Resolution of the position maps."""
+
+WIDTHS = (48, 96, 128)
+"""Channels at 64, 32 and 16; towards the map 48, 24 and 12 at 64, 128 and 256."""
+
+STEPS, BATCH, RATE = 600, 8, 2e-3
+"""Of the training."""
+
+
+def texel_points(head: Head, resolution: int) -> sparse.csr_matrix:
+    """Weights (R * R, V) of the head's vertices at texel centres, row 0 on top.
+
+    Points are interpolated over the UV layout, across eyes and mouth too; off it the nearest counts.
+    """
+    own = head.face_material == 0
+    faces, uv = head.faces[own], head.uv[own]
+    kept = faces >= 0
+    vertices, places = faces[kept], uv[kept]
+    places, first = np.unique(places, axis=0, return_index=True)
+    vertices = vertices[first]
+    centres = (np.arange(resolution) + 0.5) / resolution
+    u, v = np.meshgrid(centres, 1 - centres)
+    texels = np.stack([u.ravel(), v.ravel()], 1)
+    mesh = Delaunay(places)
+    triangle = mesh.find_simplex(texels)
+    transform = mesh.transform[triangle]
+    two = np.einsum("nij,nj->ni", transform[:, :2], texels - transform[:, 2])
+    weights = np.concatenate([two, 1 - two.sum(1, keepdims=True)], 1)
+    corners = vertices[mesh.simplices[triangle]]
+    outside = triangle < 0
+    corners[outside] = vertices[cKDTree(places).query(texels[outside])[1]][:, None]
+    weights[outside] = (1.0, 0.0, 0.0)
+    rows = np.repeat(np.arange(len(texels)), 3)
+    shape = (len(texels), head.vertex_count)
+    return sparse.csr_matrix((weights.ravel(), (rows, corners.ravel())), shape, np.float32)
+
+
+def inputs(
+    head: Head, points: sparse.csr_matrix, identity: np.ndarray, expression: np.ndarray
+) -> Tensor:
+    """Position maps and planes (n, 22, 64, 64) of samples (n, K + 16) and (n, 52).
+
+    Channels: the neutral face's position in units of 50 mm, what the expression adds in units of
+    2 mm, and the skin coefficients minus one half.
+    """
+    images = np.empty((len(identity), 6 + len(SKIN), COARSE * COARSE), np.float32)
+    for image, a, b in zip(images, identity, expression, strict=True):
+        rest = points @ head.vertices(a[: -len(SKIN)], np.zeros_like(b))
+        moved = points @ head.vertices(a[: -len(SKIN)], b)
+        image[:3] = (rest - rest.mean(0)).T * 20
+        image[3:6] = (moved - rest).T * 500
+        image[6:] = a[-len(SKIN) :, None] - 0.5
+    return torch.from_numpy(images.reshape(len(identity), -1, COARSE, COARSE))
+
+
+class Generator(nn.Module):
+    """(n, 22, 64, 64) to maps (n, 1, 256, 256), in units of the training maps' RMS."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        one, two, three = WIDTHS
+        self.first = _layer(6 + len(SKIN), one)
+        self.down = nn.Sequential(_layer(one, two, 2), _layer(two, three, 2))
+        self.residual = nn.ModuleList(
+            nn.Sequential(
+                _layer(three, three),
+                nn.Conv2d(three, three, 3, padding=1, bias=False),
+                nn.BatchNorm2d(three),
+            )
+            for _ in range(4)
+        )
+        self.up = nn.Sequential(_double(), _layer(three, two), _double(), _layer(two, one))
+        # The input's own layer once more: places that strides have lost.
+        self.fine = nn.Sequential(
+            _double(), _layer(2 * one, one // 2), _double(), _layer(one // 2, one // 4),
+            nn.Conv2d(one // 4, 1, 7, padding=3),
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the maps."""
+        start = self.first(x)
+        x = self.down(start)
+        for block in self.residual:
+            x = x + block(x)
+        return self.fine(torch.cat([self.up(x), start], 1))
+
+
+def _layer(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+def _double() -> nn.Upsample:
+    return nn.Upsample(scale_factor=2, mode="bilinear")
+
+
+def learn(head: Head, train: Maps, steps: int = STEPS) -> dict[str, Tensor]:
+    """Train a :class:`Generator` on maps at 256 by L1; its weights and ``unit`` in mm."""
+    torch.manual_seed(0)
+    points = texel_points(head, COARSE)
+    network = Generator().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    mask = torch.from_numpy(train.mask)[None, None]
+    sample = train.map[:: max(1, len(train.map) // 500)].astype(np.float32)
+    unit = float(np.sqrt((sample**2).mean()))
+    optimiser = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
+    rng = np.random.default_rng(0)
+    for step in tqdm(range(steps), "image to image"):
+        rows = rng.integers(len(train.map), size=BATCH)
+        target = torch.from_numpy(np.stack([np.asarray(train.map[r], np.float32) for r in rows]))
+        x = inputs(head, points, train.identity[rows], train.expression[rows])
+        optimiser.param_groups[0]["lr"] = RATE * learning_rate(step, step / steps)
+        with torch.autocast("cpu", torch.bfloat16):
+            made = network(x.contiguous(memory_format=torch.channels_last)).float()
+        loss = (mask * (made - target[:, None] / unit).abs()).sum() / mask.sum() / BATCH
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return {k: v.contiguous() for k, v in network.state_dict().items()} | {
+        "unit": torch.tensor(unit)
+    }
+
+
+def apply(
+    head: Any, weights: dict[str, Tensor], identity: np.ndarray, expression: np.ndarray
+) -> Tensor:
+    """Maps (n, 1, 256, 256) mm of samples, by weights of :func:`learn`."""
+    network = Generator()
+    network.load_state_dict({k: v for k, v in weights.items() if k != "unit"})
+    network.eval()
+    points = texel_points(head, COARSE)
+    with torch.inference_mode():
+        parts = [
+            network(inputs(head, points, identity[i : i + 8], expression[i : i + 8]))
+            for i in range(0, len(identity), 8)
+        ]
+    return torch.cat(parts) * weights["unit"]
