@@ -15,33 +15,47 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import standin  # type: ignore[import-not-found]
 import torch
+from furrow.backend.errors import FurrowError
 from furrow.backend.head import Head
-from furrow.backend.torch_layers import Relief
+from furrow.backend.torch_layers import LocalBasis, Relief
 from furrow.backend.torch_networks import (
     Encoder,
     EncoderConfig,
     Synthesis,
     SynthesisConfig,
+    load,
     style_split,
 )
+from furrow.training.dnpm.bases import Bases, fit_bases
 from furrow.training.dnpm.data import Maps, draw
 from furrow.training.dnpm.evaluate import without_convolutions
-from furrow.training.dnpm.setup import Options, networks
-from furrow.training.dnpm.train import Run
+from furrow.training.dnpm.export import export
+from furrow.training.dnpm.loop import run_stage
+from furrow.training.dnpm.regression import predict, regression, restore_amplitude
+from furrow.training.dnpm.samples import correct, draw_samples, samples_of
+from furrow.training.dnpm.setup import Networks, Options, StageOptions, networks, read_options
+from furrow.training.dnpm.train import Sets, samples_on_disk, train
 from furrow.training.encoder.train import fit
-from furrow.training.networks.losses import band_energy, band_mixing, strengths_for
+from furrow.training.networks.basis import fit_images, project
 from furrow.training.networks.schedule import Budget
 
 TINY = Options(
-    resolution=64,
-    channels=(16, 16, 16, 16, 16),
-    const_channels=(4, 8, 4),
-    hidden=(64,) * 5,
-    basis_from=32,
-    batch=4,
+    resolution=128,
+    channels=(16, 16, 16, 16, 8, 4),
+    const_channels=(4, 4, 2, 0),
+    basis_images=(0, 6, 4, 0),
+    hidden=(128,) * 5,
+    unit_mm=0.05,
+    shape_gain=0.02,
     bfloat16=False,
-    stages=(("basis", 0.5), ("grow32", 0.3), ("detail", 0.2)),
+    encoder=StageOptions(None, 600, 64, 3e-3),
+    relief=StageOptions(None, 6, 2, 2e-3),
+    convolutions=StageOptions(None, 40, 4, 5e-3),
 )
+
+
+EVERY = np.arange(180)
+"""All samples of the set that bases are fitted on."""
 
 
 def maps(people: int, resolution: int, seed: int) -> Maps:
@@ -69,31 +83,201 @@ def maps(people: int, resolution: int, seed: int) -> Maps:
 
 
 @pytest.fixture(scope="module")
-def data() -> tuple[Maps, Maps]:
-    return maps(40, 32, 1), maps(10, 64, 2)
+def sets() -> Sets:
+    return Sets(maps(60, 64, 1), maps(4, 128, 2))
 
 
-def test_training_lowers_the_loss_and_resumes_to_the_same_curve(
-    data: tuple[Maps, Maps], tmp_path: Path
+@pytest.fixture(scope="module")
+def fitted(sets: Sets, tmp_path_factory: pytest.TempPathFactory) -> tuple[Networks, Bases]:
+    torch.manual_seed(0)
+    model = networks(TINY, (26, 52), 0.3)
+    folder = tmp_path_factory.mktemp("bases")
+    return model, fit_bases(model.synthesis, sets.half, EVERY, folder / "bases.pt")
+
+
+def share_explained(made: torch.Tensor, target: torch.Tensor) -> float:
+    return 1 - float((made - target).square().sum() / target.square().sum())
+
+
+def targets(found: Maps, rows: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(found.map[rows].astype(np.float32))[:, None]
+
+
+def test_patches_of_a_local_basis_join_without_a_seam() -> None:
+    """As many images as a patch has texels draw everything, also where patches overlap."""
+    basis = LocalBasis(32, 16)
+    torch.manual_seed(0)
+    images = torch.randn(60, 1, 32, 32)
+    everywhere = torch.ones(1, 1, 32, 32)
+    fit_images(basis, images, everywhere)
+    with torch.no_grad():
+        again = basis.mixture(project(basis, images, everywhere))
+    assert torch.allclose(again, images, atol=1e-3)
+
+
+def test_bases_draw_maps_of_unseen_people_and_are_kept(
+    fitted: tuple[Networks, Bases], sets: Sets, tmp_path: Path
 ) -> None:
-    def begin(name: str) -> Run:
-        (tmp_path / name).mkdir(exist_ok=True)
-        return Run(TINY, *data, tmp_path / name)
+    _, bases = fitted
+    unseen = targets(maps(20, 64, 9), np.arange(60))
+    with torch.no_grad():
+        style = bases.styles(unseen)
+        coarse = torch.nn.functional.interpolate(
+            bases.coarse(style[:, 0]), scale_factor=2.0, mode="bilinear"
+        )
+        made = (coarse + bases.fine(style[:, 1])) * bases.unit
+        alone = share_explained(coarse * bases.unit, unseen)
+    assert share_explained(made, unseen) > 0.75
+    assert share_explained(made, unseen) > alone
+    again = networks(TINY, (26, 52), 0.3)
+    path = tmp_path / "bases.pt"
+    first = fit_bases(again.synthesis, sets.half, EVERY, path)
+    kept = fit_bases(networks(TINY, (26, 52), 0.3).synthesis, sets.half, EVERY, path)
+    assert kept.fine.images.equal(first.fine.images)
+    assert kept.coarse_variance.equal(first.coarse_variance)
 
-    whole = begin("whole")
-    whole.train(Budget(None, 60))
-    for stage in ("basis", "detail"):
-        losses = [float(row["loss"]) for row in whole.log if row["stage"] == stage]
-        assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:3]), stage
 
-    halted = begin("halted")
-    halted.train(Budget(None, 60), halt_at=37)
-    resumed = begin("halted")
-    resumed.resume()
-    resumed.train(Budget(None, 60))
-    assert [row["loss"] for row in resumed.log] == pytest.approx(
-        [row["loss"] for row in whole.log], rel=1e-4
-    )
+def test_a_stage_resumes_to_the_same_curve(
+    fitted: tuple[Networks, Bases], sets: Sets, tmp_path: Path
+) -> None:
+    _, bases = fitted
+    samples = samples_of(bases, sets.half, np.arange(len(sets.half.map)))
+    variance = torch.stack([bases.coarse_variance, bases.fine_variance])
+
+    def go(folder: str, halt_at: int | None = None) -> np.ndarray:
+        torch.manual_seed(1)
+        encoder = networks(TINY, (26, 52), 0.3).encoder
+        stage = regression(encoder, samples, variance, TINY.wanted, 64, 3e-3, 0.3, False)
+        (tmp_path / folder).mkdir(exist_ok=True)
+        run_stage(stage, tmp_path / folder, None, 150, 0, halt_at=halt_at)
+        rows = np.genfromtxt(tmp_path / folder / "encoder.csv", delimiter=",", names=True)
+        return rows["loss"]
+
+    whole = go("whole")
+    assert whole[-10:].mean() < 0.8 * whole[:10].mean()
+    assert len(go("halted", halt_at=37)) == 37
+    np.testing.assert_allclose(go("halted"), whole, rtol=1e-4)
+
+
+def test_a_diverging_stage_stops_and_keeps_its_last_good_state(
+    fitted: tuple[Networks, Bases], sets: Sets, tmp_path: Path
+) -> None:
+    _, bases = fitted
+    samples = samples_of(bases, sets.half, np.arange(len(sets.half.map)))
+    variance = torch.stack([bases.coarse_variance, bases.fine_variance])
+    encoder = networks(TINY, (26, 52), 0.3).encoder
+    stage = regression(encoder, samples, variance, TINY.wanted, 32, 3e-3, 0.3, False)
+    run_stage(stage, tmp_path, None, 20, 0, halt_at=5)
+    good = (tmp_path / "encoder.pt").read_bytes()
+    with torch.no_grad():
+        encoder.layer1.weight.fill_(torch.nan)
+    stage.step = lambda rng: {"folds": 0.0, "loss": float("nan")}
+    with pytest.raises(FurrowError, match="last good state"):
+        run_stage(stage, tmp_path, None, 20, 0)
+    assert (tmp_path / "encoder.pt").read_bytes() == good
+
+
+def test_lines_of_unseen_people_get_their_depth_back(
+    fitted: tuple[Networks, Bases], sets: Sets
+) -> None:
+    _, bases = fitted
+    samples = samples_of(bases, sets.half, np.arange(len(sets.half.map)))
+    torch.manual_seed(0)
+    encoder = networks(TINY, (26, 52), 0.3).encoder
+    index = TINY.wanted[0]
+    a, b = torch.from_numpy(samples.identity), torch.from_numpy(samples.expression)
+    before = predict(encoder, a, b, TINY.wanted)[:, 0].detach()
+    shrunk = torch.from_numpy(samples.styles[:, 0]).float().std(0) / before.std(0)
+    restore_amplitude(encoder, samples, TINY.wanted, 1.0)
+    after = encoder(a, b)[:, index].detach()
+    known = (shrunk > 1.0) & (shrunk < 2.0) & (before.std(0) > 0.05)
+    assert known.any()
+    truth = torch.from_numpy(samples.styles[:, 0]).float().std(0)
+    assert torch.allclose(after.std(0)[known], truth[known], rtol=0.02)
+    assert torch.allclose(after.mean(0), before.mean(0), atol=1e-3)
+
+
+def test_training_leaves_networks_that_follow_people_and_come_back_from_disk(
+    sets: Sets, tmp_path: Path
+) -> None:
+    model = train(TINY, sets, samples_on_disk(sets), tmp_path)
+    held = np.flatnonzero(sets.half.person < 5)
+    with torch.no_grad():
+        w = model.encoder(
+            torch.from_numpy(sets.half.identity[held]), torch.from_numpy(sets.half.expression[held])
+        )
+        made = model.synthesis.lower(w, 64)[1] * TINY.unit_mm
+        plain = without_convolutions(model.synthesis).lower(w, 64)[1] * TINY.unit_mm
+    target = targets(sets.half, held)
+    assert share_explained(made, target) > 0.3
+    assert share_explained(made, target) > share_explained(plain, target)
+    export(model, tmp_path, {"data": {}})
+    encoder, synthesis = load(tmp_path)
+    noise = torch.randn(1, 1, 128, 128)
+    with torch.no_grad():
+        again = synthesis(
+            encoder(
+                torch.from_numpy(sets.half.identity[:1]), torch.from_numpy(sets.half.expression[:1])
+            ),
+            noise,
+        )
+        assert model.synthesis(w[:1], noise).equal(again)
+    stored = sum((tmp_path / f"{n}.safetensors").stat().st_size for n in ("encoder", "generator"))
+    count = sum(p.numel() for p in model.parameters())
+    assert stored < 1.6 * count, "large parameters take 8 bits each"
+
+
+def test_a_configuration_says_what_it_does_not_know(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text('{"people": 10, "encoder": {"minutes": 1.5}}')
+    options = read_options(file)
+    assert (options.people, options.encoder.minutes) == (10, 1.5)
+    for text, said in (
+        ('{"peple": 10}', "peple"),
+        ('{"encoder": {"minuets": 1}}', "minuets"),
+        ("[1]", "no object"),
+        ("{", "no JSON"),
+    ):
+        file.write_text(text)
+        with pytest.raises(FurrowError, match=said):
+            read_options(file)
+    with pytest.raises(FurrowError, match="no configuration"):
+        read_options(tmp_path / "absent.json")
+
+
+def test_coarse_samples_are_corrected_by_people_drawn_finer(tmp_path: Path) -> None:
+    head = Head.load()
+    half = draw(tmp_path / "half", head, 128, 4, 2, seed=3, workers=1)
+    sizes = replace(TINY, resolution=256, channels=(4,) * 7, const_channels=(0,) * 5,
+                    basis_images=(0, 0, 3, 2, 0))  # fmt: skip
+    model = networks(sizes, (half.identity.shape[1], 52), 0.3)
+    bases = fit_bases(model.synthesis, half, np.arange(8), tmp_path / "bases.pt")
+    held = samples_of(bases, half, np.arange(8))
+    coarse = draw_samples(tmp_path / "coarse", head, bases, 0, 6, 2, 3, 64)
+    assert np.array_equal(coarse.identity[:8], held.identity), "the same people"
+    assert np.isnan(coarse.styles[:, 1]).all()
+    better = correct(coarse, held, strength=1e-3)
+    assert len(better.identity) == 4
+    again = draw_samples(tmp_path / "coarse", head, bases, 0, 6, 2, 3, 64)
+    assert again.digest == coarse.digest
+
+
+def test_relief_is_nothing_without_noise_and_the_same_in_a_crop() -> None:
+    torch.manual_seed(0)
+    relief = Relief(256, 0.3)
+    torch.nn.init.normal_(relief.texture2, std=0.3)
+    torch.nn.init.normal_(relief.mixing_weight)
+    w, noise = torch.randn(1, 512), torch.randn(1, 1, 256, 256)
+    with torch.no_grad():
+        whole = relief(w, noise)
+        part = relief(w, noise[..., 64:192, 96:224], (64, 96, 128))
+        assert not relief(w, torch.zeros_like(noise)).any()
+        stronger = relief(w, 2 * noise)
+    inner = (..., slice(24, -24), slice(24, -24))
+    assert float(whole.std()) > 1e-3
+    assert torch.allclose(2 * whole, stronger, atol=1e-5), "pores keep their shape when they deepen"
+    # Coarse bands turn the noise over, so that only the finest ones are the same in a part.
+    assert part[inner].shape == (1, 1, 80, 80)
 
 
 def test_a_smaller_set_holds_the_first_people_of_a_larger_one(tmp_path: Path) -> None:
@@ -118,12 +302,8 @@ def test_the_papers_encoder_has_its_113_million_parameters() -> None:
 
 def test_activations_keep_their_scale_through_every_up_sampling() -> None:
     torch.manual_seed(0)
-    synthesis = Synthesis(SynthesisConfig(128, (16,) * 6, (4, 8, 16, 8))).eval()
+    synthesis = Synthesis(SynthesisConfig(128, (16,) * 6, (4, 8, 16, 8), (0,) * 4)).eval()
     w = torch.randn(8, synthesis.num_ws, 512)
-    with torch.no_grad():
-        for block in synthesis.blocks:  # as principal components come: in the map's small unit
-            if block.const:
-                block.noise_const.mul_(0.01)  # type: ignore[operator, union-attr]
     synthesis.calibrate(w, 128)
     with torch.no_grad():
         for resolution in (8, 16, 32, 64, 128):
@@ -131,30 +311,9 @@ def test_activations_keep_their_scale_through_every_up_sampling() -> None:
             assert 0.6 < float(x.square().mean().sqrt()) < 1.6, resolution
 
 
-def test_convolutions_add_to_the_basis_for_people_whom_the_encoder_does_not_know(
-    data: tuple[Maps, Maps], tmp_path: Path
-) -> None:
-    options = replace(
-        TINY, kept_back=0.4, stages=(("basis", 0.4), ("grow32", 0.5), ("detail", 0.1))
-    )
-    run = Run(options, *data, tmp_path)
-    run.train(Budget(None, 500))
-    coarse = run.coarse
-    rows = slice(0, run.kept_back)
-    w = run.shadow.encoder(
-        torch.from_numpy(coarse.identity[rows]), torch.from_numpy(coarse.expression[rows])
-    )
-    target = torch.from_numpy(coarse.map[rows].astype(np.float32))[:, None] / run.unit
-    wrong = [
-        float((synthesis.lower(w, 32)[1] - target).square().sum())
-        for synthesis in (run.shadow.synthesis, without_convolutions(run.shadow.synthesis))
-    ]
-    assert wrong[0] < 0.97 * wrong[1]
-
-
 def test_one_sample_and_a_batch_give_the_same_map() -> None:
     torch.manual_seed(0)
-    synthesis = Synthesis(SynthesisConfig(64, (16,) * 5, (4, 4, 4))).eval()
+    synthesis = Synthesis(SynthesisConfig(64, (16,) * 5, (4, 4, 4), (0, 2, 0))).eval()
     for parameter in synthesis.parameters():  # output layers start at zero
         torch.nn.init.normal_(parameter, std=0.5)
     w, noise = torch.randn(3, synthesis.num_ws, 512), torch.randn(3, 1, 64, 64)
@@ -164,29 +323,11 @@ def test_one_sample_and_a_batch_give_the_same_map() -> None:
     assert torch.allclose(batch, single, atol=1e-4 * float(batch.abs().max()))
 
 
-def test_relief_has_the_energy_of_the_skin_it_imitates() -> None:
+def test_an_encoder_learns_a_frozen_generator(fitted: tuple[Networks, Bases], sets: Sets) -> None:
+    model, _ = fitted
     torch.manual_seed(0)
-    network = Relief(16, 64, 0.55)
-    relief = torch.randn(1, 1, 256, 256) * 0.01
-    relief[..., :128] *= 4.0  # rough on one side
-    relief = torch.nn.functional.avg_pool2d(relief, 3, 1, 1)
-    wanted = strengths_for(relief, band_mixing(network, 0.55, 256), 0.55)
-    with torch.no_grad():
-        made = network(wanted, torch.randn(1, 1, 256, 256))
-    for side in (slice(10, 54), slice(74, 118)):
-        got = band_energy(made, 0.55)[..., side].mean((0, 2, 3)).sqrt()
-        true = band_energy(relief, 0.55)[..., side].mean((0, 2, 3)).sqrt()
-        assert torch.allclose(got, true, rtol=0.15), (got, true)
-
-
-def test_an_encoder_learns_a_frozen_generator(data: tuple[Maps, Maps]) -> None:
-    torch.manual_seed(0)
-    coarse, _ = data
-    made = networks(TINY, *data)
-    for block in filter(lambda block: block.const, made.synthesis.blocks):
-        torch.nn.init.normal_(block.noise_weight)  # type: ignore[arg-type]
-        torch.nn.init.normal_(block.noise_const, std=0.1)  # type: ignore[arg-type]
-    before = {k: v.clone() for k, v in made.synthesis.state_dict().items()}
-    losses = fit(made.encoder, made.synthesis, coarse, Budget(None, 60), 32, batch=4)
+    encoder = networks(TINY, (26, 52), 0.3).encoder
+    before = {k: v.clone() for k, v in model.synthesis.state_dict().items()}
+    losses = fit(encoder, model.synthesis, sets.half, Budget(None, 60), 64, batch=24)
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
-    assert all(v.equal(before[k]) for k, v in made.synthesis.state_dict().items())
+    assert all(v.equal(before[k]) for k, v in model.synthesis.state_dict().items())

@@ -19,7 +19,7 @@ from ..networks.schedule import load_checkpoint, save_checkpoint
 from .data import Maps
 
 FINE_MAPS = 2000
-"""Maps that the fine images are found on; the coarse ones and all loadings see every map."""
+"""Maps that the fine images are found on; the coarse ones and all loadings see all that are chosen."""
 
 OFF_SKIN = 0.02
 """Weight of texels off the skin: a little, so that nothing wild stands at the border."""
@@ -102,8 +102,8 @@ def bases_of(synthesis: Synthesis, maps: Maps, variances: Tensor | None = None) 
 
 
 @torch.no_grad()
-def fit_bases(synthesis: Synthesis, maps: Maps, path: Path) -> Bases:
-    """Fit the synthesis's two bases on maps at half its resolution, or take them from `path`.
+def fit_bases(synthesis: Synthesis, maps: Maps, chosen: np.ndarray, path: Path) -> Bases:
+    """Fit the synthesis's two bases on the `chosen` maps at half its resolution, or take them from `path`.
 
     Both bases' images take about a minute for 4,000 maps on one core, the projection two.
     """
@@ -114,8 +114,8 @@ def fit_bases(synthesis: Synthesis, maps: Maps, path: Path) -> Bases:
             plain.coarse.load_state_dict(content["coarse"])
             plain.fine.load_state_dict(content["fine"])
         return bases_of(synthesis, maps, content["variances"])
-    count, mask = len(maps.map), plain.mask
-    chunks = [np.arange(start, min(count, start + 100)) for start in range(0, count, 100)]
+    mask = plain.mask
+    chunks = np.array_split(chosen, max(1, len(chosen) // 100))
 
     def raw(rows: np.ndarray) -> Tensor:
         images = np.stack([np.asarray(maps.map[r], np.float32) for r in rows])
@@ -124,8 +124,8 @@ def fit_bases(synthesis: Synthesis, maps: Maps, path: Path) -> Bases:
     small = torch.cat([F.avg_pool2d(raw(c), 2) for c in tqdm(chunks, desc="coarse basis")])
     fit_images(plain.coarse, small, F.avg_pool2d(mask, 2))
     del small
-    some = np.linspace(0, count - 1, min(count, FINE_MAPS)).astype(int)
-    parts = np.array_split(some, max(1, len(some) // 100))
+    some = np.linspace(0, len(chosen) - 1, min(len(chosen), FINE_MAPS)).astype(int)
+    parts = np.array_split(chosen[some], max(1, len(some) // 100))
     fit_images(
         plain.fine, torch.cat([plain.left(raw(c)) for c in tqdm(parts, desc="fine basis")]), mask
     )

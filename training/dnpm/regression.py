@@ -92,7 +92,9 @@ def regression(
 
 
 @torch.no_grad()
-def restore_amplitude(encoder: Encoder, samples: Samples, wanted: list[int], strength: float) -> Tensor:
+def restore_amplitude(
+    encoder: Encoder, samples: Samples, wanted: list[int], strength: float
+) -> Tensor:
     """Give the styles' numbers the spread that truth has, on people whom the encoder never saw.
 
     Regression shrinks what it does not know for certain: lines of new people come out faint. Each

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -96,17 +97,18 @@ def draw_samples(
     People `first`, `first` + 1, ... of the seed's: those before are left for other uses.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"part-{i:04d}.npz" for i in range(people // CHUNK)]
+    files = [folder / f"part-{i:04d}.npz" for i in range(math.ceil(people / CHUNK))]
     missing = [i for i, file in enumerate(files) if not file.exists()]
     one = functools.partial(_person, resolution, per_identity, seed)
     context = multiprocessing.get_context("fork")
     with (
         ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(head, bases)) as pool,
-        tqdm(total=len(missing) * CHUNK, desc="styles", unit="person") as bar,
+        tqdm(total=min(people, len(missing) * CHUNK), desc="styles", unit="person") as bar,
     ):
         for index in missing:
+            numbers = range(first + index * CHUNK, first + min(people, (index + 1) * CHUNK))
             rows = []
-            for person in pool.map(one, range(first + index * CHUNK, first + (index + 1) * CHUNK)):
+            for person in pool.map(one, numbers):
                 rows.append(person)
                 bar.update()
             arrays = [np.concatenate(parts) for parts in zip(*rows, strict=True)]
@@ -150,7 +152,9 @@ def correct(coarse: Samples, held: Samples, strength: float = 30.0) -> Samples:
     change = torch.linalg.solve(gram, x[:count].T @ wrong)
     styles = coarse.styles.copy()
     styles[:, 0] = (drawn + x @ change).numpy()
-    return Samples(coarse.identity[count:], coarse.expression[count:], styles[count:], coarse.digest)
+    return Samples(
+        coarse.identity[count:], coarse.expression[count:], styles[count:], coarse.digest
+    )
 
 
 def joined(*parts: Samples) -> Samples:

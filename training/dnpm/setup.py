@@ -52,6 +52,8 @@ class Options:
         Millimetres of one raw unit of the synthesis.
     people, expressions
         Of the set at R / 2, which bases and convolutions learn from and the encoder does not.
+    bases_people
+        How many of those the bases are fitted on.
     fine_people, fine_expressions
         People drawn at R / 2 for both styles of the encoder, after those.
     coarse_people
@@ -76,6 +78,7 @@ class Options:
     seed: int = 0
     people: int = 750
     expressions: int = 8
+    bases_people: int = 512
     fine_people: int = 1250
     fine_expressions: int = 16
     coarse_people: int = 14000

@@ -128,14 +128,13 @@ def train(options: Options, sets: Sets, samples: Any, out: Path) -> Networks:
     half, full = sets.half, sets.full
     torch.manual_seed(options.seed)
     model = networks(options, (half.identity.shape[1], half.expression.shape[1]), full.texel_mm)
-    bases = fit_bases(model.synthesis, half, out / "bases.pt")
+    fitted = np.flatnonzero(half.person < options.bases_people)
+    bases = fit_bases(model.synthesis, half, fitted, out / "bases.pt")
     held, known = samples(bases)
     learn_encoder(model, options, bases, held, known, out)
     learn_relief(model, options, full, out)
     learn_convolutions(model, options, sets, out)
-    centre_styles(
-        model.encoder, torch.from_numpy(held.identity), torch.from_numpy(held.expression)
-    )
+    centre_styles(model.encoder, torch.from_numpy(held.identity), torch.from_numpy(held.expression))
     return model
 
 
