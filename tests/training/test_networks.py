@@ -25,7 +25,7 @@ from furrow.backend.torch_networks import (
     style_split,
 )
 from furrow.training.dnpm.data import Maps, draw
-from furrow.training.dnpm.evaluate import without_convolutions
+from furrow.training.dnpm.inversion import without_convolutions
 from furrow.training.dnpm.setup import Options, networks
 from furrow.training.dnpm.train import Run
 from furrow.training.encoder.train import fit
