@@ -16,6 +16,7 @@ PARTS = {
     "dnpm": "the detail generator, from the corpus",
     "gan": "a detail generator from scratch by StyleGAN2-ADA, for those who have GPUs",
     "encoder": "the encoder from identity and expression to the generator's W+",
+    "space": "the generator's W+: random people and the directions of the detail sliders",
     "speech": "the speech network, from synthetic voices",
 }
 

@@ -28,8 +28,8 @@ from furrow.backend.torch_networks import (
 )
 from furrow.training.dnpm.bases import Bases, fit_bases
 from furrow.training.dnpm.data import Maps, draw
-from furrow.training.dnpm.evaluate import without_convolutions
 from furrow.training.dnpm.export import export
+from furrow.training.dnpm.inversion import without_convolutions
 from furrow.training.dnpm.loop import run_stage
 from furrow.training.dnpm.regression import predict, regression, restore_amplitude
 from furrow.training.dnpm.samples import correct, draw_samples, samples_of

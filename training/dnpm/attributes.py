@@ -12,7 +12,7 @@ from ...backend.torch_networks import Synthesis
 from .codes import line_maps, skin_mask
 
 LINES_RESOLUTION = 128
-"""Texels of the maps that furrows are read from."""
+"""Texels of the maps that furrows are read from, where the generator has so many."""
 
 PATCHES = 8
 """Patches along each side of the tile, in which the age regression takes local energies."""
@@ -46,11 +46,12 @@ class Attributes:
     def __init__(self, synthesis: Synthesis, head: Head, w: Tensor, age: Tensor) -> None:
         self.synthesis = synthesis
         size = synthesis.config.resolution
-        self.mask = skin_mask(head, LINES_RESOLUTION)
+        self.resolution = min(LINES_RESOLUTION, size)
+        self.mask = skin_mask(head, self.resolution)
         self.full_mask = skin_mask(head, size)
         self.no_noise = torch.zeros(1, 1, size, size)
         self.noise = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(1))
-        energies = self._energies(line_maps(synthesis, w, LINES_RESOLUTION) * self.mask)
+        energies = self._energies(line_maps(synthesis, w, self.resolution) * self.mask)
         self._mean, self._age = energies.mean(0), age.mean()
         centred = energies - self._mean
         gram = centred.T @ centred + RIDGE * torch.eye(centred.shape[1])
@@ -58,7 +59,7 @@ class Attributes:
 
     def lines(self, w: Tensor) -> Tensor:
         """Maps without relief of codes w: (N, 1, r, r) mm on the skin."""
-        return self.synthesis.lower(w, LINES_RESOLUTION)[1] * self.synthesis.scale * self.mask
+        return self.synthesis.lower(w, self.resolution)[1] * self.synthesis.scale * self.mask
 
     def of_lines(self, lines: Tensor) -> Tensor:
         """skin_age, furrow_depth and asymmetry (N, 3) of maps without relief."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...backend.head import Head
@@ -147,8 +146,3 @@ def _scores(images: Tensor) -> Tensor:
     energies, vectors = torch.linalg.eigh((flat @ flat.T).double())
     kept = energies > 1e-5 * energies.sum()
     return (vectors[:, kept] * energies[kept].sqrt()).float().flip(1)
-
-
-def reduced(mask: Tensor, resolution: int) -> Tensor:
-    """A mask or map (N, 1, R, R) at a lower resolution, by area."""
-    return F.avg_pool2d(mask, mask.shape[-1] // resolution)

@@ -12,6 +12,7 @@ moves along the gradient of the relief's strength, less what draws lines.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,22 +25,27 @@ from torch import Tensor
 from ...backend.files import whole_file
 from ...backend.head import Head
 from ...backend.identity import ADJUSTMENTS, SKIN
+from ...backend.tensors import damaged, read_tensors
 from ...backend.torch_networks import W_SIZE, Encoder, Synthesis
 from .attributes import FAST, Attributes
 from .codes import draw_people
 
 GOALS = {
-    "skin_age": 0.3,
+    "skin_age": 0.4,
     "furrow_depth": math.log(1.4),
     "pore_strength": math.log(1.5),
-    "asymmetry": 0.2,
+    "asymmetry": 0.3,
 }
-"""What +1 aims to change: 18 years, ratios of RMS (logarithms), log of the odd part's share."""
+"""What +1 aims at: 24 years, ratios of RMS (logarithms), log of the odd part's share. What holds the
+other attributes and keeps to how people differ leaves about two thirds of it."""
+
+GAIN = "furrow_depth_gain"
+"""Name of the gain's tensor in the file."""
 
 DEPTH_GAIN = 0.4
 """Furrows become 0.6 to 1.4 times as deep."""
 
-HOLD = {"skin_age": (1.0, 0.2, 1.0), "asymmetry": (1.0, 1.0, 1.0)}
+HOLD = {"skin_age": (1.0, 0.2, 1.0), "asymmetry": (0.3, 0.3, 1.0)}
 """How much changes of skin_age, furrow_depth and asymmetry count, by what is sought: age deepens
 furrows by nature."""
 
@@ -75,9 +81,23 @@ class Directions:
     def write(self, path: Path) -> None:
         """Write ``directions.safetensors``, in half precision."""
         tensors = {name: vector.half().contiguous() for name, vector in self.vectors.items()}
-        tensors["furrow_depth_gain"] = self.depth_gain.half()
+        tensors[GAIN] = self.depth_gain.half()
         with whole_file(path) as temporary:
             save_file(tensors, temporary)
+
+
+PORE_CODES = slice(440, 444)
+"""Whose whole maps say what changes pores."""
+
+
+def read_directions(path: Path, num_ws: int) -> Directions:
+    """Read ``directions.safetensors`` of a generator with `num_ws` styles; raises FurrowError."""
+    names = (*ADJUSTMENTS, GAIN)
+    tensors = {name: torch.from_numpy(v) for name, v in read_tensors(path, names).items()}
+    if any(len(tensor) != num_ws for tensor in tensors.values()):
+        raise damaged(path, f"it is of another generator, which has not {num_ws} styles")
+    gain = tensors.pop(GAIN)
+    return Directions(tensors, gain)
 
 
 class Search:
@@ -196,8 +216,7 @@ class Search:
         over the map as they are. Unusual for people; or, where they hardly differ in pores, long,
         in the last styles. Of these, the one that changes the lines least.
         """
-        wanted, unwanted = self._relief_gradients(self.w[440:444])
-        rows = torch.cat([wanted[None], unwanted])
+        rows = torch.cat([self.pore_gradient[None], self._probes()])
         candidates = [self.differences.T @ (self.differences @ rows.T) / len(self.differences)]
         for count in (1, 5):
             last = torch.zeros_like(rows)
@@ -216,19 +235,34 @@ class Search:
             found.append(self._scaled_pores(direction))
         return min(found, key=lambda entry: entry[0])[1]
 
-    def _relief_gradients(self, codes: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean gradient (D,) of pore_strength by W+, and those (PROBES, D) of sums over maps."""
-        attributes, generator = self.attributes, torch.Generator().manual_seed(0)
-        strength, probes = [], []
+    @functools.cached_property
+    def pore_gradient(self) -> Tensor:
+        """Mean gradient (D,) of pore_strength by W+."""
+        found = []
+        for w in self.w[PORE_CODES].split(1):
+            w = w.clone().requires_grad_(True)
+            found.append(torch.autograd.grad(self.attributes.pores(w).sum(), w)[0].flatten())
+        return torch.stack(found).mean(0)
+
+    @property
+    def relief_gradient(self) -> Tensor:
+        """Gradient (D,) by W+ of the relief's RMS in millimetres."""
+        with torch.no_grad():
+            strength = [self.attributes.pores(w) for w in self.w[PORE_CODES].split(1)]
+        return torch.cat(strength).exp().mean() * self.pore_gradient
+
+    def _probes(self) -> Tensor:
+        """Gradients (PROBES, D) by W+ of random sums over maps without relief."""
+        generator = torch.Generator().manual_seed(0)
+        codes, found = self.w[PORE_CODES], []
         for w in codes.split(1):
             w = w.clone().requires_grad_(True)
-            strength.append(torch.autograd.grad(attributes.pores(w).sum(), w)[0].flatten())
-            lines = self.synthesis(w, attributes.no_noise) * attributes.full_mask
+            lines = self.synthesis(w, self.attributes.no_noise) * self.attributes.full_mask
             for _ in range(PROBES // len(codes)):
                 weights = torch.randn(lines.shape, generator=generator)
                 (probe,) = torch.autograd.grad((lines * weights).sum(), w, retain_graph=True)
-                probes.append(probe.flatten())
-        return torch.stack(strength).mean(0), torch.stack(probes)
+                found.append(probe.flatten())
+        return torch.stack(found)
 
     @torch.no_grad()
     def _scaled_pores(self, direction: Tensor) -> tuple[float, Tensor]:

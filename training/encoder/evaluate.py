@@ -22,9 +22,9 @@ from ..corpus.sampler import sample_identity
 from ..dnpm.data import Maps, draw
 from ..dnpm.evaluate import TEST_EACH, TEST_PEOPLE, TEST_SEED
 from ..dnpm.pictures import write_comparison
-from ..networks.metrics import BANDS_MM
+from ..networks.metrics import BANDS_MM, resized
 from . import baselines
-from .scores import FINE, RESOLUTION, Judge, Method, Scores, errors_db, resized, summary
+from .scores import FINE, RESOLUTION, Judge, Method, Scores, errors_db, summary
 
 SUBSET = 4
 """Every so manieth person's maps are measured without --full."""

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...backend.head import Head
 from ..corpus.chart import chart
 from ..dnpm.data import Maps
-from ..networks.metrics import BANDS_MM, PEAK_MM, band_energies, ssim
+from ..networks.metrics import BANDS_MM, PEAK_MM, band_energies, resized, ssim
 from ..networks.perceptual import lpips
 
 RESOLUTION = 512
@@ -52,15 +51,6 @@ class Scores:
     lpips_whole: list[float] = field(default_factory=list)
     plain: list[np.ndarray] = field(default_factory=list)
     whole: list[np.ndarray] = field(default_factory=list)
-
-
-def resized(image: Tensor, resolution: int) -> Tensor:
-    """Map (1, 1, R, R) at another resolution: by area downwards, by bicubic curves upwards."""
-    if image.shape[-1] > resolution:
-        return F.avg_pool2d(image, image.shape[-1] // resolution)
-    if image.shape[-1] < resolution:
-        return F.interpolate(image, (resolution, resolution), mode="bicubic")
-    return image
 
 
 def region_masks(head: Head, resolution: int) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ it, 19 blurred), later ones less.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,13 +106,15 @@ def frechet_floor(real: np.ndarray, people: np.ndarray | None = None, draws: int
         How many ways to halve are averaged, from a fixed seed.
     """
     people = np.arange(len(real)) if people is None else people
+    return float(np.mean([frechet(real[one], real[~one]) for one in halves(people, draws)]))
+
+
+def halves(people: np.ndarray, draws: int = 10) -> Iterator[np.ndarray]:
+    """Yield masks (N,) of one half of the people's maps, by different draws from a fixed seed."""
     names = np.unique(people)
     rng = np.random.default_rng(0)
-    found = []
     for _ in range(draws):
-        first = np.isin(people, rng.permutation(names)[: len(names) // 2])
-        found.append(frechet(real[first], real[~first]))
-    return float(np.mean(found))
+        yield np.isin(people, rng.permutation(names)[: len(names) // 2])
 
 
 def precision_recall(
@@ -159,7 +162,9 @@ class Nearest:
     ratio: float
 
 
-def nearest(fake: np.ndarray, train: np.ndarray, people: np.ndarray) -> Nearest:
+def nearest(
+    fake: np.ndarray, train: np.ndarray, people: np.ndarray, own: np.ndarray | None = None
+) -> Nearest:
     """Find each map's nearest training map.
 
     Parameters
@@ -168,13 +173,22 @@ def nearest(fake: np.ndarray, train: np.ndarray, people: np.ndarray) -> Nearest:
         (M, C) and (N, C).
     people
         (N,) whose map each training map is, of two people at least.
+    own
+        Rows of the training maps whose own nearest is looked for; all of them if None.
     """
     _check(train, fake, least=1)
-    between = cdist(fake, train)
-    own = cdist(train, train)
-    own[people[:, None] == people[None]] = np.inf
+    asked = np.arange(len(train)) if own is None else own
+    between, apart = (_distances(points, train) for points in (fake, train[asked]))
+    apart[people[asked][:, None] == people[None]] = np.inf
     distance = between.min(1)
-    return Nearest(between.argmin(1), distance, float(np.median(distance) / np.median(own.min(1))))
+    ratio = float(np.median(distance) / np.median(apart.min(1)))
+    return Nearest(between.argmin(1), distance, ratio)
+
+
+def _distances(points: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """(M, N), a part of the training maps at a time, since `cdist` works on a copy in float64."""
+    chunks = range(0, len(train), 4000)
+    return np.concatenate([cdist(points, train[start : start + 4000]) for start in chunks], 1)
 
 
 def _reach(points: np.ndarray, k: int) -> np.ndarray:

@@ -15,6 +15,15 @@ BANDS_MM = ((1.0, 2.0), (2.0, 4.0), (4.0, 8.0), (8.0, 16.0))
 """Wavelengths that a map at 1024 resolves; one at 512 all but the first."""
 
 
+def resized(image: Tensor, resolution: int) -> Tensor:
+    """Maps (N, 1, R, R) at another resolution: by area downwards, by bicubic curves upwards."""
+    if image.shape[-1] > resolution:
+        return F.avg_pool2d(image, image.shape[-1] // resolution)
+    if image.shape[-1] < resolution:
+        return F.interpolate(image, (resolution, resolution), mode="bicubic")
+    return image
+
+
 def psnr_db(output: Tensor, target: Tensor, mask: Tensor) -> float:
     """PSNR in dB of all maps together, for a peak of `PEAK_MM`.
 
