@@ -37,6 +37,7 @@ from furrow.training.dnpm.setup import Networks, Options, StageOptions, networks
 from furrow.training.dnpm.train import Sets, samples_on_disk, train
 from furrow.training.encoder.train import fit
 from furrow.training.networks.basis import fit_images, project
+from furrow.training.networks.losses import furrow_loss
 from furrow.training.networks.schedule import Budget
 
 TINY = Options(
@@ -47,10 +48,11 @@ TINY = Options(
     hidden=(128,) * 5,
     unit_mm=0.05,
     shape_gain=0.02,
+    weight_decay=0.01,
     bfloat16=False,
-    encoder=StageOptions(None, 600, 64, 3e-3),
+    encoder=StageOptions(None, 1500, 64, 3e-3),
     relief=StageOptions(None, 6, 2, 2e-3),
-    convolutions=StageOptions(None, 40, 4, 5e-3),
+    convolutions=StageOptions(None, 100, 8, 5e-3),
 )
 
 
@@ -201,16 +203,24 @@ def test_training_leaves_networks_that_follow_people_and_come_back_from_disk(
     sets: Sets, tmp_path: Path
 ) -> None:
     model = train(TINY, sets, samples_on_disk(sets), tmp_path)
-    held = np.flatnonzero(sets.half.person < 5)
+    known = np.flatnonzero(sets.half.person > 20)
     with torch.no_grad():
         w = model.encoder(
-            torch.from_numpy(sets.half.identity[held]), torch.from_numpy(sets.half.expression[held])
+            torch.from_numpy(sets.half.identity[known]),
+            torch.from_numpy(sets.half.expression[known]),
         )
         made = model.synthesis.lower(w, 64)[1] * TINY.unit_mm
+    target = targets(sets.half, known)
+    assert share_explained(made, target) > 0.4
+    with torch.no_grad():
         plain = without_convolutions(model.synthesis).lower(w, 64)[1] * TINY.unit_mm
-    target = targets(sets.half, held)
-    assert share_explained(made, target) > 0.3
-    assert share_explained(made, target) > share_explained(plain, target)
+    mask = torch.ones(1, 1, 64, 64)
+    with_them, without = (
+        float(furrow_loss(image / TINY.unit_mm, target / TINY.unit_mm, mask))
+        for image in (made, plain)
+    )
+    assert with_them < without, "what the convolutions were trained for"
+    assert (tmp_path / "relief.csv").exists()
     export(model, tmp_path, {"data": {}})
     encoder, synthesis = load(tmp_path)
     noise = torch.randn(1, 1, 128, 128)
@@ -328,6 +338,9 @@ def test_an_encoder_learns_a_frozen_generator(fitted: tuple[Networks, Bases], se
     torch.manual_seed(0)
     encoder = networks(TINY, (26, 52), 0.3).encoder
     before = {k: v.clone() for k, v in model.synthesis.state_dict().items()}
-    losses = fit(encoder, model.synthesis, sets.half, Budget(None, 60), 64, batch=24)
-    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
+    fit(encoder, model.synthesis, sets.half, Budget(None, 150), 64, batch=16)
+    a, b = (torch.from_numpy(v) for v in (sets.half.identity, sets.half.expression))
+    with torch.no_grad():
+        made = model.synthesis.lower(encoder(a, b), 64)[1] * TINY.unit_mm
+    assert share_explained(made, targets(sets.half, EVERY)) > 0.2
     assert all(v.equal(before[k]) for k, v in model.synthesis.state_dict().items())

@@ -94,7 +94,11 @@ def run_stage(
 
     with (
         tqdm(
-            total=100, unit="%", desc=stage.name, bar_format="{l_bar}{bar}| {elapsed}<{remaining}"
+            total=100,
+            unit="%",
+            desc=stage.name,
+            bar_format="{l_bar}{bar}| {elapsed}<{remaining}",
+            mininterval=1.0,
         ) as bar,
         enough_memory("lower the batch in the configuration"),
     ):
