@@ -39,7 +39,7 @@ def write_curves(folder: Path, window: int = 100) -> None:
     for log, axis in zip(logs, axes[0], strict=True):
         rows = np.genfromtxt(log, delimiter=",", names=True)
         width = min(window, len(rows))
-        for name in rows.dtype.names[2:]:
+        for name in (rows.dtype.names or ())[2:]:
             if name == "kind":
                 continue
             smooth = np.convolve(rows[name], np.ones(width) / width, mode="valid")

@@ -160,7 +160,5 @@ def correct(coarse: Samples, held: Samples, strength: float = 30.0) -> Samples:
 def joined(*parts: Samples) -> Samples:
     """Several sets of samples as one."""
     digest = hashlib.sha256("".join(part.digest for part in parts).encode())
-    return Samples(
-        *(np.concatenate([getattr(part, n) for part in parts]) for n in ARRAYS),
-        digest=digest.hexdigest(),
-    )
+    arrays = {n: np.concatenate([getattr(part, n) for part in parts]) for n in ARRAYS}
+    return Samples(**arrays, digest=digest.hexdigest())

@@ -21,7 +21,7 @@ from ...backend.files import ASSETS
 from ...backend.torch_networks import Encoder, EncoderConfig, Synthesis, load
 from ..dnpm.data import Maps, draw
 from ..dnpm.export import centre_styles, export
-from ..dnpm.setup import Networks, scale_inputs
+from ..dnpm.setup import Networks
 from ..networks.losses import furrow_loss
 from ..networks.schedule import Budget, learning_rate
 
@@ -95,7 +95,8 @@ def run(args: argparse.Namespace) -> None:
     )
     sizes = known.config
     encoder = Encoder(EncoderConfig(sizes.identity, sizes.expression, sizes.split, hidden))
-    scale_inputs(encoder, maps)
+    encoder.shift.copy_(known.shift)  # type: ignore[operator, arg-type]
+    encoder.gain.copy_(known.gain)  # type: ignore[operator, arg-type]
     fit(encoder, synthesis, maps, Budget(args.minutes, None), args.resolution, seed=args.seed)
     rows = np.arange(0, len(maps.map), max(1, len(maps.map) // 2000))
     centre_styles(

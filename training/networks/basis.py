@@ -8,12 +8,22 @@ components of all patches' coefficients: the encoder learns to yield them by pla
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...backend.torch_layers import W_SIZE, LocalBasis
+
+
+def batches(maps: np.ndarray, resolution: int, unit: float, size: int = 100) -> Iterator[Tensor]:
+    """Maps (N, R, R) in mm, in units of `unit` mm and at a lower resolution: (n, 1, r, r) each."""
+    for start in range(0, len(maps), size):
+        chunk = torch.from_numpy(np.asarray(maps[start : start + size], np.float32))[:, None] / unit
+        factor = chunk.shape[-1] // resolution
+        yield F.avg_pool2d(chunk, factor) if factor > 1 else chunk
 
 
 def window(side: int, hop: int) -> Tensor:
