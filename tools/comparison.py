@@ -101,6 +101,8 @@ class Case:
     @property
     def expression(self) -> str:
         """The strongest weights."""
+        if not self.weights:
+            return "neutral"
         strongest = [f"{name} {value:.2f}" for name, value in list(self.weights.items())[:3]]
         more = len(self.weights) - len(strongest)
         return ", ".join(strongest) + (f" and {more} weaker" if more > 0 else "")
