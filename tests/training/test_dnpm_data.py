@@ -135,7 +135,7 @@ def test_reading_goes_on_where_it_stopped_and_happens_once(
     changed = shutil.copytree(original, tmp_path / "set")
     (changed / "dpmap" / "0001_smile.png").touch()
     assert from_set(changed, tmp_path / "cache", 64, relief=True).digest == whole.digest
-    shutil.copy(changed / "dpmap" / "0001_anger.png", changed / "dpmap" / "0001_smile.png")
+    shutil.copy(changed / "dpmap" / "0001_neutral.png", changed / "dpmap" / "0001_smile.png")
     assert from_set(changed, tmp_path / "cache", 64, relief=True).digest != whole.digest
 
 
