@@ -48,7 +48,7 @@ EVERY = 5
 
 PER_SHEET = 3
 BASELINE = "vertices_1.7K_skin"
-"""The one that comes nearest to the truth, by PSNR on these cases too."""
+"""Nearest to the truth on these cases, by PSNR, of ridge regression and the encoders of meshes."""
 
 COLUMNS = ("truth", "ours", "baseline")
 
