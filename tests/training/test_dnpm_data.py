@@ -130,6 +130,13 @@ def test_reading_goes_on_where_it_stopped_and_happens_once(
     )
     from_set(original, tmp_path / "cache", 64, relief=True)
     assert len(reads) == 2
+    # A file that was written since is read again; what it holds decides the set's name.
+    monkeypatch.setattr(facescape, "read_png", read_png)
+    changed = shutil.copytree(original, tmp_path / "set")
+    (changed / "dpmap" / "0001_smile.png").touch()
+    assert from_set(changed, tmp_path / "cache", 64, relief=True).digest == whole.digest
+    shutil.copy(changed / "dpmap" / "0001_neutral.png", changed / "dpmap" / "0001_smile.png")
+    assert from_set(changed, tmp_path / "cache", 64, relief=True).digest != whole.digest
 
 
 def spoil_map(folder: Path, how: str) -> None:

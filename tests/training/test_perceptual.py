@@ -27,7 +27,7 @@ from furrow.training.networks.frechet import (
     precision_recall,
 )
 from furrow.training.networks.metrics import psnr_db
-from furrow.training.networks.perceptual import evaluate_lpips, lpips
+from furrow.training.networks.perceptual import lpips
 from scipy import ndimage
 
 RAISED = {"browInnerUp": 1.0, "browOuterUpLeft": 0.9, "browOuterUpRight": 0.9}
@@ -51,6 +51,12 @@ def head() -> Head:
 
 def tensor(maps: np.ndarray | list[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(maps, np.float32))[:, None]
+
+
+def evaluate_lpips(truth: torch.Tensor, guess: torch.Tensor, mask: torch.Tensor) -> float:
+    """Mean LPIPS of maps on the skin."""
+    with torch.no_grad():
+        return float(lpips()(truth * mask, guess * mask).mean())
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +185,8 @@ def test_copies_lie_too_near_to_training_maps(crowd) -> None:
     copies = nearest(seen(noisy, mask), train, people[first])
     assert copies.ratio < 0.3
     assert copies.index.tolist() == list(range(24))
+    few = nearest(fresh, train, people[first], own=np.arange(0, 24, 2))
+    assert 0.5 < few.ratio < 2
 
 
 class Runs:

@@ -9,6 +9,7 @@ from torch import Tensor
 from ...backend.head import Head
 from ...backend.identity import ADJUSTMENTS
 from ...backend.torch_networks import Synthesis
+from ..corpus.chart import chart
 from .codes import line_maps, skin_mask
 
 LINES_RESOLUTION = 128
@@ -29,14 +30,15 @@ class Attributes:
     skin_age: the corpus's coefficient (0 about 20 years, 1 about 80), by ridge regression on the
     log energy of two bands in 8 x 8 patches. furrow_depth: log RMS of the map without relief.
     pore_strength: log RMS of the relief, the map with seeded noise less the map without.
-    asymmetry: log ratio of the RMS of the map's odd and even parts under reflection of the face.
+    asymmetry: log ratio of the RMS of the map without relief on the character's left half of the
+    face and on the right one.
 
     Parameters
     ----------
     synthesis
         The generator.
     head
-        Gives the skin's place on the tile, which is its own mirror image.
+        Gives the skin's place on the tile.
     w
         (N, num_ws, 512) codes to learn to read age from.
     age
@@ -48,6 +50,9 @@ class Attributes:
         size = synthesis.config.resolution
         self.resolution = min(LINES_RESOLUTION, size)
         self.mask = skin_mask(head, self.resolution)
+        across = chart(head, self.resolution)
+        self.left = self.mask * torch.from_numpy(across.image(across.position[:, 0]) > 0)
+        self.right = self.mask - self.left
         self.full_mask = skin_mask(head, size)
         self.no_noise = torch.zeros(1, 1, size, size)
         self.noise = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(1))
@@ -58,30 +63,22 @@ class Attributes:
         self._slope = torch.linalg.solve(gram, centred.T @ (age - self._age))
 
     def lines(self, w: Tensor) -> Tensor:
-        """Maps without relief of codes w: (N, 1, r, r) mm on the skin."""
+        """Maps without relief of codes w: (N, 1, r, r) mm, on the skin alone."""
         return self.synthesis.lower(w, self.resolution)[1] * self.synthesis.scale * self.mask
 
     def of_lines(self, lines: Tensor) -> Tensor:
         """skin_age, furrow_depth and asymmetry (N, 3) of maps without relief."""
-        even = (lines + lines.flip(3)) / 2
-        odd = lines - even
-        return torch.stack(
-            [
-                (self._energies(lines) - self._mean) @ self._slope + self._age,
-                self._log_rms(lines, self.mask),
-                self._log_rms(odd, self.mask) - self._log_rms(even, self.mask),
-            ],
-            1,
-        )
+        age = (self._energies(lines) - self._mean) @ self._slope + self._age
+        left, right = (self._log_rms(lines, half) for half in (self.left, self.right))
+        return torch.stack([age, self._log_rms(lines, self.mask), left - right], 1)
 
     def pores(self, w: Tensor) -> Tensor:
         """pore_strength (N,); takes whole maps, so it is slow."""
         return self._log_rms(self.relief(w), self.full_mask)
 
     def relief(self, w: Tensor) -> Tensor:
-        """What the noise draws on maps of codes w: (N, 1, R, R) mm on the skin."""
-        relief = self.synthesis(w, self.noise) - self.synthesis(w, self.no_noise)
-        return relief * self.full_mask
+        """What the noise draws on maps of codes w: (N, 1, R, R) mm."""
+        return self.synthesis(w, self.noise) - self.synthesis(w, self.no_noise)
 
     @torch.no_grad()
     def measure(self, w: Tensor, slow: int) -> tuple[Tensor, Tensor]:
@@ -99,7 +96,7 @@ class Attributes:
 
     @staticmethod
     def _log_rms(image: Tensor, mask: Tensor) -> Tensor:
-        return 0.5 * torch.log(image.square().sum((1, 2, 3)) / mask.sum() + _FLOOR)
+        return 0.5 * torch.log((image.square() * mask).sum((1, 2, 3)) / mask.sum() + _FLOOR)
 
 
 FAST = [ADJUSTMENTS.index(name) for name in ("skin_age", "furrow_depth", "asymmetry")]

@@ -19,6 +19,9 @@ RANK_SAMPLES = 1500
 LINES_RESOLUTION = 256
 """Texels of those maps: furrows show, pores do not."""
 
+SMALLEST = 1e-7
+"""Of the largest variance; below it is rounding."""
+
 RELIEF_WEIGHT = 5.0
 """How much more than its energy the strength of the pores counts: they lie on all of the skin."""
 
@@ -124,15 +127,18 @@ def components(
     seen_as = coordinates @ visible
     energies, vectors = torch.linalg.eigh((seen_as.T @ seen_as / len(seen_as)).double())
     values = seen_as @ vectors.flip(1)[:, :count].float()
-    back = torch.linalg.lstsq(values, coordinates).solution @ axes
-    kept = energies.flip(0)[:count].sum() / energies.sum()
-    return Components(mean + average @ axes, back, values, float(kept))
+    largest = energies.flip(0)[:count]
+    # The values are uncorrelated, so each is regressed on alone; without energy it means nothing.
+    slopes = values.T @ coordinates / len(values) / largest.float()[:, None]
+    slopes[largest < SMALLEST * largest[0]] = 0.0
+    kept = largest.sum() / energies.sum()
+    return Components(mean + average @ axes, slopes @ axes, values, float(kept))
 
 
-def _principal_axes(rows: Tensor, smallest: float = 1e-7) -> Tensor:
+def _principal_axes(rows: Tensor) -> Tensor:
     """Orthonormal axes (m, D) of all variance of rows (N, D) that is not rounding."""
     energies, vectors = torch.linalg.eigh((rows @ rows.T).double())
-    kept = energies > smallest * energies[-1]
+    kept = energies > SMALLEST * energies[-1]
     # Half as many as there are samples at most, so that what is regressed on them is determined.
     kept[: len(rows) // 2] = False
     axes = (vectors[:, kept] / energies[kept].sqrt()).float().T @ rows

@@ -220,7 +220,9 @@ def finish(
     folder: Path, made_by: dict[str, Any], arrays: dict[str, np.ndarray], texel_mm: float
 ) -> None:
     """Give the large arrays that :func:`allocate` made their names, write the small ones, and the record."""
-    digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
+    # Where a set was read from tells whether to read it again; it does not make it another set.
+    facts = {name: value for name, value in made_by.items() if name != "source"}
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         if name not in LARGE:
             with whole_file(folder / f"{name}.npy") as temporary:

@@ -34,9 +34,9 @@ GOALS = {
     "skin_age": 0.4,
     "furrow_depth": math.log(1.4),
     "pore_strength": math.log(1.5),
-    "asymmetry": 0.3,
+    "asymmetry": 0.4,
 }
-"""What +1 aims at: 24 years, ratios of RMS (logarithms), log of the odd part's share. What holds the
+"""What +1 aims at: 24 years, logarithms of ratios of RMS. What holds the
 other attributes and keeps to how people differ leaves about two thirds of it."""
 
 GAIN = "furrow_depth_gain"

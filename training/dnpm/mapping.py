@@ -113,7 +113,7 @@ def fit(found: Components, config: MappingConfig, budget: Budget, seed: int) -> 
     torch.manual_seed(seed)
     mapping = Mapping(config)
     shadow = copy.deepcopy(mapping).requires_grad_(False)
-    deviation = found.values.std(0)
+    deviation = _deviation(found)
     codes = found.values / deviation
     optimiser = torch.optim.Adam(mapping.velocity_layers.parameters(), 1e-3, betas=(0.9, 0.99))
     mapping.styles.requires_grad_(False)
@@ -133,6 +133,12 @@ def fit(found: Components, config: MappingConfig, budget: Budget, seed: int) -> 
             step += 1
     _set_styles(shadow, found, deviation)
     return shadow.eval()
+
+
+def _deviation(found: Components) -> Tensor:
+    """Standard deviations (k,) of the coordinates, above zero where one does not vary."""
+    deviation = found.values.std(0)
+    return deviation.clamp(min=1e-6 * float(deviation.max()))
 
 
 @torch.no_grad()
@@ -169,7 +175,7 @@ def gaussian(found: Components, config: MappingConfig) -> Mapping:
     assert isinstance(last, nn.Linear)
     nn.init.zeros_(last.weight)  # no velocity: points stay where they are
     nn.init.zeros_(last.bias)
-    _set_styles(mapping, found, found.values.std(0))
+    _set_styles(mapping, found, _deviation(found))
     return mapping.eval()
 
 

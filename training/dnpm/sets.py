@@ -72,6 +72,8 @@ def from_set(set_folder: Path, cache: Path, resolution: int, relief: bool = Fals
         Folder for the arrays: 2 R^2 bytes a map, and as much a person with `relief`.
     resolution
         R; the maps' own must be a multiple.
+    relief
+        Whether to keep the relief.
 
     Raises
     ------

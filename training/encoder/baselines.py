@@ -105,7 +105,7 @@ class Baselines:
 
     def _coefficients(self, name: str, identity: np.ndarray, expression: np.ndarray) -> Tensor:
         if name == "mean":
-            return torch.zeros(len(identity), len(self._components["images"]) - 1)
+            return self._components["coefficients"].mean(0).expand(len(identity), -1)
         if name == "expression":
             return regressions.expression_products(expression) @ self._solutions["expression"]
         if name == "ridge":

@@ -150,8 +150,9 @@ def summary(scores: Scores, truth: Scores, chosen: np.ndarray) -> dict[str, floa
     def mean(values: list[float]) -> float:
         return float(np.mean([values[i] for i in chosen]))
 
+    wrong = max(mean(scores.squared), 1e-12)  # equal maps have 120 dB
     return {
-        "psnr_db": float(10 * np.log10(PEAK_MM**2 / mean(scores.squared))),
+        "psnr_db": float(10 * np.log10(PEAK_MM**2 / wrong)),
         "ssim": mean(scores.similar),
         "lpips": mean(scores.lpips),
         "lpips_whole": mean(scores.lpips_whole),

@@ -121,27 +121,6 @@ def lpips(network: str = "alexnet") -> Lpips:
     return Lpips(network)
 
 
-@torch.no_grad()
-def evaluate_lpips(truth: Tensor, guess: Tensor, mask: Tensor, batch: int = 4) -> float:
-    """Mean LPIPS (AlexNet) of maps on the skin.
-
-    Parameters
-    ----------
-    truth, guess
-        (N, 1, R, R) mm, at any resolution: the finer, the finer the lines that count.
-    mask
-        (1, 1, R, R) in [0, 1]; maps are multiplied by it, since nobody sees what lies off the skin.
-
-    Returns
-    -------
-    float
-        The mean over the maps.
-    """
-    metric = lpips().to(truth.device)
-    pairs = zip(truth.split(batch), guess.split(batch), strict=True)
-    return float(torch.cat([metric(one * mask, two * mask) for one, two in pairs]).mean())
-
-
 def _alexnet() -> Iterator[nn.Sequential]:
     """The parts of AlexNet (Krizhevsky 2014, one tower); a pooling belongs to the part after it."""
     inputs = 3
