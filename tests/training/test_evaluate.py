@@ -155,13 +155,13 @@ def test_borrowed_relief_is_a_training_persons(known: baselines.Baselines, test_
     assert abs(float(np.corrcoef(relief.ravel(), own.ravel())[0, 1])) < 0.5
 
 
-def test_an_unknown_baseline_and_a_missing_set_are_named(
-    known: baselines.Baselines, head: Head, tmp_path: Path
+def test_an_unknown_baseline_and_a_set_of_other_people_are_named(
+    known: baselines.Baselines, data: Path, head: Head
 ) -> None:
     with pytest.raises(FurrowError, match="no baseline median"):
         known.predict("median", known.train.identity[:1], known.train.expression[:1])
-    with pytest.raises(FurrowError, match="no whole set"):
-        baselines.Baselines(tmp_path, head)
+    with pytest.raises(FurrowError, match="other people"):
+        baselines.Baselines(data, head, seed=2)
 
 
 def test_records_of_other_data_or_code_are_refused(
@@ -169,18 +169,18 @@ def test_records_of_other_data_or_code_are_refused(
 ) -> None:
     monkeypatch.setattr(baselines, "RECORD", tmp_path / "baselines.json")
     with pytest.raises(FurrowError, match="no recorded baselines"):
-        baselines.kept(known.train.digest, test_set)
+        baselines.kept(1, test_set)
     figures = {"subset": {"mean": {"psnr_db": 28.0}}}
     baselines.keep(figures, known.train, test_set)
-    assert baselines.kept(known.train.digest, test_set) == figures
-    with pytest.raises(FurrowError, match="another set than these networks"):
-        baselines.kept("0" * 64, test_set)
+    assert baselines.kept(1, test_set) == figures
+    with pytest.raises(FurrowError, match="other people than these networks"):
+        baselines.kept(2, test_set)
     with pytest.raises(FurrowError, match="another test set"):
-        baselines.kept(known.train.digest, known.train)
+        baselines.kept(1, known.train)
     record = json.loads(baselines.RECORD.read_text()) | {"code": "0" * 64}
     baselines.RECORD.write_text(json.dumps(record))
     with pytest.raises(FurrowError, match=r"other code.*--full"):
-        baselines.kept(known.train.digest, test_set)
+        baselines.kept(1, test_set)
 
 
 def test_figures_name_the_best_baseline() -> None:

@@ -115,7 +115,7 @@ def adversarial(relief: Relief, maps: Maps, unit: float, batch: int, rate: float
                 for p, (r, c) in zip(people, places, strict=True)
             ]
         )
-        identity = torch.from_numpy(maps.identity[people * maps.per_identity])
+        identity = torch.from_numpy(maps.identity[np.searchsorted(maps.person, people)])
         style = relief_style(identity)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         noise = torch.randn(batch, 1, side, side, generator=generator)

@@ -103,10 +103,11 @@ def run(args: argparse.Namespace) -> None:
         encoder, torch.from_numpy(maps.identity[rows]), torch.from_numpy(maps.expression[rows])
     )
     detail = json.loads((args.generator / "detail.json").read_text())
-    record = {
-        "data": detail["data"] | {"train256": maps.digest},
-        "command": f"{detail['command']}; furrow train encoder --minutes {args.minutes:g} "
-        f"--hidden {args.hidden}",
-    }
+    sizes = ("format", "resolution", "num_ws", "channels", "synthesis", "encoder")
+    record = {key: value for key, value in detail.items() if key not in sizes}
+    record["data"] = detail["data"] | {"train256": maps.digest}
+    record["encoder_command"] = (
+        f"furrow train encoder --minutes {args.minutes:g} --hidden {args.hidden}"
+    )
     args.out.mkdir(parents=True, exist_ok=True)
     export(Networks(encoder, synthesis), args.out, record)
