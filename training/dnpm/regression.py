@@ -13,13 +13,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...backend.identity import SKIN
-from ...backend.torch_layers import W_SIZE
+from ...backend.torch_layers import W_SIZE, LocalBasis
 from ...backend.torch_networks import Encoder
 from .loop import Stage
 from .samples import Samples
 
 SKIN_DEVIATION = 12**-0.5
 """Of a number even in [0, 1], as most skin coefficients are."""
+
+LARGEST_FACTOR = 2.5
+"""Of :func:`restore_amplitude`: what is hardly predicted at all shall not become a loud mistake."""
 
 RELIEF_WORTH = 0.02
 """Of the relief's style beside the maps' whole variance, 1: it is easy and shall not crowd them."""
@@ -93,28 +96,29 @@ def regression(
 
 @torch.no_grad()
 def restore_amplitude(
-    encoder: Encoder, samples: Samples, wanted: list[int], strength: float
-) -> Tensor:
-    """Give the styles' numbers the spread that truth has, on people whom the encoder never saw.
+    encoder: Encoder,
+    bases: tuple[LocalBasis, LocalBasis],
+    samples: Samples,
+    wanted: list[int],
+    strength: float,
+) -> None:
+    """Give the bases' coefficients the spread that truth has, on people whom the encoder never saw.
 
-    Regression shrinks what it does not know for certain: lines of new people come out faint. Each
-    number is scaled by its true deviation over the predicted one, to the power `strength`: 0
-    leaves the least error, 1 the true spread. Changes the heads; returns the factors (2, 512).
+    Regression shrinks what it does not know for certain: lines of new people come out faint. Every
+    coefficient of every patch is scaled by its true deviation over the predicted one, to the power
+    `strength`: 0 leaves the least error, 1 the true spread. Changes loadings and means.
     """
     identity, expression = (torch.from_numpy(v) for v in (samples.identity, samples.expression))
     made = predict(encoder, identity, expression, wanted[:2])
-    target = torch.from_numpy(samples.styles).float()
-    spread = made.std(0).clamp(min=0.05)  # what is hardly predicted at all stays as it is
-    factors = (target.std(0) / spread).clamp(1.0, 2.0) ** strength
-    ends = np.cumsum([count for count in encoder.config.split if count])
-    for number, index in enumerate(wanted[:2]):
-        head, rows = _rows(encoder, ends, index)
-        mean = made[:, number].mean(0) - encoder.w_avg[index]  # type: ignore[index]
-        factor = factors[number]
-        # y' = mean + factor (y - mean)
-        head.weight[rows] *= factor[:, None]
-        head.bias[rows] = head.bias[rows] * factor + mean * (1 - factor)
-    return factors
+    known = torch.from_numpy(samples.styles).float()
+    for number, basis in enumerate(bases):
+        predicted, true = (basis.coefficients(styles[:, number]) for styles in (made, known))
+        ratio = true.std(0) / predicted.std(0).clamp(min=1e-6)
+        factor = ratio.clamp(1.0, LARGEST_FACTOR) ** strength
+        factor[true.std(0) < 1e-4] = 1.0  # patches off the skin
+        mean = predicted.mean(0)
+        basis.loadings *= factor[:, None]
+        basis.mean.copy_(mean + factor * (basis.mean - mean))
 
 
 @torch.no_grad()

@@ -97,7 +97,7 @@ class Options:
     relief_people: int = 240
     shape_gain: float = 0.02
     skin_gains: dict[str, float] = field(default_factory=lambda: dict(SKIN_GAINS))
-    amplitude: float = 0.5
+    amplitude: float = 1.0
     weight_decay: float = 0.3
     bfloat16: bool = True
     encoder: StageOptions = field(default_factory=lambda: StageOptions(22.0, None, 256, 4e-3))

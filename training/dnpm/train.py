@@ -91,7 +91,8 @@ def learn_encoder(
     )
     average = run_stage(stage, out, stage_options.minutes, stage_options.steps, options.seed)
     encoder.load_state_dict(average.state_dict())
-    restore_amplitude(encoder, held, options.wanted, options.amplitude)
+    both = (bases.coarse, bases.fine)
+    restore_amplitude(encoder, both, held, options.wanted, options.amplitude)
     spread_styles(encoder, held, options.wanted)
 
 
