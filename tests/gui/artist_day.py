@@ -143,12 +143,6 @@ class Day:
         before, plain = self.ask(ENERGY), self.ask(DEPTH)
         x, y = self.window.find("furrow.furrow_depth")
         self.window.drag((x, y), (x + 150, y))  # past the end of the slider: to 1
-        there = "__import__('bl_ext.user_default.furrow.backend.space', fromlist=['x'])"
-        folder = "__import__('bl_ext.user_default.furrow.backend.engines', fromlist=['x']).DETAIL"
-        if not self.ask(f"({folder} / {there}.DIRECTIONS).is_file()"):
-            if self.ask(DEPTH) != plain:
-                raise Fault("The slider moved, though there are no directions.")
-            return
         if self.ask(DEPTH) <= plain:
             raise Fault(f"The drag left Furrow Depth at {self.ask(DEPTH)}.")
         self.settled()
