@@ -104,38 +104,46 @@ def listed(part: str, figures: dict[str, float]) -> list[str]:
     return rows
 
 
-def main() -> int:
-    """Fill the page's tables, each between a pair of comments that name it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
+def read_figures(paths: list[Path]) -> dict[str, float]:
+    """Values by name from files of figures; raises FurrowError."""
     figures: dict[str, float] = {}
-    for path in parser.parse_args().files:
+    for path in paths:
         try:
             found = json.loads(path.read_text())["figures"]
         except (OSError, ValueError, KeyError) as error:
-            print(f"{path} holds no figures ({error}). See: {__doc__}", file=sys.stderr)
-            return 1
+            raise FurrowError(f"{path} holds no figures ({error}).") from None
         figures |= {figure["name"]: figure["value"] for figure in found}
-    page = PAGE.read_text()
-    tables = {"lines": [], "samples": [], "methods": [], "bands": []}
+    return figures
+
+
+def fill(path: Path, tables: dict[str, list[str]]) -> None:
+    """Write tables (rows by name) into a page, each between a pair of comments that name it."""
+    page = path.read_text()
+    for name, rows in tables.items():
+        marks = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        table = "\n".join(rows)
+        page = re.sub(marks, lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page, flags=re.DOTALL)
+    write_whole(path, page.encode())
+
+
+def main() -> int:
+    """Fill the page's tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
     try:
+        figures = read_figures(parser.parse_args().files)
+        tables: dict[str, list[str]] = {}
         if "psnr_db" in figures:
             tables |= {"methods": methods(figures), "bands": bands(figures)}
             tables["lines"] = listed("lines", figures)
         if "frechet_vgg" in figures:
             tables["samples"] = listed("samples", figures)
+        fill(PAGE, tables)
     except KeyError as error:
         print(f"The figure {error} is missing: measure with --full.", file=sys.stderr)
         return 1
-    for name, rows in tables.items():
-        if rows:
-            marks = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-            table = "\n".join(rows)
-            page = re.sub(marks, lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page, flags=re.DOTALL)
-    try:
-        write_whole(PAGE, page.encode())
     except FurrowError as error:
-        print(error, file=sys.stderr)
+        print(f"{error} See: {__doc__}", file=sys.stderr)
         return 1
     return 0
 

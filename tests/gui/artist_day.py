@@ -37,6 +37,9 @@ FIRST_FILE = 37
 HEAD = "next(o for o in D.objects if getattr(o, 'furrow', None) and o.furrow.id)"
 KEYS = f"{HEAD}.data.shape_keys.key_blocks"
 ACTION = f"({HEAD}.data.shape_keys.animation_data and {HEAD}.data.shape_keys.animation_data.action)"
+DEPTH = f"{HEAD}.furrow.furrow_depth"
+ENERGY = f"sum(p * p for p in {HEAD}.furrow.live_texture.image.pixels[:][::4])"
+"""Of the map that the head shows."""
 VERTICES = (
     f"sum(abs(v.co.x) + 3 * abs(v.co.y) + 7 * abs(v.co.z) for v in {HEAD}.evaluated_get("
     "C.evaluated_depsgraph_get()).data.vertices)"
@@ -135,6 +138,23 @@ class Day:
         if abs(self.ask(VERTICES) - before) > 1e-3:
             raise Fault("Undo left the face older.")
 
+    def deepen_the_furrows(self) -> None:
+        """Drag Furrow Depth in the Detail panel: the folds deepen; undo it."""
+        before, plain = self.ask(ENERGY), self.ask(DEPTH)
+        x, y = self.window.find("furrow.furrow_depth")
+        self.window.drag((x, y), (x + 150, y))  # past the end of the slider: to 1
+        if self.ask(DEPTH) <= plain:
+            raise Fault(f"The drag left Furrow Depth at {self.ask(DEPTH)}.")
+        self.settled()
+        self.picture("3-deeper")
+        if self.ask(ENERGY) < 1.2 * before:
+            raise Fault(f"The map's energy went from {before:.0f} to {self.ask(ENERGY):.0f} mm².")
+        self.hover()
+        self.window.key("ctrl+z")
+        self.settled()
+        if self.ask(DEPTH) != plain:
+            raise Fault("Undo left the furrows deeper.")
+
     def import_speech(self) -> None:
         """Import a WAV through the file browser: an Action, a sound strip, a timeline that fits."""
         x, y = self.window.find("bpy.ops.furrow.speech_import", copy="ctrl+c")
@@ -192,6 +212,7 @@ STEPS: tuple[Callable[[Day], None], ...] = (
     Day.drag_an_expression,
     Day.undo_the_drag,
     Day.become_older,
+    Day.deepen_the_furrows,
     Day.import_speech,
     Day.scrub,
     Day.save,

@@ -30,12 +30,7 @@ from ...backend.torch_networks import W_SIZE, Encoder, Synthesis
 from .attributes import FAST, Attributes
 from .codes import draw_people
 
-GOALS = {
-    "skin_age": 0.4,
-    "furrow_depth": math.log(1.4),
-    "pore_strength": math.log(1.5),
-    "asymmetry": 0.4,
-}
+GOALS = {"skin_age": 0.4, "pore_strength": math.log(1.5), "asymmetry": 0.4}
 """What +1 aims at: 24 years, logarithms of ratios of RMS. Holding the other attributes and keeping
 to how people differ leaves a part of it: 18 years, and for asymmetry 0.16, two standard deviations
 of people and expressions."""

@@ -28,8 +28,15 @@ SEED = 300
 AGE_PEOPLE = 800
 """From whose maps age is learned anew, so that directions are not judged by what they were found on."""
 
+EFFECTS_ON = 60
+"""Of the people that follow, on whom the sliders are tried."""
+
 RESOLUTION = 256
 """Texels of the maps that are compared, without relief."""
+
+
+LEVELS = (0.0, 0.5, 0.7, 1.0, 1.3)
+"""psi of truncation."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,14 +76,13 @@ def run(args: argparse.Namespace) -> list[Figure]:
     read = attributes.measure(w[AGE_PEOPLE:], 0)[0][:, 0]
     unexplained = (read - ages[AGE_PEOPLE:]).square().mean() / ages[AGE_PEOPLE:].var()
     figures.append(Figure("age_read_r2", 1.0 - float(unexplained), ""))
-    for slider, values in effects(
-        directions, attributes, w[AGE_PEOPLE : AGE_PEOPLE + 60], 8
-    ).items():
-        for value, (mean, deviation) in values.items():
-            for i, name in enumerate(ADJUSTMENTS):
-                sign = "plus" if value > 0 else "minus"
-                figures.append(Figure(f"{slider}_{sign}_{name}", float(mean[i]), ""))
-                figures.append(Figure(f"{slider}_{sign}_{name}_deviation", float(deviation[i]), ""))
+    judged = w[AGE_PEOPLE : AGE_PEOPLE + EFFECTS_ON]
+    for slider, values in effects(directions, attributes, judged, 8).items():
+        for sign, (mean, deviation) in zip(("minus", "plus"), values.values(), strict=True):
+            for name, change in zip(ADJUSTMENTS, mean, strict=True):
+                figures.append(Figure(f"{slider}_{sign}_{name}", float(change), ""))
+            own = float(deviation[ADJUSTMENTS.index(slider)])
+            figures.append(Figure(f"{slider}_{sign}_deviation", own, ""))
     figures += truncation(encoder, synthesis, skin_mask(head, RESOLUTION), sample(60))
     return figures + distribution(synthesis, head, w[AGE_PEOPLE:], sample)
 
@@ -116,7 +122,7 @@ def truncation(encoder: Encoder, synthesis: Synthesis, mask: Tensor, w: Tensor) 
     """Depth (RMS mm) of truncated random maps, and how far they lie apart (RMS mm from their mean)."""
     w_avg: Tensor = encoder.w_avg  # type: ignore[assignment]
     figures = []
-    for psi in (0.0, 0.5, 0.7, 1.0, 1.3):
+    for psi in LEVELS:
         maps = line_maps(synthesis, w_avg + psi * (w - w_avg), mask.shape[-1])
         spread = maps - maps.mean(0)
         for name, values in (("depth", maps), ("spread", spread)):
