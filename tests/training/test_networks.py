@@ -188,7 +188,7 @@ def test_lines_of_unseen_people_get_their_depth_back(
     a, b = torch.from_numpy(samples.identity), torch.from_numpy(samples.expression)
     with torch.no_grad():
         for head in model.encoder.heads:  # an encoder that is not sure of anything
-            head.weight.mul_(0.1)
+            head.weight.mul_(0.5)
         w = model.encoder(a, b)[:, TINY.wanted[0]]
         before = bases.coarse.coefficients(w)
         truth = bases.coarse.coefficients(torch.from_numpy(samples.styles[:, 0]).float())
