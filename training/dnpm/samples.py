@@ -90,7 +90,7 @@ def draw_samples(
     per_identity: int,
     seed: int,
     resolution: int,
-    workers: int = 1,
+    workers: int = 2,
 ) -> Samples:
     """Draw people's maps, keep their styles in `folder`, 25 people a file; goes on where it stopped.
 

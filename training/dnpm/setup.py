@@ -102,7 +102,7 @@ class Options:
     bfloat16: bool = True
     encoder: StageOptions = field(default_factory=lambda: StageOptions(22.0, None, 256, 4e-3))
     relief: StageOptions = field(default_factory=lambda: StageOptions(38.0, None, 8, 2e-3))
-    convolutions: StageOptions = field(default_factory=lambda: StageOptions(29.0, None, 4, 5e-3))
+    convolutions: StageOptions = field(default_factory=lambda: StageOptions(9.0, None, 4, 5e-3))
 
     @property
     def wanted(self) -> list[int]:
