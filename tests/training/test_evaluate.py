@@ -200,11 +200,11 @@ def test_figures_name_the_best_baseline() -> None:
 def tiny() -> tuple[Encoder, Synthesis]:
     """Untrained networks at 64 texels whose maps vary with W+."""
     torch.manual_seed(0)
-    synthesis = Synthesis(SynthesisConfig(64, (8,) * 5, (2, 2, 2))).eval()
+    synthesis = Synthesis(SynthesisConfig(64, (8,) * 5, (2, 2, 2), (0, 0, 4))).eval()
     with torch.no_grad():
-        for block in synthesis.blocks:
-            if block.const:
-                block.noise_weight.normal_()
+        synthesis.scale.fill_(0.1)
+        for part in (synthesis.blocks[-1].basis.images, synthesis.blocks[-1].basis.loadings):
+            part.normal_(0, 0.2)
     return Encoder(EncoderConfig(80, 52, (9, 1, 0), (16,) * 5)).eval(), synthesis
 
 
