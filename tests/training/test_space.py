@@ -23,7 +23,7 @@ from furrow.training.corpus.chart import chart
 from furrow.training.dnpm import codes, directions, mapping
 from furrow.training.networks.schedule import Budget
 
-RESOLUTION, NUM_WS = 64, 6
+RESOLUTION, NUM_WS = 128, 6
 IMAGES = 40
 
 

@@ -10,10 +10,10 @@ from ...backend.head import Head
 from ...backend.identity import ADJUSTMENTS
 from ...backend.torch_networks import Synthesis
 from ..corpus.chart import chart
-from .codes import line_maps, skin_mask
+from .codes import drawn_lines, line_maps, skin_mask
 
 LINES_RESOLUTION = 128
-"""Texels of the maps that furrows are read from, where the generator has so many."""
+"""Texels of the maps that furrows are read from."""
 
 PATCHES = 8
 """Patches along each side of the tile, in which the age regression takes local energies."""
@@ -48,7 +48,7 @@ class Attributes:
     def __init__(self, synthesis: Synthesis, head: Head, w: Tensor, age: Tensor) -> None:
         self.synthesis = synthesis
         size = synthesis.config.resolution
-        self.resolution = min(LINES_RESOLUTION, size)
+        self.resolution = min(LINES_RESOLUTION, size // 2)
         self.mask = skin_mask(head, self.resolution)
         across = chart(head, self.resolution)
         self.left = self.mask * torch.from_numpy(across.image(across.position[:, 0]) > 0)
@@ -56,7 +56,7 @@ class Attributes:
         self.full_mask = skin_mask(head, size)
         self.no_noise = torch.zeros(1, 1, size, size)
         self.noise = torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(1))
-        energies = self._energies(line_maps(synthesis, w, self.resolution) * self.mask)
+        energies = self._energies(drawn_lines(synthesis, w, self.resolution) * self.mask)
         self._mean, self._age = energies.mean(0), age.mean()
         centred = energies - self._mean
         gram = centred.T @ centred + RIDGE * torch.eye(centred.shape[1])
@@ -64,7 +64,7 @@ class Attributes:
 
     def lines(self, w: Tensor) -> Tensor:
         """Maps without relief of codes w: (N, 1, r, r) mm, on the skin alone."""
-        return self.synthesis.lower(w, self.resolution)[1] * self.synthesis.scale * self.mask
+        return line_maps(self.synthesis, w, self.resolution) * self.mask
 
     def of_lines(self, lines: Tensor) -> Tensor:
         """skin_age, furrow_depth and asymmetry (N, 3) of maps without relief."""
@@ -83,7 +83,7 @@ class Attributes:
     @torch.no_grad()
     def measure(self, w: Tensor, slow: int) -> tuple[Tensor, Tensor]:
         """The fast attributes (N, 3) of codes w, and pore_strength of the first `slow` of them."""
-        fast = torch.cat([self.of_lines(self.lines(part)) for part in w.split(20)])
+        fast = torch.cat([self.of_lines(self.lines(part)) for part in w.split(8)])
         return fast, torch.cat([self.pores(part) for part in w[:slow].split(1)])
 
     def _energies(self, lines: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...backend.head import Head
@@ -13,8 +14,11 @@ from ...backend.torch_networks import W_SIZE, Encoder, Synthesis
 from ..corpus.chart import chart
 from ..corpus.sampler import sample_expression, sample_identity
 
-RANK_SAMPLES = 1500
-"""Codes whose maps are drawn, to learn which changes of W+ show."""
+AXES_FROM = 1500
+"""Codes whose principal axes are taken."""
+
+CANDIDATES = 750
+"""How many of these axes are tried for what they show in maps."""
 
 LINES_RESOLUTION = 256
 """Texels of those maps: furrows show, pores do not."""
@@ -42,14 +46,45 @@ def skin_mask(head: Head, resolution: int) -> Tensor:
     return torch.from_numpy(mask)[None, None]
 
 
-@torch.no_grad()
-def line_maps(synthesis: Synthesis, w: Tensor, resolution: int, batch: int = 20) -> Tensor:
-    """Maps of codes w (N, num_ws, 512) without relief at a lower resolution r: (N, 1, r, r) mm.
+def line_maps(
+    synthesis: Synthesis, w: Tensor, resolution: int, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Maps of codes w (N, num_ws, 512) without relief, reduced by area: (N, 1, r, r) mm.
 
-    The convolutions are computed in bfloat16, which is off by about 1 % and twice as fast.
+    They are drawn up to half the generator's resolution, which is where its bases end: what the
+    last block adds is finer than anything that is read from these maps. In bfloat16 convolutions
+    are off by about 1 % and twice as fast.
     """
-    parts = [synthesis.lower(part, resolution, torch.bfloat16)[1] for part in w.split(batch)]
-    return torch.cat(parts) * synthesis.scale
+    drawn = synthesis.lower(w, synthesis.config.resolution // 2, dtype)[1] * synthesis.scale
+    return F.avg_pool2d(drawn, drawn.shape[-1] // resolution)
+
+
+@torch.no_grad()
+def drawn_lines(synthesis: Synthesis, w: Tensor, resolution: int) -> Tensor:
+    """Many line maps, fast and without gradients."""
+    parts = [line_maps(synthesis, part, resolution, torch.bfloat16) for part in w.split(8)]
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def responses(synthesis: Synthesis, w_avg: Tensor, axes: Tensor, resolution: int) -> Tensor:
+    """What steps along axes (m, D) from w_avg add to the lines: (m, 1, r, r) mm."""
+    steps = axes.unflatten(1, (-1, W_SIZE))
+    return drawn_lines(synthesis, w_avg + steps, resolution) - drawn_lines(
+        synthesis, w_avg[None], resolution
+    )
+
+
+def principal_axes(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Principal axes (m, D) of rows (N, D), each one standard deviation long, and variances (m,).
+
+    At most `count` of them, and none whose variance is rounding.
+    """
+    values, vectors = torch.linalg.eigh((rows @ rows.T / len(rows)).double())
+    kept = values > SMALLEST * values[-1]
+    kept[:-count] = False
+    axes = vectors[:, kept].float().T @ rows / len(rows) ** 0.5
+    return axes.flip(0), values[kept].flip(0).float()
 
 
 @dataclass(frozen=True)
@@ -91,8 +126,8 @@ def components(
     """Find the principal components of codes under the metric of their maps.
 
     W+ is far larger than what the maps show of it, so plain components would be spent on what
-    nobody sees. Maps of the first codes are regressed on the codes; the components are those of
-    the maps so predicted, and W+ is regressed on them in turn.
+    nobody sees. Maps are all but linear in W+: the images that steps along the codes' principal
+    axes add say how much each change shows.
 
     Parameters
     ----------
@@ -109,19 +144,18 @@ def components(
     def encode(rows: slice) -> Tensor:
         return encoder(identity[rows], expression[rows]).flatten(1)
 
-    seen = min(RANK_SAMPLES, len(identity))
-    w = encode(slice(seen))
+    w = encode(slice(AXES_FROM))
     mean = w.mean(0)
-    axes = _principal_axes(w - mean)
-    drawn = line_maps(synthesis, w.unflatten(1, (-1, W_SIZE)), mask.shape[-1])
-    shown = _scores(drawn * mask.sqrt()) / mask.sum().sqrt()
-    coordinates = (w - mean) @ axes.T
-    gram = coordinates.T @ coordinates
-    gram += 1e-4 * gram.trace() / len(gram) * torch.eye(len(gram))
-    visible = torch.linalg.solve(gram, coordinates.T @ shown)
-    visible = torch.cat([visible, RELIEF_WEIGHT * (axes @ relief.flatten())[:, None]], 1)
+    axes, variances = principal_axes(w - mean, CANDIDATES)
+    reader = (axes / variances[:, None]).T
+    w_avg: Tensor = encoder.w_avg  # type: ignore[assignment]
+    images = responses(synthesis, w_avg, axes, mask.shape[-1])
+    images = (images * mask.sqrt()).flatten(1) / mask.sum().sqrt()
+    pores = RELIEF_WEIGHT * (axes @ relief.flatten())
+    values, vectors = torch.linalg.eigh((images @ images.T + pores[:, None] * pores).double())
+    visible = (vectors * values.clamp(min=0).sqrt()).float()
     starts = range(0, len(identity), 1000)
-    coordinates = torch.cat([(encode(slice(i, i + 1000)) - mean) @ axes.T for i in starts])
+    coordinates = torch.cat([(encode(slice(i, i + 1000)) - mean) @ reader for i in starts])
     average = coordinates.mean(0)
     coordinates -= average
     seen_as = coordinates @ visible
@@ -133,22 +167,3 @@ def components(
     slopes[largest < SMALLEST * largest[0]] = 0.0
     kept = largest.sum() / energies.sum()
     return Components(mean + average @ axes, slopes @ axes, values, float(kept))
-
-
-def _principal_axes(rows: Tensor) -> Tensor:
-    """Orthonormal axes (m, D) of all variance of rows (N, D) that is not rounding."""
-    energies, vectors = torch.linalg.eigh((rows @ rows.T).double())
-    kept = energies > SMALLEST * energies[-1]
-    # Half as many as there are samples at most, so that what is regressed on them is determined.
-    kept[: len(rows) // 2] = False
-    axes = (vectors[:, kept] / energies[kept].sqrt()).float().T @ rows
-    return axes.flip(0)
-
-
-def _scores(images: Tensor) -> Tensor:
-    """All principal component scores of images (N, 1, r, r) that carry energy: (N, q)."""
-    flat = images.flatten(1)
-    flat = flat - flat.mean(0)
-    energies, vectors = torch.linalg.eigh((flat @ flat.T).double())
-    kept = energies > 1e-5 * energies.sum()
-    return (vectors[:, kept] * energies[kept].sqrt()).float().flip(1)

@@ -28,7 +28,7 @@ from ...backend.identity import ADJUSTMENTS, SKIN
 from ...backend.tensors import damaged, read_tensors
 from ...backend.torch_networks import W_SIZE, Encoder, Synthesis
 from .attributes import FAST, Attributes
-from .codes import draw_people
+from .codes import draw_people, drawn_lines, principal_axes, responses
 
 GOALS = {"skin_age": 0.4, "pore_strength": math.log(1.5), "asymmetry": 0.4}
 """What +1 aims at: 24 years, logarithms of ratios of RMS. Holding the other attributes and keeping
@@ -49,7 +49,13 @@ UNUSUAL = 0.02
 """Weight of the mean square of a direction in standard deviations of people."""
 
 AXES = 64
-"""Principal axes of how people differ, among which directions are sought."""
+"""Axes of how people differ, those that show most, among which directions are sought."""
+
+CANDIDATES = 500
+"""Principal axes in W+ among whose combinations are those that show."""
+
+TRIED = 300
+"""Codes on whose lines directions are tried while they are sought."""
 
 PROBES = 24
 """Random sums over maps whose gradients span what draws lines in the relief's styles."""
@@ -126,24 +132,25 @@ class Search:
 
     def find(self) -> Directions:
         """Find all four."""
-        differing = axes_of(self.differences)
-        images = self.responses(differing)
+        differing, images = self.visible_axes(self.differences, AXES)
         vectors = {name: self.steer(name, differing, images) for name in HOLD}
         vectors["pore_strength"] = self.pores()
         vectors["furrow_depth"], gain = self.deepen()
         return Directions({name: vectors[name] for name in ADJUSTMENTS}, gain)
 
     @torch.no_grad()
-    def responses(self, axes: Tensor, step: float = 0.5) -> Tensor:
-        """What a unit step along axes (m, D) at w_avg adds to the lines: (m, 1, r, r) mm."""
-        shifts = step * axes.unflatten(1, (-1, W_SIZE))
-        ends = [
-            torch.cat(
-                [self.attributes.lines(self.encoder.w_avg + sign * s) for s in shifts.split(8)]
-            )
-            for sign in (1, -1)
-        ]
-        return (ends[0] - ends[1]) / (2 * step)
+    def visible_axes(self, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The axes (count, D) of rows (N, D) that maps show most, and their responses.
+
+        Each is one standard deviation long. What varies most in W+ need not show at all.
+        """
+        axes, _ = principal_axes(rows, CANDIDATES)
+        size = self.attributes.resolution
+        w_avg: Tensor = self.encoder.w_avg  # type: ignore[assignment]
+        images = responses(self.synthesis, w_avg, axes, size) * self.attributes.mask
+        flat = images.flatten(1)
+        turn = torch.linalg.eigh((flat @ flat.T).double())[1].flip(1)[:, :count].float().T
+        return turn @ axes, (turn @ flat).view(-1, 1, size, size)
 
     def steer(self, name: str, axes: Tensor, images: Tensor, steps: int = 400) -> Tensor:
         """Find the direction (num_ws, 512) that moves one attribute by its goal and holds the others.
@@ -153,7 +160,8 @@ class Search:
         """
         attributes, column = self.attributes, FAST.index(ADJUSTMENTS.index(name))
         with torch.no_grad():
-            lines = torch.cat([attributes.lines(part) for part in self.w[:400].split(20)])
+            lines = drawn_lines(self.synthesis, self.w[:TRIED], attributes.resolution)
+            lines = lines * attributes.mask
             before = attributes.of_lines(lines)
         amounts = torch.zeros(len(axes), requires_grad=True)
         optimiser = torch.optim.Adam([amounts], lr=0.05)
@@ -183,8 +191,8 @@ class Search:
         may stay: of three choices, the one that changes depth most evenly and pores least.
         """
         w_avg: Tensor = self.encoder.w_avg  # type: ignore[assignment]
-        axes = axes_of((self.w - w_avg).flatten(1), 2 * AXES)
-        images = self.responses(axes).flatten(1)
+        axes, added = self.visible_axes((self.w - w_avg).flatten(1), 2 * AXES)
+        images = added.flatten(1)
         mean = self.attributes.lines(w_avg[None]).flatten()
         gram = images @ images.T
         gram += 1e-4 * gram.trace() / len(gram) * torch.eye(len(gram))
@@ -276,13 +284,6 @@ class Search:
         lines, moved = attributes.lines(w), attributes.lines(w + direction)
         disturbed = float(((moved - lines).square().sum() / lines.square().sum()).sqrt())
         return disturbed + abs(factor * change / GOALS["pore_strength"] - 1.0), direction
-
-
-def axes_of(rows: Tensor, count: int = AXES) -> Tensor:
-    """Principal axes (count, D) of rows (N, D), each as long as one standard deviation along it."""
-    values, vectors = torch.linalg.eigh((rows @ rows.T / len(rows)).double())
-    del values
-    return vectors.flip(1)[:, :count].float().T @ rows / math.sqrt(len(rows))
 
 
 def effects(

@@ -16,8 +16,8 @@ from ...backend.head import Head
 from ...backend.identity import ADJUSTMENTS
 from ...backend.torch_networks import Encoder, Synthesis, load
 from ..dnpm.attributes import Attributes
-from ..dnpm.codes import draw_people, line_maps, skin_mask
-from ..dnpm.directions import axes_of, effects, read_directions
+from ..dnpm.codes import draw_people, drawn_lines, principal_axes, skin_mask
+from ..dnpm.directions import effects, read_directions
 from ..dnpm.mapping import Z_SIZE, load_mapping
 from ..networks.frechet import features, frechet, precision_recall
 from .pictures import Pictures
@@ -99,11 +99,11 @@ def distribution(
     n = len(w) // 2
 
     def seen(codes: Tensor) -> np.ndarray:
-        return features(line_maps(synthesis, codes, RESOLUTION), mask)
+        return features(drawn_lines(synthesis, codes, RESOLUTION), mask)
 
     one, two = seen(w[:n]), seen(w[n:])
     centred = (w - w.mean(0)).flatten(1)
-    axes = axes_of(centred, len(centred) - 1)
+    axes, _ = principal_axes(centred, len(centred))
     draws = torch.randn(n, len(axes), generator=torch.Generator().manual_seed(2))
     normal = w.mean(0) + (draws @ axes).unflatten(1, w.shape[1:])
     figures = [Figure("space_frechet_floor", frechet(one, two), "")]
@@ -123,7 +123,7 @@ def truncation(encoder: Encoder, synthesis: Synthesis, mask: Tensor, w: Tensor) 
     w_avg: Tensor = encoder.w_avg  # type: ignore[assignment]
     figures = []
     for psi in LEVELS:
-        maps = line_maps(synthesis, w_avg + psi * (w - w_avg), mask.shape[-1])
+        maps = drawn_lines(synthesis, w_avg + psi * (w - w_avg), mask.shape[-1])
         spread = maps - maps.mean(0)
         for name, values in (("depth", maps), ("spread", spread)):
             size = float(((values.square() * mask).sum() / mask.sum() / len(values)).sqrt())

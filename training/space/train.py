@@ -68,7 +68,7 @@ def _learn_mapping(
     config = mapping.MappingConfig(synthesis.num_ws)
     identity, expression = codes.draw_people(head, args.people + 2 * JUDGED, args.seed + 2)
     relief = search.relief_gradient.view(synthesis.num_ws, -1)
-    mask = codes.skin_mask(head, min(codes.LINES_RESOLUTION, synthesis.config.resolution))
+    mask = codes.skin_mask(head, min(codes.LINES_RESOLUTION, synthesis.config.resolution // 2))
     found = codes.components(
         encoder, synthesis, identity, expression, mask, relief, config.coordinates
     )
