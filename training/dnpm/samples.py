@@ -78,7 +78,12 @@ def _person(resolution: int, per_identity: int, seed: int, number: int) -> list[
     else:
         found = bases.styles(images)
     identity = np.repeat(person.vector[None], per_identity, 0)
-    return [identity, weights.astype(np.float32), found.numpy().astype(np.float16)]
+    return [identity, weights.astype(np.float32), _half(found)]
+
+
+def _half(styles: torch.Tensor) -> np.ndarray:
+    """In half precision; numbers of next to no variance may lie beyond its range."""
+    return styles.clamp(-1e4, 1e4).numpy().astype(np.float16)
 
 
 def draw_samples(
@@ -133,7 +138,7 @@ def samples_of(bases: Bases, maps: Maps, rows: np.ndarray) -> Samples:
     parts = []
     for start in range(0, len(rows), 50):
         images = np.asarray(maps.map[rows[start : start + 50]], np.float32)
-        parts.append(bases.styles(torch.from_numpy(images)[:, None]).numpy().astype(np.float16))
+        parts.append(_half(bases.styles(torch.from_numpy(images)[:, None])))
     return Samples(maps.identity[rows], maps.expression[rows], np.concatenate(parts), maps.digest)
 
 
