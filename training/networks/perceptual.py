@@ -118,7 +118,9 @@ class Lpips(nn.Module):
 @functools.cache
 def lpips(network: str = "alexnet") -> Lpips:
     """Return the metric, read once; raises FurrowError if its weights cannot be had."""
-    return Lpips(network)
+    # It is kept for all: made inside somebody's inference mode, it could never be learned through.
+    with torch.inference_mode(False):
+        return Lpips(network)
 
 
 def _alexnet() -> Iterator[nn.Sequential]:
