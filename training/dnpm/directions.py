@@ -57,7 +57,7 @@ CANDIDATES = 500
 TRIED = 300
 """Codes on whose lines directions are tried while they are sought."""
 
-PROBES = 24
+PROBES = 16
 """Random sums over maps whose gradients span what draws lines in the relief's styles."""
 
 
@@ -209,7 +209,7 @@ class Search:
 
     def _unevenness(self, vector: Tensor, gain: Tensor) -> float:
         """How far a step of furrow_depth is from deepening the same lines, pores untouched."""
-        w = self.w[400:440]
+        w = self.w[400:412]
         moved = w + vector + gain[:, None] * w
         lines, deeper = self.attributes.lines(w), self.attributes.lines(moved)
         wrong = (deeper - (1 + DEPTH_GAIN) * lines).square().sum() / lines.square().sum()

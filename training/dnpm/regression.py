@@ -117,7 +117,7 @@ def restore_amplitude(
         factor = ratio.clamp(1.0, LARGEST_FACTOR) ** strength
         factor[true.std(0) < 1e-4] = 1.0  # patches off the skin
         mean = predicted.mean(0)
-        basis.loadings *= factor[:, None]
+        basis.loadings.mul_(factor[:, None])
         basis.mean.copy_(mean + factor * (basis.mean - mean))
 
 
