@@ -41,10 +41,14 @@ class Weights:
         float32 (N, 52), each in [0, 1], order of :data:`~.expressions.EXPRESSIONS`.
     fps
         Frames per second; row k holds at the time k / fps seconds.
+    head
+        Turn of the head in radians, float32 (N, 3): yaw, pitch, roll as Live Link Face counts them;
+        None where nothing is known of it.
     """
 
     values: np.ndarray
     fps: float
+    head: np.ndarray | None = None
 
 
 def resample(weights: Weights, fps: float) -> Weights:
