@@ -28,6 +28,12 @@ travels, how much lips round and spread, how much of the upper and of the lower 
 early the mouth moves ahead of the sound, which side leads (1: left), how much the mouth smiles."""
 
 
+def _within(name: str, value: float, low: float, high: float) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and low <= value <= high):  # false for NaN too
+        raise FurrowError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
+
+
 @dataclass(frozen=True)
 class Style:
     """The manner in which a face speaks.
@@ -130,9 +136,3 @@ def _made(kind: Any, values: Any) -> Any:
         return kind(**{**values, **speaker})
     except TypeError as error:
         raise FurrowError(f"The {kind.__name__.lower()} is not understood: {error}.") from None
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and low <= value <= high):  # false for NaN too
-        raise FurrowError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")

@@ -1,30 +1,39 @@
 """Training scenes: synthetic speech with pauses, rooms, noise and music, as features and targets.
 
 A scene is up to 8 s of sound as a recording could hold it. Its targets come from the clean speech
-alone, so silence, noise and music teach the mouth to stay calm.
+alone, so silence, noise and music teach the mouth to stay calm. What a scene asks of an ordinary
+mouth is kept; habits and mood are drawn anew each time it is learned from.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import soxr
-from scipy.signal import butter, fftconvolve, sosfilt
 from tqdm import tqdm
 
-from ...backend import lips, moonshine, speech
+from ...backend import lips, moonshine
+from ...backend import speech_features as features
 from ...backend.audio import RATE
 from ...backend.files import write_whole
-from . import closures, synthesise, visemes
+from . import closures, recording, synthesise, visemes
 from .voices import SILENCE, Phone
 
-CACHE = Path("out/speech")
+CACHE = Path("out/speech/scenes")
+SHARD = 100
+"""Scenes in a file; each file has a random stream of its own, so that processes can share the work."""
+STREAMED = 0.4
+"""Share of the scenes that are also heard as a stream hears them."""
+SPEECHLESS = 0.06
+"""Share of the scenes without speech."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +54,21 @@ class Scene:
     ----------
     encoded, mel
         float16 (F, 288) and (F, 80).
-    target
-        float16 (2 F, channels), weights every 12 ms.
-    touching
-        float16 (2 F, 2): lips to lips, lip to teeth.
+    ordinary
+        float16 (2 F, channels), what phones ask of an ordinary mouth every 12 ms.
+    effort
+        float16 (2 F, 1), how loud speech is against its loudest.
+    contact
+        float16 (2 F, 2), how far lips have met: lips to lips, lip to teeth.
     phone
         float16 (2 F, 1): which of ``visemes.PHONES`` is said.
     """
 
     encoded: np.ndarray
     mel: np.ndarray
-    target: np.ndarray
-    touching: np.ndarray
+    ordinary: np.ndarray
+    effort: np.ndarray
+    contact: np.ndarray
     phone: np.ndarray
 
 
@@ -69,16 +81,16 @@ def load_utterance(path: Path) -> Utterance:
 
 def row_times(frames: int) -> np.ndarray:
     """Return the times (2 F,) in seconds of the network's rows, from the start of a window."""
-    rows = np.arange(speech.SUBFRAMES * frames) - 0.5
-    return np.asarray(rows * speech.STEP + speech.CENTRE / RATE)
+    rows = np.arange(features.SUBFRAMES * frames) - 0.5
+    return np.asarray(rows * features.STEP + features.CENTRE / RATE)
 
 
 def compose(
     utterances: Sequence[Utterance], seconds: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[Phone], list[lips.Closure]]:
     """Place utterances one after another with pauses; return clean sound, phones, closures."""
-    frames = round(seconds * RATE / speech.STRIDE)
-    sound = np.zeros(speech.window_samples(frames), np.float32)
+    frames = round(seconds * RATE / features.STRIDE)
+    sound = np.zeros(features.window_samples(frames), np.float32)
     end = len(sound) / RATE
     phones: list[Phone] = []
     touches: list[lips.Closure] = []
@@ -118,135 +130,89 @@ def at_speed(utterance: Utterance, factor: float) -> Utterance:
     return Utterance(sound, phones, touches, utterance.about)
 
 
-def recorded(clean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the scene as a microphone could have taken it: room, noise, bandwidth, level."""
-    sound = clean
-    if rng.random() < 0.35:
-        length = rng.uniform(0.1, 0.5)
-        t = np.arange(round(length * RATE)) / RATE
-        tail = rng.standard_normal(len(t)) * np.exp(-6.9 * t / length)
-        tail *= rng.uniform(0.1, 0.6) / np.sqrt((tail**2).sum())
-        tail[0] = 1.0
-        sound = fftconvolve(sound, tail)[: len(sound)]
-    loud = np.sqrt((sound**2).mean()) + 1e-4
-    if rng.random() < 0.55:
-        ratio = 10 ** (-rng.uniform(3, 35) / 20)
-        kind = music if rng.random() < 0.3 else noise
-        sound = sound + ratio * loud * kind(len(sound), rng)
-    if rng.random() < 0.15:
-        edges = (rng.uniform(60, 300), rng.uniform(3200, 6500))
-        sound = sosfilt(butter(2, edges, "bandpass", fs=RATE, output="sos"), sound)
-    sound = sound + 10 ** rng.uniform(-4.5, -3.0) * loud * rng.standard_normal(len(sound)) * 3
-    return np.asarray(sound, np.float32)
+def scenes(files: Sequence[Path], count: int, seed: int, processes: int = 1) -> list[Scene]:
+    """Return at least `count` training scenes from files of the corpus; cached by what made them.
 
-
-def noise(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return coloured noise (count,) of unit power: hiss to rumble, steady or in gusts."""
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    hertz = np.fft.rfftfreq(count, 1 / RATE) + 30
-    spectrum *= hertz ** -rng.uniform(0, 1.1)
-    if rng.random() < 0.3:
-        spectrum[np.abs(hertz - 30 - rng.choice([50, 100, 120])) < 0.5] *= 30
-    made = np.fft.irfft(spectrum, count)
-    if rng.random() < 0.4:
-        knots = rng.uniform(0.1, 1.0, max(2, count // 6000)) ** 2
-        made *= np.interp(np.linspace(0, len(knots) - 1, count), np.arange(len(knots)), knots)
-    return np.asarray(made / np.sqrt((made**2).mean()))
-
-
-def music(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return notes with overtones and a beat, (count,), of unit power."""
-    made = np.zeros(count)
-    beat = round(RATE * rng.uniform(0.12, 0.5))
-    scale = 110 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12, 14, 16, 19, 24]) / 12)
-    for start in range(0, count, beat):
-        length = min(count - start, round(beat * rng.uniform(0.8, 3)))
-        t = np.arange(length) / RATE
-        if rng.random() < 0.4:
-            made[start : start + length] += rng.standard_normal(length) * np.exp(-t * 30)
-        for pitch in rng.choice(scale, rng.integers(0, 4)):
-            decay = np.exp(-t * rng.uniform(1, 8))
-            for k in range(1, 6):
-                made[start : start + length] += np.sin(2 * np.pi * pitch * k * t) * decay / k
-    return made / np.sqrt((made**2).mean() + 1e-9)
-
-
-def scenes(files: Sequence[Path], count: int, seed: int) -> list[Scene]:
-    """Return `count` training scenes from files of the corpus; cached by what made them."""
-    digest = hashlib.sha256(f"{count} {seed}".encode())
-    for source in (__file__, closures.__file__, visemes.__file__, lips.__file__):
+    Some come twice, as a file and as a stream is heard.
+    """
+    digest = hashlib.sha256(f"{seed} {STREAMED} {SPEECHLESS}".encode())
+    sources = (__file__, closures.__file__, visemes.__file__, lips.__file__, recording.__file__)
+    for source in (*sources, features.__file__):
         digest.update(Path(source).read_bytes())
     for path in files:
         digest.update(path.name.encode())
-    path = CACHE / f"scenes-{digest.hexdigest()[:16]}.npz"
-    if path.is_file():
-        return _read(path)
-    rng = np.random.default_rng(seed)
-    utterances = [load_utterance(f) for f in tqdm(files, "closures")]
+    folder = CACHE / digest.hexdigest()[:16]
+    numbers = range(-(-count // SHARD))
+    wanted = [folder / f"{n:04d}.npz" for n in numbers]
+    missing = [n for n in numbers if not wanted[n].is_file()]
+    if missing:
+        context = multiprocessing.get_context("spawn")  # threads survive no fork
+        with ProcessPoolExecutor(processes, context) as pool:
+            jobs = [pool.submit(_make_shard, wanted[n], files, n, seed) for n in missing]
+            for job in tqdm(jobs, f"shards of {SHARD} scenes"):
+                job.result()
+    return [scene for path in wanted for scene in _read(path)]
+
+
+def _make_shard(path: Path, files: Sequence[Path], number: int, seed: int) -> None:
+    rng = np.random.default_rng([seed, number])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.log_severity_level = 3
     encoder = onnxruntime.InferenceSession(
         str(moonshine.encoder_path()), options, providers=["CPUExecutionProvider"]
     )
-    order = np.concatenate(
-        [rng.permutation(len(utterances)) for _ in range(4 * count // len(files) + 4)]
-    )
-    at = 0
-    made = []
-    for _ in tqdm(range(count), "scenes"):
+    made: list[Scene] = []
+    # Shards go through the corpus side by side, so that the first few already hear many voices.
+    order = np.random.default_rng(seed).permutation(len(files))
+    at = 2 * SHARD * number
+    for _ in range(SHARD):
         seconds = float(rng.uniform(3.0, 8.0))
-        if rng.random() < 0.05:
-            chosen = []
-        else:
-            speeds = 2 ** rng.uniform(-0.25, 0.25, 6) * (rng.random(6) < 0.7)
-            picked = (utterances[i] for i in order[at : at + 6])
-            chosen = [at_speed(u, f) if f else u for u, f in zip(picked, speeds, strict=True)]
+        chosen = []
+        if rng.random() >= SPEECHLESS:
+            for k in order[np.arange(at, at + 4) % len(files)]:
+                utterance = load_utterance(files[k])
+                faster = 2 ** rng.uniform(-0.3, 0.3) if rng.random() < 0.7 else 1.0
+                chosen.append(at_speed(utterance, faster))
             at += 2
         clean, phones, touches = compose(chosen, seconds, rng)
-        made.append(_scene(clean, phones, touches, encoder, rng))
+        babble = load_utterance(files[rng.integers(len(files))]).sound
+        made += _heard(clean, phones, touches, babble, encoder, rng)
     _write(path, made)
-    return made
 
 
-def _scene(
+def _heard(
     clean: np.ndarray,
     phones: list[Phone],
     touches: list[lips.Closure],
+    babble: np.ndarray,
     encoder: onnxruntime.InferenceSession,
     rng: np.random.Generator,
-) -> Scene:
-    times = row_times(speech.window_frames(len(clean)))
+) -> list[Scene]:
+    """Return the scene as the network hears it, and for some also as a stream hears it."""
+    times = row_times(features.window_frames(len(clean)))
     if phones:
-        sound = recorded(clean, rng)
-        target = visemes.targets(clean, phones, touches, times)
+        sound = recording.recorded(clean, babble, rng)
     else:
-        kind = music if rng.random() < 0.4 else noise
+        kind = recording.music if rng.random() < 0.4 else recording.noise
         sound = (10 ** rng.uniform(-4, -0.5) * kind(len(clean), rng)).astype(np.float32)
-        target = np.zeros((len(times), len(visemes.CHANNELS)), np.float32)
-    powers = np.add.reduceat(sound.astype(np.float64) ** 2, np.arange(0, len(sound), speech.STRIDE))
-    gain = speech.gain_of(powers / speech.STRIDE) * 10 ** rng.uniform(-0.3, 0.2)
+    gain = features.gain_of(features.powers(sound)) * 10 ** rng.uniform(-0.3, 0.2)
     window = np.clip(sound * np.float32(gain), -1, 1).astype(np.float32)
-    inputs = {"input_values": window[None], "attention_mask": np.ones((1, len(window)), np.int64)}
-    encoded = encoder.run(None, inputs)[0][0]
-    return Scene(
-        encoded.astype(np.float16),
-        speech.log_mel(window).astype(np.float16),
-        target.astype(np.float16),
-        touch_labels(times, touches).astype(np.float16),
-        visemes.labels(phones, times)[:, None].astype(np.float16),
+    ordinary, effort = visemes.poses(clean, phones, times)
+    labels = (
+        features.log_mel(window),
+        ordinary,
+        effort[:, None],
+        visemes.contacts(touches, times),
+        visemes.labels(phones, times)[:, None],
     )
+    heard = [features.encode(encoder, window[None])[0]]
+    if rng.random() < STREAMED:
+        heard.append(features.encode_streamed(encoder, window))
+    return [Scene(*(a.astype(np.float16) for a in (encoded, *labels))) for encoded in heard]
 
 
-def touch_labels(times: np.ndarray, touches: Sequence[lips.Closure]) -> np.ndarray:
-    """Return 1 while lips touch, (T, 2): lips to lips, lip to teeth."""
-    labels = np.zeros((len(times), 2), np.float32)
-    for touch in touches:
-        inside = (times >= touch.start - 0.003) & (times <= touch.end + 0.003)
-        labels[inside, 0 if touch.bilabial else 1] = 1
-    return labels
-
-
-_FIELDS = ("encoded", "mel", "target", "touching", "phone")
+_FIELDS = ("encoded", "mel", "ordinary", "effort", "contact", "phone")
 
 
 def _write(path: Path, made: Sequence[Scene]) -> None:

@@ -1,66 +1,79 @@
-"""Learns the speech network from synthetic speech; writes assets/speech/speech.onnx and speech.json."""
+"""Learns the speech network from synthetic speech; writes listener.onnx, decoder.onnx and speech.json."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
+import math
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 from tqdm import tqdm
 
 from ...backend import figures
-from ...backend.files import ASSETS, whole_file, write_whole
-from . import dataset, synthesise, visemes
-from .network import ENCODED, MEL, SpeechNetwork
+from ...backend.errors import FurrowError
+from ...backend.expressions import EXPRESSIONS
+from ...backend.files import ASSETS, whole_file
+from ...backend.head import Head
+from . import dataset, examples, export, synthesise, visemes
+from .network import Config, SpeechNetwork
 
-CROP = 128  # frames of a training example, 3 s
-FORMAT = "furrow.speech/1"
+STATE = Path("out/speech/network")
+_VERTEX, _VELOCITY, _CONTACT, _PHONES = 0.15, 1.0, 0.8, 0.3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `furrow train speech`."""
-    parser.add_argument("--sentences", type=int, default=1800, help="sentences to synthesise")
+    parser.add_argument("--sentences", type=int, default=2600, help="sentences to synthesise")
     parser.add_argument("--scenes", type=int, default=2000, help="augmented scenes of up to 8 s")
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1, help="that make the scenes")
+    parser.add_argument("--threads", type=int, default=0, help="of training; 0: as PyTorch likes")
+    parser.add_argument("--parallel", action="store_true",
+                        help="learn the variant that does not see its own past motion")  # fmt: skip
+    parser.add_argument("--state", type=Path, default=STATE, metavar="FOLDER",
+                        help="checkpoints, from which a stopped training goes on")  # fmt: skip
     parser.add_argument("--output", type=Path, default=ASSETS / "speech", help="folder to write to")
 
 
 def run(args: argparse.Namespace) -> None:
     """Synthesise what is missing, train, export."""
+    if args.threads:
+        torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     files = synthesise.synthesise(args.sentences, args.seed)
     train_files = [f for f in files if f.name.startswith("train")]
-    scenes = dataset.scenes(train_files, args.scenes, args.seed)
-    kept_out = scenes[
-        : max(1, len(scenes) // 25)
-    ]  # scenes that share sentences: a check, no figure
-    network = SpeechNetwork(len(visemes.CHANNELS), len(visemes.PHONES))
+    scenes = dataset.scenes(train_files, args.scenes, args.seed, args.processes)
+    kept_out = scenes[: max(1, len(scenes) // 25)]  # share voices with the rest: a check, no figure
+    network = SpeechNetwork(Config(autoregressive=not args.parallel), len(visemes.PHONES))
     started = time.perf_counter()
-    curve = fit(network, scenes[len(kept_out) :], kept_out, args.epochs, args.batch, args.seed)
+    checkpoint = args.state / ("parallel.pt" if args.parallel else "autoregressive.pt")
+    curve = fit(
+        network, scenes[len(kept_out) :], kept_out, args.epochs, args.batch, args.seed, checkpoint
+    )
     about = {
-        "format": FORMAT,
-        "channels": list(visemes.CHANNELS),
+        "config": asdict(network.config),
         "parameters": sum(p.numel() for p in network.parameters()),
-        "command": "furrow train speech "
-        f"--sentences {args.sentences} --scenes {args.scenes} --epochs {args.epochs} "
-        f"--batch {args.batch} --seed {args.seed}",
+        "command": f"furrow train speech --sentences {args.sentences} --scenes {args.scenes} "
+        f"--epochs {args.epochs} --batch {args.batch} --seed {args.seed}"
+        + " --parallel"
+        * args.parallel,
         "commit": figures.commit(),
         "data_sha256": _digest(train_files),
         "data_hours": round(sum(len(s.encoded) for s in scenes) * 0.024 / 3600, 2),
         "training_seconds": round(time.perf_counter() - started),
-        "gain": [round(x, 3) for x in network.gain.tolist()],
         "loss_by_epoch": [round(x, 4) for x in curve],
         "torch": torch.__version__,
     }
-    export(network, args.output, about)
+    export.export(network, args.output, about)
 
 
 def fit(
@@ -70,44 +83,143 @@ def fit(
     epochs: int,
     batch: int,
     seed: int,
+    checkpoint: Path | None = None,
 ) -> list[float]:
-    """Train in place; return the loss on `kept_out` after each epoch."""
-    rng = np.random.default_rng(seed)
-    scale = _scale(scenes)
+    """Train in place; return the loss on `kept_out`, as the network plays on its own, by epoch.
+
+    Parameters
+    ----------
+    checkpoint
+        State after each epoch; a training that was stopped goes on from there, to the same end.
+
+    Raises
+    ------
+    FurrowError
+        If the loss is no number any more: the last good state stays in the checkpoint.
+    """
+    losses = Losses(scenes)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)
-    steps = epochs * (len(scenes) // batch)
+    steps = max(1, len(scenes) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 2e-3, total_steps=steps, pct_start=0.1
+        optimizer, 2e-3, total_steps=epochs * steps, pct_start=0.1
     )
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
     )
-    curve = []
-    for epoch in range(epochs):
+    parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
+    curve = _resume(checkpoint, parts)
+    for epoch in range(len(curve), epochs):
+        rng = np.random.default_rng([seed, epoch])
+        torch.manual_seed(seed + epoch)
         network.train()
         order = rng.permutation(len(scenes))
-        bar = tqdm(
-            range(len(scenes) // batch), f"epoch {epoch + 1}", file=sys.stderr, mininterval=5
-        )
+        trust = min(1.0, epoch / max(1, epochs // 2))
+        bar = tqdm(range(steps), f"epoch {epoch + 1}", file=sys.stderr, mininterval=5)
         for k in bar:
-            examples = [_crop(scenes[i], rng) for i in order[k * batch : (k + 1) * batch]]
-            loss = _loss(network, _batch(examples, rng), scale)
+            chosen = [scenes[i] for i in order[k * batch : (k + 1) * batch]]
+            with torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16()):
+                loss = _learn(network, examples.batch(chosen, rng), losses, trust)
+            if not math.isfinite(loss.item()):
+                raise FurrowError(
+                    f"The loss is {loss.item()} in epoch {epoch + 1}; the state before it is kept"
+                    f"{f' in {checkpoint}' if checkpoint else ''}. Try another seed."
+                )
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             average.update_parameters(network)
-        average.eval()
-        fixed = np.random.default_rng(1)
-        with torch.no_grad():
-            held = [_crop(scene, fixed) for scene in kept_out]
-            curve.append(float(_loss(average.module, _batch(held, None), scale)))
+        curve.append(_check(average.module, kept_out, losses))
         print(f"epoch {epoch + 1}: loss {curve[-1]:.4f} on scenes kept out", flush=True)
+        if checkpoint is not None:
+            with whole_file(checkpoint) as path:
+                torch.save({n: p.state_dict() for n, p in parts.items()} | {"curve": curve}, path)
     network.load_state_dict(average.module.state_dict())
     network.eval()
     _set_gain(network, kept_out)
     return curve
+
+
+class Losses:
+    """What is minimised: eq. (7) and (8) of DNPM, velocity, contact, names of phones.
+
+    Eq. (7), the distance of vertices, is a quadratic form of the weights' error, since vertices are
+    linear in the weights: with blendshape offsets B (52, 3 V) of the average head it is e B B' e'.
+    """
+
+    def __init__(self, scenes: Sequence[dataset.Scene]) -> None:
+        head = Head.load()
+        offsets = 1000 * head.blendshapes(head.average().shape)
+        moved = np.linalg.norm(offsets, axis=-1).max(0) > 0.5  # mm; what expressions move at all
+        flat = offsets[:, moved].reshape(len(EXPRESSIONS), -1).astype(np.float64)
+        self.vertices = torch.from_numpy((flat @ flat.T / moved.sum()).astype(np.float32))
+        targets = np.concatenate([examples.target(s, rng) for s, rng in _drawn(scenes)])
+        self.scale = torch.from_numpy(1 / np.maximum(targets.std(0), 0.03).astype(np.float32))
+
+    def __call__(
+        self, rows: torch.Tensor, phones: torch.Tensor, wanted: examples.Batch
+    ) -> torch.Tensor:
+        """Return the loss of rows (B, 2 F, 54) and phone logits (B, 2 F, P)."""
+        rows, phones = rows.float(), phones.float()
+        weights, logits = rows[..., : len(EXPRESSIONS)], rows[..., len(EXPRESSIONS) :]
+        here = wanted.mask[..., None]
+        emphasis = here * (1 + 2 * wanted.contact[..., :1] + wanted.contact[..., 1:])
+        error = weights - wanted.target
+        place = functional.smooth_l1_loss(
+            weights * self.scale, wanted.target * self.scale, reduction="none", beta=0.2
+        )
+        place = (place * emphasis).sum() / (emphasis.sum() * error.shape[-1])
+        apart = ((error @ self.vertices) * error * here).sum() / here.sum()
+        moved = (error.diff(dim=1) * self.scale).abs() * here[:, 1:]
+        velocity = moved.sum() / (here.sum() * error.shape[-1])
+        contact = functional.binary_cross_entropy_with_logits(
+            logits, wanted.contact, reduction="none", pos_weight=torch.full((2,), 2.0)
+        )
+        contact = (contact * here).sum() / here.sum()
+        named = functional.cross_entropy(
+            phones.flatten(0, 1), wanted.phone.flatten(), reduction="none", label_smoothing=0.05
+        )
+        named = (named * wanted.mask.flatten()).sum() / here.sum()
+        return (
+            3 * place
+            + _VERTEX * apart
+            + 3 * _VELOCITY * velocity
+            + _CONTACT * contact
+            + _PHONES * named
+        )
+
+
+def _learn(
+    network: SpeechNetwork, wanted: examples.Batch, losses: Losses, trust: float
+) -> torch.Tensor:
+    """Return the loss of one batch.
+
+    A decoder that always sees the true past learns to continue it and forgets to listen; on its own
+    it then drifts. So the past that it sees is noisy, now and then absent, and more and more its
+    own: `trust` is the share of sequences that see what the network itself made of them
+    (scheduled sampling, in parallel: Mihaylova & Martins 2019).
+    """
+    memory = network.listener(wanted.encoded, wanted.mel)
+    phones = network.name_phones(memory)
+    past = examples.before(wanted.target)
+    if network.config.autoregressive:
+        with torch.no_grad():
+            made = network.decoder(memory, wanted.style, examples.noisy(past))
+            made = made[..., : len(EXPRESSIONS)].float().clamp(0, 1)
+        own = (torch.rand(len(past)) < trust)[:, None, None]
+        past = examples.noisy(torch.where(own, examples.before(made), past))
+    return losses(network.decoder(memory, wanted.style, past), phones, wanted)
+
+
+def _check(network: torch.nn.Module, kept_out: Sequence[dataset.Scene], losses: Losses) -> float:
+    """Return the loss on scenes kept out; the network plays on its own, as it will be used."""
+    network.eval()
+    wanted = examples.batch(kept_out, np.random.default_rng(1), augment=False)
+    with torch.no_grad():
+        memory = network.listener(wanted.encoded, wanted.mel)
+        rows = network.play(memory, wanted.style)  # type: ignore[operator]
+        return float(losses(rows, network.name_phones(memory), wanted))  # type: ignore[operator]
 
 
 def _set_gain(network: SpeechNetwork, scenes: Sequence[dataset.Scene]) -> None:
@@ -115,92 +227,43 @@ def _set_gain(network: SpeechNetwork, scenes: Sequence[dataset.Scene]) -> None:
 
     A network that minimises errors answers with the mean of what may be, so mouths mumble.
     """
-    made, target = [], []
+    wanted = examples.batch(scenes, np.random.default_rng(1), augment=False)
     with torch.no_grad():
-        for scene in scenes:
-            inputs = (
-                torch.from_numpy(a.astype(np.float32))[None] for a in (scene.encoded, scene.mel)
-            )
-            made.append(network.split(*inputs)[0][0].clamp(0, 1))
-            target.append(torch.from_numpy(scene.target.astype(np.float32)))
-    ratio = torch.cat(target).std(0) / torch.cat(made).std(0).clamp(min=1e-4)
-    network.gain.copy_(ratio.clamp(1.0, 1.25))
+        rows = network.play(network.listener(wanted.encoded, wanted.mel), wanted.style)
+    here = wanted.mask.bool()
+    made = rows[..., : len(EXPRESSIONS)].clamp(0, 1)[here]
+    ratio = wanted.target[here].std(0) / made.std(0).clamp(min=1e-4)
+    still = wanted.target[here].std(0) < 0.005  # what speech never moves
+    network.gain.copy_(torch.where(still, torch.zeros(()), ratio.clamp(1.0, 1.25)))
 
 
-def export(network: SpeechNetwork, folder: Path, about: dict) -> None:
-    """Write ``speech.onnx`` and ``speech.json`` into a folder."""
-    network.eval()
-    example = (torch.zeros(1, 50, ENCODED), torch.zeros(1, 50, MEL))
-    with whole_file(folder / "speech.onnx") as path:
-        torch.onnx.export(
-            network,
-            example,
-            str(path),
-            input_names=["encoded", "mel"],
-            output_names=["rows"],
-            dynamic_axes={n: {1: "frames"} for n in ("encoded", "mel")} | {"rows": {1: "rows"}},
-            dynamo=False,  # the older exporter needs no further package
-        )
-        about = about | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-    write_whole(folder / "speech.json", json.dumps(about, indent=1).encode() + b"\n")
+def _resume(checkpoint: Path | None, parts: dict) -> list[float]:
+    """Load a checkpoint where there is one; return the curve so far."""
+    if checkpoint is None or not checkpoint.is_file():
+        return []
+    try:
+        state = torch.load(checkpoint, weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+        return [float(x) for x in state["curve"]]
+    except Exception as error:  # torch raises many kinds for a damaged or foreign file
+        raise FurrowError(
+            f"{checkpoint} does not fit this network ({error}). Move it away to start anew."
+        ) from None
 
 
-def _crop(scene: dataset.Scene, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Return a random stretch of CROP frames; shorter scenes are filled up and masked."""
-    first = int(rng.integers(0, max(1, len(scene.encoded) - CROP + 1)))
-    frames = min(CROP, len(scene.encoded) - first)
-    mask = np.zeros(2 * CROP, np.float32)
-    mask[: 2 * frames] = 1
-
-    def cut(array: np.ndarray, each: int) -> np.ndarray:
-        piece = array[each * first : each * (first + frames)].astype(np.float32)
-        return np.pad(piece, ((0, each * CROP - len(piece)), (0, 0)))
-
-    arrays = [cut(scene.encoded, 1), cut(scene.mel, 1)]
-    arrays += [cut(array, 2) for array in (scene.target, scene.touching, scene.phone)]
-    return (*arrays, mask)
+def _drawn(scenes: Sequence[dataset.Scene]) -> list[tuple[dataset.Scene, np.random.Generator]]:
+    return [(scene, np.random.default_rng(k)) for k, scene in enumerate(scenes[:200])]
 
 
-def _batch(
-    examples: Sequence[tuple[np.ndarray, ...]], rng: np.random.Generator | None
-) -> list[torch.Tensor]:
-    """Stack examples; with `rng`, vary the mel bands so that a new microphone is nothing new."""
-    arrays = [np.stack(column) for column in zip(*examples, strict=True)]
-    if rng is not None:
-        mel = arrays[1]
-        tilt = rng.normal(0, 0.12, (len(mel), 1, 1)) * np.linspace(-1, 1, MEL // 2)
-        mel += np.tile(tilt, 2) + rng.normal(0, 0.1, (len(mel), 1, 1))
-        mel *= rng.random((len(mel), 1, 1)) > 0.1  # now and then Moonshine alone has to do
-    return [torch.from_numpy(a.astype(np.float32)) for a in arrays]
+def _has_bfloat16() -> bool:
+    """Say whether this CPU multiplies in bfloat16; elsewhere autocast only costs time."""
+    return "bf16" in torch.backends.cpu.get_cpu_capability().lower() or _cpu_flag("avx512_bf16")
 
 
-def _scale(scenes: Sequence[dataset.Scene]) -> torch.Tensor:
-    """Return 1 / standard deviation of each channel, so that small movements count too."""
-    targets = np.concatenate([scene.target for scene in scenes]).astype(np.float32)
-    return torch.from_numpy(1 / np.maximum(targets.std(0), 0.02))
-
-
-def _loss(
-    network: torch.nn.Module, batch: Sequence[torch.Tensor], scale: torch.Tensor
-) -> torch.Tensor:
-    """Return the mean error of weights, of their velocity, and of touches; lips that touch count more."""
-    encoded, mel, target, touching, phone, mask = batch
-    weights, logits, phones = network.split(encoded, mel)  # type: ignore[operator]
-    emphasis = (mask * (1 + 2 * touching[..., 0] + touching[..., 1]))[..., None]
-    error = torch.nn.functional.smooth_l1_loss(
-        weights * scale, target * scale, reduction="none", beta=0.2
-    )
-    place = (error * emphasis).sum() / (emphasis.sum() * weights.shape[-1])
-    moved = (weights.diff(dim=1) - target.diff(dim=1)) * scale
-    velocity = (moved.abs() * mask[:, 1:, None]).sum() / (mask.sum() * weights.shape[-1])
-    touch = torch.nn.functional.binary_cross_entropy_with_logits(
-        logits, touching, reduction="none", pos_weight=torch.tensor([2.0, 2.0])
-    )
-    named = torch.nn.functional.cross_entropy(
-        phones.flatten(0, 1), phone.long().flatten(), reduction="none", label_smoothing=0.05
-    )
-    touched = (touch * mask[..., None]).sum() / mask.sum()
-    return place + velocity + 0.8 * touched + 0.3 * (named * mask.flatten()).sum() / mask.sum()
+def _cpu_flag(name: str) -> bool:
+    about = Path("/proc/cpuinfo")
+    return about.is_file() and name in about.read_text(encoding="utf-8")
 
 
 def _digest(files: Sequence[Path]) -> str:

@@ -1,0 +1,87 @@
+"""Writes a trained speech network for ONNX Runtime: listener.onnx, decoder.onnx, speech.json."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ...backend.expressions import EXPRESSIONS
+from ...backend.files import whole_file, write_whole
+from ...backend.performance import STYLE_SIZE
+from ...backend.speech_features import ENCODED, MEL, SUBFRAMES
+from .network import FUTURE, PAST, SpeechNetwork, Step
+
+FORMAT = "furrow.speech/2"
+
+
+class _Played(nn.Module):
+    """A step whose rows are as they are used: weights with their gain, probabilities of contact."""
+
+    def __init__(self, network: SpeechNetwork) -> None:
+        super().__init__()
+        self.step = Step(network)
+        self.register_buffer("gain", network.gain.clone())
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        rows, keys, values = self.step(*inputs)
+        said = rows[..., : len(EXPRESSIONS)].clamp(0, 1)
+        contact = torch.sigmoid(rows[..., len(EXPRESSIONS) :])
+        used = torch.cat([(said * self.gain).clamp(0, 1), contact], dim=-1)
+        return used, said.flatten(1), keys, values
+
+
+def export(network: SpeechNetwork, folder: Path, about: dict) -> None:
+    """Write the three files into a folder."""
+    network.eval()
+    hashes = {}
+    with whole_file(folder / "listener.onnx") as path:
+        torch.onnx.export(
+            network.listener,
+            (torch.zeros(1, 80, ENCODED), torch.zeros(1, 80, MEL)),
+            str(path),
+            input_names=["encoded", "mel"],
+            output_names=["memory"],
+            dynamic_axes={n: {1: "frames"} for n in ("encoded", "mel", "memory")},
+            dynamo=False,  # the older exporter needs no further package
+        )
+        hashes["listener.onnx"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    step = _Played(network)
+    config = network.config
+    previous, keys, values = step.step.begin(1)
+    masks = step.step.masks(0)
+    inputs = (
+        torch.zeros(1, config.near + 1, config.width),
+        masks[0].float(),
+        torch.zeros(1, STYLE_SIZE),
+        previous,
+        torch.zeros(1, dtype=torch.int64),
+        masks[1].float(),
+        keys,
+        values,
+    )
+    with whole_file(folder / "decoder.onnx") as path:
+        torch.onnx.export(
+            step,
+            inputs,
+            str(path),
+            input_names=[
+                *("near", "near_mask", "style", "previous", "phase", "mask", "keys", "values")
+            ],
+            output_names=["rows", "said", "next_keys", "next_values"],
+            dynamo=False,
+        )
+        hashes["decoder.onnx"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    about = {
+        "format": FORMAT,
+        "past": PAST,
+        "future": FUTURE,
+        "subframes": SUBFRAMES,
+        **about,
+        "gain": [round(x, 3) for x in network.gain.tolist()],
+        "sha256": hashes,
+    }
+    write_whole(folder / "speech.json", json.dumps(about, indent=1).encode() + b"\n")
