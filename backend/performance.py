@@ -28,6 +28,12 @@ travels, how much lips round and spread, how much of the upper and of the lower 
 early the mouth moves ahead of the sound, which side leads (1: left), how much the mouth smiles."""
 
 
+def _within(name: str, value: float, low: float, high: float) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and low <= value <= high):  # false for NaN too
+        raise FurrowError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
+
+
 @dataclass(frozen=True)
 class Style:
     """The manner in which a face speaks.
@@ -91,8 +97,8 @@ class Life:
         for field in fields(self):
             if field.name != "seed":
                 _within(field.name, getattr(self, field.name), 0.0, 2.0)
-        if self.seed < 0:
-            raise FurrowError(f"The seed is {self.seed}; it must not be negative.")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise FurrowError(f"The seed is {self.seed}; it must be a whole number from 0 on.")
 
 
 STILL = Life(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -130,9 +136,3 @@ def _made(kind: Any, values: Any) -> Any:
         return kind(**{**values, **speaker})
     except TypeError as error:
         raise FurrowError(f"The {kind.__name__.lower()} is not understood: {error}.") from None
-
-
-def _within(name: str, value: float, low: float, high: float) -> None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and low <= value <= high):  # false for NaN too
-        raise FurrowError(f"{name} is {value}; it must lie between {low:g} and {high:g}.")
