@@ -83,23 +83,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_speak(parser: argparse.ArgumentParser) -> None:
+    from .backend import performance_arguments
+
     parser.add_argument("input", metavar="WAV", help="WAV, FLAC or OGG; - reads standard input")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.csv|.npz",
                         help="Live Link Face CSV, or arrays for NumPy")  # fmt: skip
     parser.add_argument("--fps", type=_positive(float), default=30.0, metavar="N",
                         help="frames a second (default: 30)")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, metavar="N",
-                        help="of blinks and brow motion (default: 0)")  # fmt: skip
+    performance_arguments.add_arguments(parser)
 
 
 def _speak(arguments: argparse.Namespace) -> None:
-    from .backend import speech, weights
+    from .backend import performance_arguments, speech, weights
 
+    style, life = performance_arguments.performance(arguments)
     if arguments.output.suffix.lower() not in (".csv", ".npz"):
         raise FurrowError(f"{arguments.output} must end in .csv or .npz.")
     with _audio_file(arguments.input) as path, _progress_bar() as progress:
         model = speech.SpeechModel.load()
-        values = model.weights(path, arguments.fps, seed=arguments.seed, progress=progress)
+        values = model.weights(path, arguments.fps, style, life, progress)
     weights.write_weights(arguments.output, values)
     print(f"{arguments.output}: {len(values.values)} frames at {values.fps:g} frames a second")
 

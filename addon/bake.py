@@ -54,8 +54,8 @@ class Take:
     resolution
         Side of the maps in texels.
     source
-        What the motion came from, for the record: kind (speech, weights, scene), name, sha256, seed,
-        object.
+        What the motion came from, for the record: kind (speech, weights, scene), name, sha256,
+        style and life of speech, object.
     input
         Its path; ranges may be baked where the same file lies elsewhere.
     relief
@@ -331,7 +331,8 @@ def join(folder: str | Path) -> Take:
     write_weights(folder / WEIGHTS, weights)
     identity = from_request({**asked, "name": asked["person"]})
     relief = from_request(asked["relief"]) if "relief" in asked else None
-    source = {k: asked[k] for k in ("kind", "name", "sha256", "seed", "object") if k in asked}
+    known = ("kind", "name", "sha256", "style", "life", "object")
+    source = {k: asked[k] for k in known if k in asked}
     origin = Path(first["input"]) if first["input"] else None
     return Take(identity, weights, asked["first"], asked["resolution"], source, origin, relief)
 

@@ -9,16 +9,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 import bpy
 
-from ..backend import bake_arguments
+from ..backend import bake_arguments, performance_arguments
 from ..backend.errors import FurrowError
 from ..backend.identity import Identity, read_identity
 from ..backend.weights import Weights, read_weights, resample
-from . import bake, client, head_object, jobs, portable
+from . import bake, client, head_object, jobs, portable, speech
 
 DEFAULT_FPS = 30.0
 
@@ -122,6 +123,7 @@ def _folders(inputs: Sequence[Path], output: Path) -> list[Path]:
 
 def _check_input(path: Path, arguments: argparse.Namespace) -> None:
     """Refuse what cannot work before anything long begins."""
+    performance_arguments.performance(arguments)
     if not path.is_file():
         raise FurrowError(f"There is no file {path}.", "missing_file")
     if path.suffix.lower() == ".blend":
@@ -159,19 +161,20 @@ def _bake_motion(
 ) -> None:
     """Speech or weights over time, to a new file with one head."""
     identity = _identity(arguments)
-    speech = path.suffix.lower() not in (".csv", ".npz")
+    heard = path.suffix.lower() not in (".csv", ".npz")
     with _Bar(path.name) as bar:
-        weights = _speech(path, arguments, backend, bar) if speech else _weights(path, arguments)
-        source = {
-            "kind": "speech" if speech else "weights",
+        weights = _speech(path, arguments, backend, bar) if heard else _weights(path, arguments)
+        source: dict[str, Any] = {
+            "kind": "speech" if heard else "weights",
             "name": path.name,
             "sha256": _sha256(path),
-            "seed": arguments.seed,
         }
+        if heard:
+            source |= _performance(arguments)
         take = bake.Take(identity, weights, 1, arguments.resolution, source, path)
         bake.bake_maps(take, folder, backend, arguments.frames, bar)
     if arguments.frames is None:
-        _finish_motion(take, path if speech else None, folder, arguments.preview, backend)
+        _finish_motion(take, path if heard else None, folder, arguments.preview, backend)
     else:
         _say_range(folder, arguments.frames)
 
@@ -273,11 +276,17 @@ def _speech(
     params = {
         "path": str(path.resolve()),
         "fps": arguments.fps or DEFAULT_FPS,
-        "seed": arguments.seed,
+        **_performance(arguments),
     }
     progress(0.0, "Listening")
-    result = backend.call("speech", params, progress=progress)
-    return Weights(result["array"], float(result["fps"]))
+    return speech.weights_of(backend.call("speech", params, progress=progress))
+
+
+def _performance(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How speech is performed, as the backend and the record of the bake have it."""
+    style, life = performance_arguments.performance(arguments)
+    # The record is read back from JSON, which has lists.
+    return {"style": {**asdict(style), "speaker": list(style.speaker)}, "life": asdict(life)}
 
 
 def _weights(path: Path, arguments: argparse.Namespace) -> Weights:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 
 from ..backend.errors import FurrowError
+from ..backend.expressions import EXPRESSIONS
 from ..backend.weights import Weights
 from . import animation
 
@@ -32,8 +34,9 @@ def request(client: Any, path: str | Path, scene: bpy.types.Scene, seed: int = 0
 
 
 def weights_of(result: dict[str, Any]) -> Weights:
-    """The weights in the result of a speech request."""
-    return Weights(result["array"], float(result["fps"]))
+    """The weights in the result of a speech request, and the turn of the head."""
+    weights, head = np.split(result["array"], [len(EXPRESSIONS)], axis=1)
+    return Weights(weights, float(result["fps"]), head)
 
 
 def place(

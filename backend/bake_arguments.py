@@ -6,6 +6,8 @@ import argparse
 import re
 from pathlib import Path
 
+from . import performance_arguments
+
 
 def add_arguments(parser: argparse.ArgumentParser, inside_blender: bool = False) -> None:
     """Add the flags of `bake`; inside Blender, no input means the file that is open."""
@@ -48,9 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser, inside_blender: bool = False)
         help="bake these frames only, for a farm; `assemble` joins the ranges",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of blinks and small brow motion in speech (0)"
-    )
-    parser.add_argument(
         "--preview", action="store_true", help="also render preview.png and preview.mp4"
     )
     parser.add_argument(
@@ -59,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser, inside_blender: bool = False)
         choices=("auto", "ort", "openvino", "torch"),
         help="what runs the networks (auto: a GPU through PyTorch where there is one)",
     )
+    performance_arguments.add_arguments(parser)
 
 
 def add_assemble_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,8 +91,9 @@ def to_argv(arguments: argparse.Namespace) -> list[str]:
         argv += ["--identity", str(arguments.identity.resolve())]
     if arguments.frames is not None:
         argv += ["--frames", "{}-{}".format(*arguments.frames)]
-    for name in ("random_identity", "object", "fps", "resolution", "seed", "engine"):
+    for name in ("random_identity", "object", "fps", "resolution", "engine"):
         value = getattr(arguments, name)
         if value is not None:
             argv += ["--" + name.replace("_", "-"), str(value)]
+    argv += performance_arguments.to_argv(arguments)
     return [*argv, "--preview"] if arguments.preview else argv

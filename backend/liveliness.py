@@ -7,9 +7,13 @@ degrees every one to three seconds that end within 60 ms; upper lids that follow
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from . import audio
 from .expressions import EXPRESSIONS, INDEX
+from .performance import Life
 
 _BLINK_INTERVAL = (1.2, 2.2)  # seconds: the least, and the mean of what is added to it
 _CLOSE, _HELD, _OPEN = (0.075, 0.12), 0.03, (0.15, 0.22)  # seconds
@@ -20,29 +24,39 @@ _UNREST = 0.015  # weight
 _BROW = 0.22  # weight of an accented syllable's brow
 
 
-def movements(level: np.ndarray, fps: float, seed: int, strength: float = 1.0) -> np.ndarray:
-    """Return what is added to a speaking mouth: float32 (N, 52), only eyes, brows and cheeks.
+def perform(
+    blocks: Iterable[np.ndarray], fps: float, count: int, life: Life
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what is added to a speaking mouth, and how the head turns.
 
     Parameters
     ----------
-    level
-        Loudness (N,) of the sound in dB against loud speech, at the frames of the result.
+    blocks
+        The sound, float32 (n,) mono at 16 kHz; how loud it is makes no difference.
     fps
         Frames per second.
-    seed
-        The same seed moves the same way.
-    strength
-        Factor on everything but how far a blink closes; 0 gives zeros.
+    count
+        N, how many frames there are.
+    life
+        How strongly each part moves; the same seed moves the same way.
+
+    Returns
+    -------
+    tuple
+        Weights float32 (N, 52), in which jaw, mouth and tongue are 0, and the turn of the head
+        float32 (N, 3) in radians: yaw, pitch, roll. Zeros where every strength is 0.
     """
-    count = len(level)
     values = np.zeros((count, len(EXPRESSIONS)), np.float32)
-    if strength <= 0:
-        return values
+    head = np.zeros((count, 3), np.float32)
+    if not (life.blinks or life.gaze or life.brows):
+        return values, head
     times = np.arange(count) / fps
-    blinks, glances, brows = (np.random.default_rng([seed, k]) for k in range(3))
+    level = _level(np.concatenate([np.zeros(1, np.float32), *blocks]), times)
+    blinks, glances, brows = (np.random.default_rng([life.seed, k]) for k in range(3))
     speaking = level > -30.0
-    side, up = _gaze(times, glances, strength)
-    _both(values, "eyeBlink", _blink(times, blinks, speaking))
+    side, up = _gaze(times, glances, life.gaze)
+    if life.blinks:
+        _both(values, "eyeBlink", _blink(times, blinks, speaking))
     # Lids follow the gaze: a little down with it, wider when it goes up.
     lids = 0.35 * np.maximum(0.0, -up)
     _both(values, "eyeBlink", np.maximum(values[:, INDEX["eyeBlinkLeft"]], lids))
@@ -53,14 +67,23 @@ def movements(level: np.ndarray, fps: float, seed: int, strength: float = 1.0) -
         turned = np.maximum(0.0, way * side)
         values[:, INDEX[f"eyeLook{left}Left"]] = turned
         values[:, INDEX[f"eyeLook{right}Right"]] = turned
-    raised = _brows(level, times, fps, brows) * strength
+    raised = _brows(level, times, fps, brows) * life.brows
     values[:, INDEX["browInnerUp"]] = raised
     _both(values, "browOuterUp", 0.6 * raised)
     # Loud syllables narrow the eyes a touch.
     effort = _smooth(np.clip((level + 12) / 12, 0, 1), 0.15 * fps)
-    _both(values, "eyeSquint", 0.06 * strength * effort)
-    _both(values, "cheekSquint", 0.04 * strength * effort)
-    return np.clip(values, 0.0, 1.0)
+    _both(values, "eyeSquint", 0.06 * life.brows * effort)
+    _both(values, "cheekSquint", 0.04 * life.brows * effort)
+    return np.clip(values, 0.0, 1.0), head
+
+
+def _level(sound: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return the level (N,) in dB against the loud syllables of a sound, at the times in seconds."""
+    hop = audio.RATE // 100
+    starts = np.arange(0, len(sound), hop)
+    power = np.add.reduceat(sound.astype(np.float64) ** 2, starts) / hop
+    loud = max(float(np.percentile(power, 97)), 1e-5)
+    return np.interp(times, starts / audio.RATE, 10 * np.log10(power / loud + 1e-8))
 
 
 def _both(values: np.ndarray, name: str, column: np.ndarray) -> None:

@@ -97,8 +97,8 @@ class Life:
         for field in fields(self):
             if field.name != "seed":
                 _within(field.name, getattr(self, field.name), 0.0, 2.0)
-        if self.seed < 0:
-            raise FurrowError(f"The seed is {self.seed}; it must not be negative.")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise FurrowError(f"The seed is {self.seed}; it must be a whole number from 0 on.")
 
 
 STILL = Life(0.0, 0.0, 0.0, 0.0, 0.0)

@@ -124,24 +124,24 @@ class Services:
         return {"path": path}
 
     def speech(self, request: Request) -> dict[str, Any]:
-        """Expression weights of a sound file."""
-        from . import audio
+        """Expression weights of a sound file, and the turn of the head."""
+        from . import audio, performance
         from .speech import SpeechModel
 
         path = _text(request.params, "path")
         audio.check(path)
         fps = _number(request.params, "fps", 30.0)
-        seed = int(_number(request.params, "seed", 0))
+        style, life = performance.from_request(request.params)
         with self._speech_lock:
             if self._speech is None:
                 request.progress(0.0, "Loading the speech model")
                 with self.loading():
                     self._speech = SpeechModel.load()
             model = self._speech
-        weights = model.weights(
-            path, fps, seed=seed, progress=request.progress, cancelled=request.unwanted
-        )
-        return {"array": np.asarray(weights.values, np.float32), "fps": float(weights.fps)}
+        weights = model.weights(path, fps, style, life, request.progress, request.unwanted)
+        head = np.zeros((len(weights.values), 3)) if weights.head is None else weights.head
+        array = np.concatenate([weights.values, head], axis=1).astype(np.float32)
+        return {"array": array, "fps": float(weights.fps)}
 
     def status(self, _request: Request) -> dict[str, Any]:
         """Engine, device, what else could run, models by hash, memory, versions."""

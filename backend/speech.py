@@ -21,6 +21,7 @@ from . import audio, lips, liveliness, moonshine
 from .errors import FurrowError
 from .expressions import EXPRESSIONS, INDEX
 from .files import ASSETS
+from .performance import Life, Style
 from .weights import Weights
 
 STRIDE = 384
@@ -79,10 +80,10 @@ class SpeechModel:
         self,
         path: str | Path,
         fps: float,
-        seed: int = 0,
+        style: Style | None = None,
+        life: Life | None = None,
         progress: Callable[[float, str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
-        liveliness_strength: float = 1.0,
     ) -> Weights:
         """Return the weights of a face that says what the sound file holds.
 
@@ -90,24 +91,29 @@ class SpeechModel:
         ----------
         fps
             Frames per second of the result, above 0 and at most 1000; frame k is at k / fps.
-        seed
-            Decides blinks, glances and brows.
-        liveliness_strength
-            Factor on blinks, glances and brows; 0 moves the mouth alone.
+        style
+            The manner of speaking; the ordinary one if left out.
+        life
+            Blinks, gaze, brows, breath and head; ordinary if left out. :data:`~.performance.STILL`
+            moves the mouth alone.
 
         Returns
         -------
         Weights
-            (N, 52), N = round(duration x fps) but at least 1. A silent file gives a calm face.
+            (N, 52) and the turn of the head (N, 3), N = round(duration x fps) but at least 1. A
+            silent file gives a calm face.
 
         Raises
         ------
         FurrowError
-            For files that are no sound (see :mod:`.audio`), a bad rate, or ``cancelled``.
+            For files that are no sound (see :mod:`.audio`), a bad rate, a style that the network
+            does not know, or ``cancelled``.
         """
+        if style is not None and style != Style():
+            raise FurrowError("The speech network has no input for a style; leave it out.")
         if not 0 < fps <= 1000:  # false for NaN too
             raise FurrowError(f"The frame rate is {fps}; it must lie above 0 and at most at 1000.")
-        rows, touching, level = self.rows(path, progress, cancelled)
+        rows, touching = self.rows(path, progress, cancelled)
         count = max(1, round(audio.duration(path) * fps))
         times = np.arange(count) / fps
         at = (np.arange(len(rows)) - 0.5) * STEP
@@ -121,27 +127,24 @@ class SpeechModel:
             for full in (name, f"{name}Left", f"{name}Right"):
                 if full in INDEX:
                     values[:, INDEX[full]] = column
-        loudness = np.interp(times, at, level)
-        values += liveliness.movements(loudness, fps, seed, liveliness_strength)
-        return Weights(np.clip(values, 0.0, 1.0), float(fps))
+        around, head = liveliness.perform(audio.blocks(path), fps, count, life or Life())
+        return Weights(np.clip(values + around, 0.0, 1.0), float(fps), head)
 
     def rows(
         self,
         path: str | Path,
         progress: Callable[[float, str], None] | None = None,
         cancelled: Callable[[], bool] | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the network says every 12 ms; row j is at (j - 0.5) x 12 ms.
 
         Returns
         -------
         tuple
-            Weights (R, channels); probabilities of touch (R, 2): lips to lips, lip to teeth;
-            level (R,) in dB against loud speech.
+            Weights (R, channels); probabilities of touch (R, 2): lips to lips, lip to teeth.
         """
         frames = math.ceil(audio.duration(path) * audio.RATE / STRIDE) + 1
         rows = np.zeros((SUBFRAMES * frames, len(self.channels) + 2), np.float32)
-        level = np.zeros(len(rows), np.float32)
         total = np.zeros((len(rows), 1), np.float32)
         for start, window in _windows(path, frames, speech_gain(path)):
             if cancelled is not None and cancelled():
@@ -153,11 +156,10 @@ class SpeechModel:
             share = _share(len(made))[there]
             rows[here] += share * made[there]
             total[here] += share
-            level[here] = _level(window)[there]
             if progress is not None:
                 progress(high / frames, "Listening")
         rows /= total
-        return rows[:, :-2], rows[:, -2:], level
+        return rows[:, :-2], rows[:, -2:]
 
     def run(self, encoded: np.ndarray, mel: np.ndarray) -> np.ndarray:
         """Return the network's rows (2 F, channels + 2) for features (F, 288) and (F, 80)."""
@@ -291,12 +293,6 @@ def _pieces(window: np.ndarray, length: int) -> np.ndarray:
     first = CENTRE - STRIDE // 4 - length // 2
     views = np.lib.stride_tricks.sliding_window_view(window, length)
     return views[first :: STRIDE // SUBFRAMES][:rows]
-
-
-def _level(window: np.ndarray) -> np.ndarray:
-    """Return the level (2 F,) in dB against loud speech."""
-    power = (_pieces(window, 400).astype(np.float64) ** 2).mean(axis=1)
-    return np.asarray(10 * np.log10(power / _SPEECH_LEVEL**2 + 1e-8), np.float32)
 
 
 @functools.cache

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import soundfile
-from furrow.backend import audio, lips, liveliness, moonshine, speech
+from furrow.backend import audio, lips, moonshine, speech
 from furrow.backend.errors import FurrowError
 from furrow.backend.expressions import INDEX
 from furrow.backend.files import ASSETS
+from furrow.backend.performance import STILL, Life, Style
 
 HELLO = ASSETS / "demo" / "hello.wav"
 # When the lips are together in hello.wav, in seconds: Flite's own times of m, b, p.
@@ -25,7 +26,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def hello(model):
-    return model.weights(HELLO, 60, seed=3)
+    return model.weights(HELLO, 60, life=Life(seed=3))
 
 
 def _gap(values):
@@ -82,7 +83,10 @@ def test_the_mouth_is_not_simply_shut(hello):
 
 
 def test_seed_moves_eyes_and_leaves_the_mouth_alone(model, hello):
-    again, other = model.weights(HELLO, 60, seed=3), model.weights(HELLO, 60, seed=4)
+    again, other = (
+        model.weights(HELLO, 60, life=Life(seed=3)),
+        model.weights(HELLO, 60, life=Life(seed=4)),
+    )
     np.testing.assert_array_equal(again.values, hello.values)
     mouth = [i for name, i in INDEX.items() if name.startswith(("mouth", "jaw", "tongue"))]
     np.testing.assert_array_equal(other.values[:, mouth], hello.values[:, mouth])
@@ -95,7 +99,7 @@ def test_silence_is_calm(model, tmp_path, kind):
     if kind == "hiss":
         sound += 3e-4 * np.random.default_rng(0).standard_normal(len(sound))
     soundfile.write(tmp_path / "s.wav", sound, 16000, subtype="FLOAT")
-    values = model.weights(tmp_path / "s.wav", 30, liveliness_strength=0).values
+    values = model.weights(tmp_path / "s.wav", 30, life=STILL).values
     assert values.max() < 0.06
 
 
@@ -104,7 +108,7 @@ def test_quiet_and_loud_recordings_move_alike(model, tmp_path):
     made = []
     for gain in (0.02, 1.0):
         soundfile.write(tmp_path / "x.wav", gain * sound, rate, subtype="FLOAT")
-        made.append(model.weights(tmp_path / "x.wav", 60, liveliness_strength=0).values)
+        made.append(model.weights(tmp_path / "x.wav", 60, life=STILL).values)
     # Moonshine's weights are quantised: rounding of the sound moves its features a little.
     assert np.abs(made[0] - made[1]).max() < 0.06
     assert np.abs(made[0] - made[1]).mean() < 0.002
@@ -113,7 +117,7 @@ def test_quiet_and_loud_recordings_move_alike(model, tmp_path):
 def test_long_files_show_no_seams(model, tmp_path):
     """The same words said in another window of the analysis look the same, and memory stays small."""
     sound, rate = soundfile.read(HELLO)
-    alone = model.weights(HELLO, 60, liveliness_strength=0).values
+    alone = model.weights(HELLO, 60, life=STILL).values
     repeated = np.concatenate([sound] * 5)
     soundfile.write(tmp_path / "long.wav", repeated, rate)
     progress = []
@@ -121,7 +125,7 @@ def test_long_files_show_no_seams(model, tmp_path):
         tmp_path / "long.wav",
         60,
         progress=lambda part, _: progress.append(part),
-        liveliness_strength=0,
+        life=STILL,
     ).values
     assert len(values) == round(len(repeated) / rate * 60)
     assert progress == sorted(progress) and progress[-1] == 1.0 and len(progress) == 4
@@ -145,6 +149,8 @@ def test_cancel_and_bad_input(model, tmp_path):
     with pytest.raises(FurrowError) as error:
         model.weights(HELLO, 30, cancelled=lambda: True)
     assert error.value.code == "cancelled"
+    with pytest.raises(FurrowError, match="style"):
+        model.weights(HELLO, 30, style=Style(emotion="happy"))
     with pytest.raises(FurrowError, match="frame rate"):
         model.weights(HELLO, float("nan"))
     with pytest.raises(FurrowError) as error:
@@ -191,16 +197,3 @@ def test_every_closure_shows_at_every_rate():
         for closure, strength in speech.closures(touching, fps):
             assert strength == 1.0
             assert ((frames >= closure.start - 1e-9) & (frames <= closure.end + 1e-9)).any()
-
-
-def test_blinks_come_as_often_and_as_fast_as_peoples():
-    fps, level = 60, np.full(60 * 120, -10.0)
-    counts, lengths = [], []
-    for seed in range(6):
-        lid = liveliness.movements(level, fps, seed)[:, INDEX["eyeBlinkLeft"]]
-        closed = np.flatnonzero(np.diff((lid > 0.5).astype(int)) == 1)
-        counts.append(len(closed) / 2)
-        lengths += [(lid[k + 1 : k + 30] > 0.5).sum() / fps for k in closed]
-    assert 10 <= np.mean(counts) <= 26  # a minute
-    assert 0.07 <= np.mean(lengths) <= 0.2  # seconds more than half closed
-    assert not liveliness.movements(level, fps, 0, strength=0.0).any()

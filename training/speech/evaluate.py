@@ -21,6 +21,7 @@ from ...backend.expressions import INDEX
 from ...backend.figures import Figure
 from ...backend.files import write_whole
 from ...backend.head import Head
+from ...backend.performance import STILL
 from . import closures, dataset, plot, real, synthesise, visemes
 from .network import MEL
 from .voices import Phone
@@ -113,7 +114,7 @@ class Said:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "sentence.wav"
             soundfile.write(path, sound, audio.RATE, subtype="FLOAT")
-            values = model.weights(path, FPS, liveliness_strength=0.0).values
+            values = model.weights(path, FPS, life=STILL).values
         times = np.arange(len(values)) / FPS
         target = visemes.targets(sound, phones, touches, times)
         made = values[:, [_column(name) for name in visemes.CHANNELS]]
