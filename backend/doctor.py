@@ -27,7 +27,8 @@ MODELS = (
     "head.npz",
     "detail/encoder.onnx",
     "detail/generator.onnx",
-    "speech/speech.onnx",
+    "speech/listener.onnx",
+    "speech/decoder.onnx",
     "speech/moonshine_encoder.ort",
 )
 OPTIONAL_MODELS = ("detail/directions.safetensors", "detail/mapping.onnx")

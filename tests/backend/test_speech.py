@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 import soundfile
-from furrow.backend import audio, lips, moonshine, speech
+from furrow.backend import (
+    audio,
+    lips,
+    moonshine,
+    speech,
+    speech_decoder,
+    speech_features,
+    speech_stream,
+)
 from furrow.backend.errors import FurrowError
 from furrow.backend.expressions import INDEX
 from furrow.backend.files import ASSETS
@@ -93,6 +101,25 @@ def test_seed_moves_eyes_and_leaves_the_mouth_alone(model, hello):
     assert not np.array_equal(other.values, hello.values)
 
 
+def test_styles_are_heard_of(model):
+    def said(**style):
+        return model.weights(HELLO, 30, style=Style(**style), life=STILL).values
+
+    plain, mumbled, clear = said(), said(articulation=0.5), said(articulation=1.5)
+    jaws = [v[:, INDEX["jawOpen"]].max() for v in (mumbled, plain, clear)]
+    assert jaws[0] < 0.8 * jaws[1] and jaws[2] > 1.15 * jaws[1]
+    for emotion, name in (
+        ("happy", "mouthSmileLeft"),
+        ("sad", "mouthFrownLeft"),
+        ("angry", "browDownLeft"),
+        ("surprised", "browOuterUpLeft"),
+    ):
+        moved = said(emotion=emotion)[:, INDEX[name]].mean()
+        assert moved > plain[:, INDEX[name]].mean() + 0.15, emotion
+    leaning = said(speaker=(0, 0, 0, 0, 0, 0, 1, 0)).mean(0)
+    assert leaning[INDEX["mouthLowerDownLeft"]] > 1.3 * leaning[INDEX["mouthLowerDownRight"]]
+
+
 @pytest.mark.parametrize("kind", ["silence", "hiss"])
 def test_silence_is_calm(model, tmp_path, kind):
     sound = np.zeros(16000 * 3)
@@ -149,8 +176,6 @@ def test_cancel_and_bad_input(model, tmp_path):
     with pytest.raises(FurrowError) as error:
         model.weights(HELLO, 30, cancelled=lambda: True)
     assert error.value.code == "cancelled"
-    with pytest.raises(FurrowError, match="style"):
-        model.weights(HELLO, 30, style=Style(emotion="happy"))
     with pytest.raises(FurrowError, match="frame rate"):
         model.weights(HELLO, float("nan"))
     with pytest.raises(FurrowError) as error:
@@ -170,30 +195,83 @@ def test_missing_models_say_what_to_do(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("bilabial", [True, False])
-def test_touch_closes_and_lets_go(bilabial):
+def test_lips_meet_and_part(bilabial):
     times = np.arange(0, 0.6, 1 / 60)
-    names = ("jawOpen", "mouthClose", "mouthFunnel", "mouthUpperUp", "mouthLowerDown", "tongueOut",
-             "mouthStretch", "mouthPress", "mouthRollLower", "mouthRollUpper")  # fmt: skip
-    columns = {name: np.full(len(times), 0.3) for name in names}
-    columns["mouthClose"][:] = 0
-    lips.touch(columns, times, lips.Closure(0.25, 0.35, bilabial))
+    weights = np.full((len(times), 52), 0.3)
+    weights[:, INDEX["mouthClose"]] = 0
+    met = np.zeros((len(times), 2))
+    met[:, 0 if bilabial else 1] = lips.contact(times, lips.Closure(0.25, 0.35, bilabial))
+    lips.meet(weights, met)
+    jaw, close = weights[:, INDEX["jawOpen"]], weights[:, INDEX["mouthClose"]]
     during = (times >= 0.25) & (times <= 0.35)
     if bilabial:
-        np.testing.assert_allclose(
-            columns["mouthClose"][during], columns["jawOpen"][during], atol=1e-6
-        )
-        assert columns["mouthLowerDown"][during].max() < 1e-6
-    assert columns["jawOpen"][during].max() <= 0.1001
-    np.testing.assert_allclose(columns["jawOpen"][[0, -1]], 0.3)
-    assert (columns["mouthClose"] <= columns["jawOpen"] + 1e-9).all()
+        np.testing.assert_allclose(close[during], jaw[during], atol=1e-6)
+        assert weights[during][:, INDEX["mouthLowerDownLeft"]].max() < 1e-6
+    else:
+        assert weights[during][:, INDEX["mouthRollLower"]].min() > 0.4
+    assert jaw[during].max() <= 0.1001
+    np.testing.assert_allclose(jaw[[0, -1]], 0.3)
+    assert (close <= jaw + 1e-9).all()
 
 
 def test_every_closure_shows_at_every_rate():
-    touching = np.zeros((500, 2), np.float32)
-    for k in range(20, 480, 23):
-        touching[k : k + 2, 0] = 0.9  # 24 ms
+    rows = np.zeros((500, speech_decoder.ROW), np.float32)
+    rows[:, INDEX["jawOpen"]] = 0.3
+    closures = range(20, 480, 23)
+    for k in closures:
+        rows[k : k + 3, -2] = 0.9  # 36 ms
     for fps in (24, 25, 30, 60):
-        frames = np.arange(0, 6, 1 / fps)
-        for closure, strength in speech.closures(touching, fps):
-            assert strength == 1.0
-            assert ((frames >= closure.start - 1e-9) & (frames <= closure.end + 1e-9)).any()
+        framing = speech_decoder.Framing(fps)
+        parts = [framing.push(piece) for piece in np.array_split(rows, 61)]
+        weights = np.concatenate([*parts, framing.finish(6 * fps)])
+        assert len(weights) == 6 * fps
+        times = np.arange(len(weights)) / fps
+        gap = weights[:, INDEX["jawOpen"]] - weights[:, INDEX["mouthClose"]]
+        for k in closures:
+            near = np.abs(times - (k + 0.5) * speech_features.STEP) < 0.6 / fps + 0.01
+            assert gap[near].min() < 0.01, (fps, k)
+
+
+def _streamed(model, sound, fps, sizes, **options):
+    """What a stream gives, and for each frame how much sound it had waited for, in seconds."""
+    stream = model.stream(fps, **options)
+    parts, waited, at = [], [], 0
+    rng = np.random.default_rng(0)
+    while at < len(sound):
+        piece = sound[at : at + int(rng.integers(*sizes))]
+        at += len(piece)
+        parts.append(stream.push(piece))
+        waited += [at / audio.RATE] * len(parts[-1].values)
+    given = len(waited)
+    parts.append(stream.finish())
+    values, head = (np.concatenate([getattr(p, n) for p in parts]) for n in ("values", "head"))
+    return values, head, np.array(waited) - np.arange(given) / fps
+
+
+def test_a_stream_says_the_same_within_its_delay(model):
+    sound = np.concatenate(list(audio.blocks(HELLO)))
+    offline = model.weights(HELLO, 30, life=STILL)
+    values, head, waited = _streamed(model, sound, 30, (200, 201), life=STILL)
+    assert values.shape == offline.values.shape and head.shape == (len(values), 3)
+    assert waited.max() <= speech_stream.delay(30) + 200 / audio.RATE
+    assert speech_stream.delay(30) <= 0.2
+    assert np.abs(values - offline.values).mean() < 0.02
+    jaw = INDEX["jawOpen"]
+    assert np.corrcoef(values[:, jaw], offline.values[:, jaw])[0, 1] > 0.9
+    pieces, *_ = _streamed(model, sound, 30, (1, 5000), life=STILL)
+    np.testing.assert_allclose(pieces, values, atol=1e-4)  # however the sound is cut
+
+
+def test_a_stream_is_alive_as_the_file_is(model):
+    sound = np.concatenate(list(audio.blocks(HELLO)))
+    offline = model.weights(HELLO, 25, life=Life(seed=5))
+    values, head, _ = _streamed(model, sound, 25, (300, 900), life=Life(seed=5))
+    eyes = [i for name, i in INDEX.items() if name.startswith("eyeLook")]
+    np.testing.assert_allclose(values[:, eyes], offline.values[:, eyes], atol=1e-4)
+    np.testing.assert_allclose(head, offline.head, atol=1e-4)
+    assert np.abs(head).max() > 0
+
+
+def test_an_empty_stream_is_one_calm_frame(model):
+    made = model.stream(30, life=STILL).finish()
+    assert made.values.shape == (1, 52) and made.values.max() < 0.05

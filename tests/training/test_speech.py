@@ -7,7 +7,11 @@ import pytest
 pytest.importorskip("scipy")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from furrow.training.speech import closures, text, visemes  # noqa: E402
+from furrow.backend import moonshine  # noqa: E402
+from furrow.backend.errors import FurrowError  # noqa: E402
+from furrow.backend.expressions import INDEX  # noqa: E402
+from furrow.backend.performance import EMOTIONS, STYLE_SIZE, Style  # noqa: E402
+from furrow.training.speech import closures, recording, text, visemes  # noqa: E402
 from furrow.training.speech.voices import Phone  # noqa: E402
 
 RATE = 16000
@@ -33,7 +37,7 @@ def _weights(*parts):
 
 
 def _channel(weights, name):
-    return weights[:, visemes.CHANNELS.index(name)]
+    return weights[:, INDEX[name if name in INDEX else name + "Left"]]
 
 
 def test_closure_is_found_beside_its_label():
@@ -91,29 +95,140 @@ def test_sentences_are_seeded_and_held_out_ones_apart():
     assert all("{" not in s for s in text.sentences(500, 3))
 
 
-def test_network_learns_and_exports(tmp_path):
-    torch = pytest.importorskip("torch")
-    from furrow.training.speech import dataset, train
-    from furrow.training.speech.network import SpeechNetwork
+def test_styles_change_the_mouth_and_leave_closures():
+    sound, phones = _say(("sil", 0.3), ("ɑ", 0.25), ("m", 0.09), ("u", 0.25), ("sil", 0.4))
+    found = closures.find(sound, phones)
+    times = np.arange(0, len(sound) / RATE, 0.01)
+
+    def said(**style):
+        return visemes.targets(sound, phones, found, times, Style(**style))
+
+    def jaw(weights):
+        return _channel(weights, "jawOpen").max()
+
+    plain = said()
+    assert jaw(said(articulation=0.5)) < 0.6 * jaw(plain) < 0.6 * jaw(said(articulation=1.4))
+    happy, happier = said(emotion="happy"), said(emotion="happy", intensity=1.5)
+    at = np.abs(times - 0.42).argmin()
+    assert plain[at, INDEX["mouthSmileLeft"]] < 0.05 < happy[at, INDEX["mouthSmileLeft"]]
+    assert happy[at, INDEX["cheekSquintLeft"]] < happier[at, INDEX["cheekSquintLeft"]]
+    leaning = said(speaker=(0, 0, 0, 0, 0, 0, 1, 0))
+    assert (
+        leaning[at, INDEX["mouthLowerDownLeft"]] > 1.5 * leaning[at, INDEX["mouthLowerDownRight"]]
+    )
+    (closure,) = found
+    during = (times >= closure.start) & (times <= closure.end)
+    for emotion in EMOTIONS:
+        weights = said(emotion=emotion, intensity=1.5, articulation=1.5)
+        assert weights.min() >= 0 and weights.max() <= 1
+        gap = _channel(weights, "jawOpen") - _channel(weights, "mouthClose")
+        assert np.abs(gap[during]).max() < 1e-3, emotion
+        assert weights[during][:, INDEX["mouthUpperUpLeft"]].max() < 1e-3, emotion
+
+
+def test_recordings_stay_in_time():
+    """Rooms, noise, microphones and codecs: the loud syllable stays where the target has it."""
+    clean = np.zeros(3 * RATE, np.float32)
+    clean[RATE : RATE + 3200] = _say(("ɑ", 0.2))[0]
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        heard = recording.recorded(clean, clean[::-1].copy(), rng)
+        assert heard.shape == clean.shape and np.isfinite(heard).all()
+        power = np.convolve(heard.astype(np.float64) ** 2, np.ones(800), "same")
+        assert 0.95 * RATE < power.argmax() < 1.35 * RATE
+
+
+def _scenes(count):
+    """Scenes in which the features say directly what the mouth does."""
+    from furrow.training.speech import dataset
 
     rng = np.random.default_rng(0)
-    scenes = []
-    for _ in range(8):
-        encoded = rng.standard_normal((130, 288)).astype(np.float16)
-        target = np.repeat(encoded[:, :15] > 0.5, 2, axis=0).astype(np.float16) * 0.3
-        touching = (target[:, :2] > 0).astype(np.float16)
-        phone = target[:, :1] > 0
-        mel = np.zeros((130, 80), np.float16)
-        scenes.append(dataset.Scene(encoded, mel, target, touching, phone))
+    made = []
+    for _ in range(count):
+        encoded = np.repeat(rng.standard_normal((26, 288)), 5, axis=0)
+        ordinary = np.repeat(encoded[:, :15] > 0.5, 2, axis=0) * 0.3
+        arrays = (
+            encoded,
+            np.zeros((130, 80)),
+            ordinary,
+            np.ones((260, 1)),
+            np.zeros((260, 2)),
+            ordinary[:, :1] > 0,
+        )
+        made.append(dataset.Scene(*(a.astype(np.float16) for a in arrays)))
+    return made
+
+
+@pytest.fixture
+def network():
+    torch = pytest.importorskip("torch")
+    from furrow.training.speech.network import Config, SpeechNetwork
+
     torch.manual_seed(0)
-    network = SpeechNetwork(15, 2, width=64)
-    curve = train.fit(network, scenes, scenes[:2], epochs=12, batch=4, seed=0)
-    assert curve[-1] < 0.9 * curve[0]
-    train.export(network, tmp_path, {"channels": list(visemes.CHANNELS)})
-    session = onnxruntime.InferenceSession(str(tmp_path / "speech.onnx"))
+    return SpeechNetwork(Config(width=64, span=12, near=3), 2)
+
+
+def test_network_learns_goes_on_and_exports(network, tmp_path):
+    import torch
+    from furrow.backend.speech import SpeechModel
+    from furrow.training.speech import export, train
+
+    scenes = _scenes(16)
+    state = tmp_path / "state.pt"
+    start = {k: v.clone() for k, v in network.state_dict().items()}
+    curve = train.fit(network, scenes, scenes[:2], 10, 4, 0, state)
+    assert curve[-1] < 0.8 * curve[0]
+
+    learned = {k: v.clone() for k, v in network.state_dict().items()}
+    network.load_state_dict(start)
+    assert train.fit(network, scenes, scenes[:2], 10, 4, 0, state) == curve  # nothing left to do
+    assert all(torch.equal(learned[k], v) for k, v in network.state_dict().items())
+    state.write_bytes(b"no checkpoint")
+    with pytest.raises(FurrowError, match="start anew"):
+        train.fit(network, scenes, scenes[:2], 10, 4, 0, state)
+
+    export.export(network, tmp_path, {"config": vars(network.config)})
+    if not moonshine.is_set_up():
+        pytest.skip("python -m furrow.backend.moonshine was not run")
+    model = SpeechModel.load(tmp_path)
     encoded, mel = torch.randn(1, 77, 288), torch.randn(1, 77, 80)
-    (rows,) = session.run(None, {"encoded": encoded.numpy(), "mel": mel.numpy()})
+    style = Style(emotion="angry", speaker=(0.5,) * 8)
+    whole = model.decoding(style).push(encoded[0].numpy(), mel[0].numpy())
     with torch.no_grad():
-        expected = network(encoded, mel).numpy()
-    np.testing.assert_allclose(rows, expected, atol=1e-5)
-    assert rows.min() >= 0 and rows.max() <= 1
+        memory = network.listener(encoded, mel)
+        expected = network.play(memory, torch.from_numpy(style.vector())[None])[0, :150].numpy()
+    weights = (expected[:, :52].clip(0, 1) * network.gain.numpy()).clip(0, 1)
+    np.testing.assert_allclose(whole[:, :52], weights, atol=1e-4)
+    pieces, decoding = [], model.decoding(style)
+    for part in np.split(np.arange(77), [1, 4, 50]):
+        pieces.append(decoding.push(encoded[0, part].numpy(), mel[0, part].numpy()))
+    np.testing.assert_allclose(np.concatenate(pieces), whole, atol=1e-5)
+
+
+def test_cached_steps_equal_the_whole_sequence(network):
+    """What was attended to is kept: frame after frame gives what training saw, to rounding."""
+    import torch
+
+    torch.nn.init.normal_(network.decoder.out.weight, std=0.1)
+    network.eval()
+    from furrow.training.speech import examples
+
+    memory, style = torch.randn(2, 40, 64), torch.randn(2, STYLE_SIZE)
+    with torch.no_grad():
+        rows = network.play(memory, style)
+        past = examples.before(rows[..., :52].clamp(0, 1))
+        whole = network.decoder(memory, style, past)
+    torch.testing.assert_close(rows, whole, atol=1e-4, rtol=0)
+
+
+def test_listener_hears_two_frames_ahead_and_no_more(network):
+    import torch
+    from furrow.training.speech.network import FUTURE
+
+    network.eval()
+    encoded, mel = torch.randn(1, 60, 288), torch.randn(1, 60, 80)
+    changed = encoded.clone()
+    changed[:, 40:] = 0
+    with torch.no_grad():
+        moved = (network.listener(changed, mel) - network.listener(encoded, mel)).abs().amax((0, 2))
+    assert moved[: 40 - FUTURE].max() == 0 and moved[40 - FUTURE :].min() > 0

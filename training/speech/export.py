@@ -49,7 +49,7 @@ def export(network: SpeechNetwork, folder: Path, about: dict) -> None:
             dynamo=False,  # the older exporter needs no further package
         )
         hashes["listener.onnx"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    step = _Played(network)
+    step = _Played(network).eval()
     config = network.config
     previous, keys, values = step.step.begin(1)
     masks = step.step.masks(0)

@@ -103,9 +103,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, 2e-3, total_steps=epochs * steps, pct_start=0.1
     )
-    average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)
-    )
+    average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_averaged)
     parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
     curve = _resume(checkpoint, parts)
     for epoch in range(len(curve), epochs):
@@ -139,6 +137,12 @@ def fit(
     network.eval()
     _set_gain(network, kept_out)
     return curve
+
+
+def _averaged(average: torch.Tensor, now: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Return the moving average over a hundred steps, over fewer while it begins."""
+    keep = min(0.99, (1 + float(steps)) / (10 + float(steps)))
+    return average + (1 - keep) * (now - average)
 
 
 class Losses:
@@ -258,12 +262,8 @@ def _drawn(scenes: Sequence[dataset.Scene]) -> list[tuple[dataset.Scene, np.rand
 
 def _has_bfloat16() -> bool:
     """Say whether this CPU multiplies in bfloat16; elsewhere autocast only costs time."""
-    return "bf16" in torch.backends.cpu.get_cpu_capability().lower() or _cpu_flag("avx512_bf16")
-
-
-def _cpu_flag(name: str) -> bool:
     about = Path("/proc/cpuinfo")
-    return about.is_file() and name in about.read_text(encoding="utf-8")
+    return about.is_file() and "avx512_bf16" in about.read_text(encoding="utf-8")
 
 
 def _digest(files: Sequence[Path]) -> str:

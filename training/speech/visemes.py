@@ -239,6 +239,19 @@ def styled(
     return np.clip(weights, 0.0, 1.0).astype(np.float32)
 
 
+def targets(
+    sound: np.ndarray,
+    phones: Sequence[Phone],
+    closures: Sequence[Closure],
+    times: np.ndarray,
+    style: Style | None = None,
+) -> np.ndarray:
+    """Return the ARKit weights float32 (T, 52) of a face that says these phones; see above."""
+    ordinary, effort = poses(sound, phones, times)
+    step = float(times[1] - times[0])
+    return styled(ordinary, effort, contacts(closures, times), step, style or Style())
+
+
 def pose(phone: str) -> np.ndarray:
     """Return the pose of a phone, float (len(CHANNELS),); an unknown sound moves like k."""
     values = np.zeros(len(CHANNELS))

@@ -1,0 +1,156 @@
+"""From speech features to rows of weights, frame after frame, with bounded memory.
+
+The listener hears 62 frames of the past and two of the future; the decoder remembers its last
+seconds as a cache of keys and values. So features may come in chunks of any size, and the rows are
+the same: the time is linear in the length and the memory does not grow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnxruntime
+
+from . import lips
+from .expressions import EXPRESSIONS
+from .performance import Style
+from .speech_features import ENCODED, MEL, STEP, SUBFRAMES
+
+ROW = len(EXPRESSIONS) + 2
+"""Numbers in a row: weights, probability that lips meet, probability that lip meets teeth."""
+_NEVER = -1e4  # bias of what cannot be attended to
+_TOUCH = (0.30, 0.65)  # probabilities from which on lips begin to meet, and meet for sure
+
+
+@dataclass(frozen=True)
+class DecoderSizes:
+    """Sizes that ``speech.json`` names, in frames where they are times."""
+
+    width: int
+    heads: int
+    layers: int
+    span: int
+    near: int
+    period: int
+    past: int
+    future: int
+
+
+class Decoding:
+    """One performance of the speech network: features in, rows out."""
+
+    def __init__(
+        self,
+        listener: onnxruntime.InferenceSession,
+        decoder: onnxruntime.InferenceSession,
+        sizes: DecoderSizes,
+        style: Style,
+    ) -> None:
+        self._listener, self._decoder, self._sizes = listener, decoder, sizes
+        self._style = style.vector()[None]
+        self._encoded = np.zeros((0, ENCODED), np.float32)
+        self._mel = np.zeros((0, MEL), np.float32)
+        self._heard = 0  # frames at the front of the features whose rows were given
+        self._memory = np.zeros((sizes.near, sizes.width), np.float32)
+        self._previous = np.zeros((1, SUBFRAMES * len(EXPRESSIONS)), np.float32)
+        size = (sizes.layers, 1, sizes.heads, sizes.span - 1, sizes.width // sizes.heads)
+        self._keys, self._values = np.zeros(size, np.float32), np.zeros(size, np.float32)
+        self._number = 0  # of the next frame
+
+    def push(self, encoded: np.ndarray, mel: np.ndarray) -> np.ndarray:
+        """Return the rows (2 n, ROW) of all frames whose future is known now.
+
+        Parameters
+        ----------
+        encoded, mel
+            The next frames, (F, 288) and (F, 80).
+        """
+        self._encoded = np.concatenate([self._encoded, encoded])
+        self._mel = np.concatenate([self._mel, mel])
+        ready = len(self._encoded) - self._sizes.future
+        if ready <= self._heard:
+            return np.zeros((0, ROW), np.float32)
+        inputs = {"encoded": self._encoded[None], "mel": self._mel[None]}
+        memory = self._listener.run(None, inputs)[0][0, self._heard : ready]
+        drop = max(0, ready - self._sizes.past)
+        self._encoded, self._mel = self._encoded[drop:], self._mel[drop:]
+        self._heard = ready - drop
+        memory = np.concatenate([self._memory, memory])
+        count = len(memory) - self._sizes.near
+        rows = [self._step(memory[k : k + self._sizes.near + 1]) for k in range(count)]
+        self._memory = memory[count:]
+        return np.concatenate(rows)
+
+    def _step(self, near: np.ndarray) -> np.ndarray:
+        sizes, number = self._sizes, self._number
+        rows, self._previous, self._keys, self._values = self._decoder.run(
+            None,
+            {
+                "near": near[None],
+                "near_mask": _mask(sizes.near + 1, number),
+                "style": self._style,
+                "previous": self._previous,
+                "phase": np.array([number % sizes.period]),
+                "mask": _mask(sizes.span, number),
+                "keys": self._keys,
+                "values": self._values,
+            },
+        )
+        self._number += 1
+        return np.asarray(rows[0])
+
+
+class Framing:
+    """Rows every 12 ms to frames at a rate: smoothed, interpolated, and with lips that meet.
+
+    A closure shorter than a frame is stretched so that a frame shows it.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self._fps = fps
+        self._reach = max(0.0, 0.5 / fps - STEP)  # seconds
+        self._rows = np.zeros((0, ROW), np.float32)
+        self._first = 0  # number of the first row that is kept
+        self._frame = 0  # number of the next frame
+
+    def push(self, rows: np.ndarray) -> np.ndarray:
+        """Return the weights float32 (n, 52) of the frames that these rows (R, ROW) complete."""
+        self._rows = np.concatenate([self._rows, rows])
+        # Row j is at (j - 0.5) STEP; the row after the last one that counts is needed to smooth it.
+        last = (self._first + len(self._rows) - 2.5) * STEP - self._reach
+        return self._frames(max(self._frame, int(np.floor(last * self._fps)) + 1))
+
+    def finish(self, count: int) -> np.ndarray:
+        """Return the frames up to number `count`, the last row held."""
+        return self._frames(count)
+
+    def _frames(self, until: int) -> np.ndarray:
+        if until <= self._frame or not len(self._rows):
+            return np.zeros((0, len(EXPRESSIONS)), np.float32)
+        times = np.arange(self._frame, until) / self._fps
+        padded = np.pad(self._rows, ((1, 1), (0, 0)), mode="edge")
+        smooth = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
+        at = (self._first + np.arange(len(self._rows)) - 0.5) * STEP
+        weights = np.stack([np.interp(times, at, c) for c in smooth.T[: len(EXPRESSIONS)]], axis=1)
+        low, sure = _TOUCH
+        met = np.clip((self._rows[:, len(EXPRESSIONS) :] - low) / (sure - low), 0, 1)
+        met = met * met * (3 - 2 * met)
+        near = [
+            np.stack([np.interp(times + shift, at, c) for c in met.T], axis=1)
+            for shift in np.unique([-self._reach, 0.0, self._reach])
+        ]
+        lips.meet(weights, np.max(near, axis=0))
+        self._frame = until
+        # What the next frame still reaches back to stays.
+        keep = int(np.floor((until / self._fps - self._reach) / STEP)) - 3 - self._first
+        if keep > 0:
+            keep = min(keep, len(self._rows) - 1)
+            self._rows, self._first = self._rows[keep:], self._first + keep
+        return np.clip(weights, 0.0, 1.0).astype(np.float32)
+
+
+def _mask(size: int, number: int) -> np.ndarray:
+    """Return 0 for the last `size` frames up to `number`, and the bias of nothing before frame 0."""
+    there = np.arange(1 - size, 1) + number >= 0
+    return np.where(there, 0.0, _NEVER).astype(np.float32)

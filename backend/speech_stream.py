@@ -1,0 +1,109 @@
+"""Speech as it comes: sound in pieces of any size in, frames of weights out, at a fixed delay.
+
+A short window follows the sound, two frames (48 ms) at a time. The delay of the algorithm, from the
+end of the sound that a frame needs to the frame's own time, is at most :func:`delay`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from . import liveliness
+from . import speech_features as features
+from .audio import RATE
+from .performance import Life, Style
+from .speech_decoder import Framing
+from .weights import Weights
+
+if TYPE_CHECKING:
+    from .speech import SpeechModel
+
+_LISTENED = 800  # pieces of 24 ms over which the level is measured: 19 s
+_USUAL = 0.1  # root mean square that a stream is taken to have before it was heard
+_SLOWEST = 1.02  # the most by which the gain changes in 48 ms
+
+
+class Stream:
+    """One performance of a stream; made by :meth:`.speech.SpeechModel.stream`."""
+
+    def __init__(self, model: SpeechModel, fps: float, style: Style, life: Life) -> None:
+        self._model, self._fps = model, fps
+        self._decoding, self._framing = model.decoding(style), Framing(fps)
+        self._liveliness = liveliness.Liveliness(fps, life)
+        # Silence ahead of the first frame, whose centre is the first sample.
+        self._sound = np.zeros((features.SHORT - 1) * features.STRIDE + features.CENTRE, np.float32)
+        self._end = 0  # number of the last frame of the next window
+        self._samples = 0
+        self._level: deque[float] = deque([_USUAL**2] * 20, maxlen=_LISTENED)
+        self._gain = 1.0
+        self._given = 0
+        self._mouth: list[np.ndarray] = []
+        self._around: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def push(self, samples: np.ndarray) -> Weights:
+        """Return the frames that these samples, float32 (n,) mono at 16 kHz, complete; perhaps none.
+
+        Frame k of all that come is at k / fps seconds of the stream.
+        """
+        self._samples += len(samples)
+        self._around.append(self._liveliness.push(samples))
+        self._hear(samples)
+        return self._give(None)
+
+    def finish(self) -> Weights:
+        """Return the frames up to the end of the stream, at least one in all."""
+        count = max(1, round(self._samples / RATE * self._fps))
+        self._hear(np.zeros(round(1.2 * delay(self._fps) * RATE) + features.STRIDE, np.float32))
+        self._mouth.append(self._framing.finish(count))
+        self._around.append(self._liveliness.finish(count))
+        return self._give(count)
+
+    def _hear(self, samples: np.ndarray) -> None:
+        """Work off all whole windows that the samples complete."""
+        self._sound = np.concatenate([self._sound, np.asarray(samples, np.float32)])
+        size, hop = features.window_samples(features.SHORT), features.HOP * features.STRIDE
+        if self._end == 0:  # the first window ends AHEAD frames after the first frame
+            first = features.AHEAD * features.STRIDE
+            if len(self._sound) < size + first:
+                return
+            self._sound, self._end = self._sound[first:], features.AHEAD
+        inside = slice(features.SHORT - 1 - features.AHEAD, None)
+        inside = slice(inside.start, inside.start + features.HOP)
+        while len(self._sound) >= size:
+            raw = self._sound[:size]
+            self._level.extend(features.powers(raw[-hop:]))
+            wanted = features.gain_of(np.array(self._level))
+            self._gain = float(np.clip(wanted, self._gain / _SLOWEST, self._gain * _SLOWEST))
+            window = np.clip(raw * np.float32(self._gain), -1.0, 1.0)
+            encoded = features.encode(self._model.encoder, window[None])[0][inside]
+            mel = features.log_mel(window)[inside]
+            self._mouth.append(self._framing.push(self._decoding.push(encoded, mel)))
+            self._sound = self._sound[hop:]
+
+    def _give(self, count: int | None) -> Weights:
+        """Return the frames that mouth and life both have."""
+        mouth = np.concatenate(self._mouth)
+        values, head = (np.concatenate(part) for part in zip(*self._around, strict=True))
+        ready = min(len(mouth), len(values))
+        if count is not None:
+            ready = min(ready, count - self._given)
+        self._given += ready
+        self._mouth, self._around = [mouth[ready:]], [(values[ready:], head[ready:])]
+        made = np.clip(mouth[:ready] + values[:ready], 0.0, 1.0)
+        return Weights(made, self._fps, head[:ready])
+
+
+def delay(fps: float) -> float:
+    """Return the longest that a frame waits for sound, in seconds.
+
+    Frame k of the features needs the window that ends AHEAD frames later, which comes with the hop;
+    the listener needs two frames more; smoothing and stretching of closures a row or two.
+    """
+    future = 2
+    heard = (features.AHEAD + future + features.HOP - 1) * features.STRIDE
+    window = features.window_samples(1) - features.CENTRE
+    rows = 1.5 * features.STEP + max(0.0, 0.5 / fps - features.STEP) + features.STEP
+    return (heard + window) / RATE + rows
