@@ -42,8 +42,11 @@ class Weights:
     fps
         Frames per second; row k holds at the time k / fps seconds.
     head
-        Turn of the head in radians, float32 (N, 3): yaw, pitch, roll as Live Link Face counts them;
-        None where nothing is known of it.
+        Turn of the head in radians, float32 (N, 3): yaw, pitch, roll, as in Live Link Face; None
+        where nothing is known of it. Right-handed turns about the axes of ARKit's face: yaw about
+        the one that points up, positive to the character's left; pitch about the one that points
+        to the character's left, positive down; roll about the one that points out of the face,
+        positive towards the character's right shoulder. Roll is applied first, yaw last.
     """
 
     values: np.ndarray
