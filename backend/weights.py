@@ -23,12 +23,14 @@ HEAD_AND_EYES: tuple[str, ...] = (
     "LeftEyeYaw", "LeftEyePitch", "LeftEyeRoll",
     "RightEyeYaw", "RightEyePitch", "RightEyeRoll",
 )  # fmt: skip
-"""The angles in radians that Live Link Face adds to the 52 weights; written as 0, ignored when read."""
+"""The angles in radians that Live Link Face adds to the 52 weights. Those of the eyes repeat what
+eyeLook* say: they are written as 0 and ignored when read."""
 
 _COLUMNS = (*(name[0].upper() + name[1:] for name in EXPRESSIONS), *HEAD_AND_EYES)
 _RATES = (24000 / 1001, 24, 25, 30000 / 1001, 30, 48, 50, 60000 / 1001, 60, 120)
 _TIMECODE = re.compile(r"(\d+):(\d+):(\d+)[:;](\d+(?:\.\d+)?)$")
 _TOLERANCE = 1e-3  # what rounding in other programs may put a weight outside of [0, 1]
+_HEAD = HEAD_AND_EYES[:3]
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,20 @@ class Weights:
     fps
         Frames per second; row k holds at the time k / fps seconds.
     head
-        Turn of the head in radians, float32 (N, 3): yaw, pitch, roll as Live Link Face counts them;
-        None where nothing is known of it.
+        Turn of the head in radians, float32 (N, 3): yaw, pitch, roll; None where nothing is known
+        of it. Right-handed turns about the axes of ARKit's face: yaw about the one that points up,
+        positive to the character's left; pitch about the one that points to the character's left,
+        positive down; roll about the one that points out of the face, positive towards the
+        character's right shoulder. Roll is applied first, yaw last.
+
+    Notes
+    -----
+    Epic documents no unit of the angles in Live Link Face. In two recordings of the app, eyes with
+    eyeLookDown 0.21 and 0.11 have a pitch of +0.129 and +0.069, and eyes that look to the
+    character's left a positive yaw: radians, with these signs. An importer for Maya (aronamao's)
+    takes the head's angles for radians about the same axes. The app leaves the head at 0 unless
+    told to record it, and users report that yaw and pitch come out inverted when the phone lies on
+    its side.
     """
 
     values: np.ndarray
@@ -64,14 +78,17 @@ def resample(weights: Weights, fps: float) -> Weights:
         return weights
     count = max(1, round(len(weights.values) * fps / weights.fps))
     at = np.arange(count) * (weights.fps / fps)
-    return Weights(_interpolate(np.arange(len(weights.values)), weights.values, at), float(fps))
+    given = np.arange(len(weights.values))
+    head = None if weights.head is None else _interpolate(given, weights.head, at)
+    return Weights(_interpolate(given, weights.values, at), float(fps), head)
 
 
 def read_weights(path: str | Path, fps: float | None = None) -> Weights:
     """Read a Live Link Face .csv or a Furrow .npz; columns are found by name.
 
     A CSV names no frame rate: it is inferred from the timecodes. Frames that the recorder
-    dropped are filled by linear interpolation.
+    dropped are filled by linear interpolation. Where the head's angles are absent, or 0 all
+    along as the app writes them when it does not record the head, `head` is None.
 
     Parameters
     ----------
@@ -82,8 +99,8 @@ def read_weights(path: str | Path, fps: float | None = None) -> Weights:
     Raises
     ------
     FurrowError
-        For a missing or damaged file, unknown or absent columns, values that are not numbers
-        or lie outside [0, 1].
+        For a missing or damaged file, unknown or absent columns, values that are not numbers,
+        weights outside [0, 1], or angles of the head outside [-pi, pi].
     """
     path = Path(path)
     if not path.is_file():
@@ -96,10 +113,11 @@ def read_weights(path: str | Path, fps: float | None = None) -> Weights:
 
 
 def write_weights(path: str | Path, weights: Weights) -> None:
-    """Write a Live Link Face .csv (61 columns, head and eye angles 0) or an .npz, by the suffix.
+    """Write a Live Link Face .csv (61 columns, the eyes' angles 0) or an .npz, by the suffix.
 
     A CSV's timecode starts at 00:00:00:00.000 and runs in real time, also at rates like 29.97.
-    The .npz holds `values` float32 (N, 52), `fps` float64 and `names` (52,), without pickle.
+    The .npz holds `values` float32 (N, 52), `fps` float64, `names` (52,) and, where it is known,
+    `head` float32 (N, 3), without pickle.
 
     Raises
     ------
@@ -108,20 +126,22 @@ def write_weights(path: str | Path, weights: Weights) -> None:
     """
     path = Path(path)
     values = _checked(weights.values, "The weights")
+    head = None if weights.head is None else _checked_head(weights.head, len(values), "The head")
     _check_fps(weights.fps, "The frame rate")
     if path.suffix.lower() == ".npz":
+        arrays = {"values": values, "fps": np.float64(weights.fps), "names": np.array(EXPRESSIONS)}
         with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file, values=values, fps=np.float64(weights.fps), names=np.array(EXPRESSIONS)
-            )
+            np.savez_compressed(file, **arrays, **({} if head is None else {"head": head}))
     elif path.suffix.lower() == ".csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("Timecode", "BlendshapeCount", *_COLUMNS))
-        angles = ["0"] * len(HEAD_AND_EYES)
-        for k, row in enumerate(values.tolist()):
+        angles = np.zeros((len(values), len(HEAD_AND_EYES)), np.float32)
+        if head is not None:
+            angles[:, : len(_HEAD)] = head
+        for k, row in enumerate(np.hstack([values, angles]).tolist()):
             cells = [f"{x:.6g}" for x in row]
-            writer.writerow((_timecode(k, weights.fps), len(_COLUMNS), *cells, *angles))
+            writer.writerow((_timecode(k, weights.fps), len(_COLUMNS), *cells))
         write_whole(path, text.getvalue().encode())
     else:
         raise FurrowError(f"{path} must end in .csv (Live Link Face) or .npz.")
@@ -133,7 +153,7 @@ def _check_fps(fps: float, what: str) -> None:
 
 
 def _interpolate(at: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Interpolate (N, 52) given at `at` linearly at the places `wanted`; the ends are held."""
+    """Interpolate (N, C) given at `at` linearly at the places `wanted`; the ends are held."""
     columns = [np.interp(wanted, at, column) for column in values.T]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -155,17 +175,35 @@ def _checked(values: np.ndarray, what: str) -> np.ndarray:
     return np.clip(values, 0.0, 1.0)
 
 
+def _checked_head(head: np.ndarray, count: int, what: str) -> np.ndarray:
+    """Return finite angles within [-pi, pi] as float32 (count, 3), or raise FurrowError."""
+    head = np.asarray(head, np.float32)
+    if head.shape != (count, len(_HEAD)):
+        raise FurrowError(f"{what}: an array of shape {head.shape} is not ({count} frames, 3).")
+    bad = ~(np.abs(head) <= np.float32(np.pi))  # true for NaN too
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise FurrowError(
+            f"{what}: {_HEAD[column]} is {head[row, column]:g} in frame {row + 1}, outside of "
+            "[-pi, pi]; angles are in radians, not in degrees."
+        )
+    return head
+
+
 def _read_npz(path: Path) -> Weights:
     try:
         with np.load(path, allow_pickle=False) as data:
             values, fps = data["values"], float(data["fps"])
             names = [str(name) for name in data["names"]]
+            head = np.asarray(data["head"], np.float32) if "head" in data else None
     except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise FurrowError(f"{path} is no readable weights file: {error}.") from None
     _check_fps(fps, f"{path}: the frame rate")
     if values.ndim != 2 or values.shape[1] != len(names) or values.dtype.kind not in "fiu":
         raise FurrowError(f"{path} is damaged: its values do not match its names.")
-    return Weights(_by_name(path, names, values), fps)
+    if head is not None:
+        head = _checked_head(head, len(values), str(path))
+    return Weights(_by_name(path, names, values), fps, head)
 
 
 def _read_csv(path: Path, fps: float | None) -> Weights:
@@ -184,14 +222,27 @@ def _read_csv(path: Path, fps: float | None) -> Weights:
             raise FurrowError(
                 f"{path} is damaged: frame {number} has {len(row)} columns, the header {len(header)}."
             )
-    used = [i for i, name in enumerate(header) if name not in ("Timecode", "BlendshapeCount")]
+    # The app's versions differ in BlendshapeCount and BlendShapeCount.
+    used = [i for i, c in enumerate(header) if c.lower() not in ("timecode", "blendshapecount")]
     try:
-        values = np.array([[row[i] for i in used] for row in rows[1:]], dtype=np.float32)
+        table = np.array([[row[i] for i in used] for row in rows[1:]], dtype=np.float32)
     except ValueError as error:
         raise FurrowError(f"{path} holds a weight that is not a number: {error}.") from None
-    weights = _by_name(path, [header[i] for i in used], values)
+    names = [header[i] for i in used]
+    weights = np.hstack([_by_name(path, names, table), _head_by_name(path, names, table)])
     at = header.index("Timecode")
-    return _steady(path, [row[at].strip() for row in rows[1:]], weights, fps)
+    weights, rate = _steady(path, [row[at].strip() for row in rows[1:]], weights, fps)
+    values, head = np.split(weights, [len(EXPRESSIONS)], axis=1)
+    return Weights(values, rate, head if head.any() else None)
+
+
+def _head_by_name(path: Path, names: Sequence[str], values: np.ndarray) -> np.ndarray:
+    """Return the head's angles (N, 3), 0 where there are none."""
+    head = np.zeros((len(values), len(_HEAD)), np.float32)
+    for column, name in enumerate(_HEAD):
+        if name in names:
+            head[:, column] = values[:, names.index(name)]
+    return _checked_head(head, len(head), str(path))
 
 
 def _by_name(path: Path, names: Sequence[str], values: np.ndarray) -> np.ndarray:
@@ -224,8 +275,10 @@ def _timecode(frame: int, fps: float) -> str:
     return f"{clock}:{rest // 1000:02d}.{rest % 1000:03d}"
 
 
-def _steady(path: Path, timecodes: list[str], values: np.ndarray, fps: float | None) -> Weights:
-    """Infer the rate from timecodes and fill dropped frames, so that row k is at k / fps."""
+def _steady(
+    path: Path, timecodes: list[str], values: np.ndarray, fps: float | None
+) -> tuple[np.ndarray, float]:
+    """Infer the rate from timecodes and fill dropped frames, so that row k is at k / rate."""
     seconds, frames = [], []
     for number, code in enumerate(timecodes, 1):
         match = _TIMECODE.match(code)
@@ -255,8 +308,8 @@ def _steady(path: Path, timecodes: list[str], values: np.ndarray, fps: float | N
     rate = _rate(step, nominal)
     at = (time - time[0]) * rate
     if np.abs(at - np.arange(len(at))).max() < 0.5:
-        return Weights(values, rate)
-    return Weights(_interpolate(at, values, np.arange(round(at[-1]) + 1)), rate)
+        return values, rate
+    return _interpolate(at, values, np.arange(round(at[-1]) + 1)), rate
 
 
 def _rate(step: np.ndarray, nominal: int) -> float:

@@ -35,6 +35,60 @@ def test_csv_is_live_link_face(tmp_path, motion):
     assert rows[32][0] == "00:00:01:01.000"
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".npz"])
+def test_the_turn_of_the_head_is_kept(tmp_path, motion, suffix):
+    head = np.linspace([-0.5, 0.1, 0], [0.5, 0.4, -0.2], 90).astype(np.float32)
+    path = tmp_path / f"w{suffix}"
+    write_weights(path, Weights(motion, 30, head))
+    np.testing.assert_allclose(read_weights(path).head, head, atol=1e-6)
+    half = resample(read_weights(path), 15)
+    np.testing.assert_allclose(half.head, head[::2], atol=1e-6)
+    write_weights(path, Weights(motion, 30))
+    assert read_weights(path).head is None
+
+
+def test_head_columns_may_be_absent_and_dropped_frames_are_filled(tmp_path, motion):
+    head = np.linspace([-0.5, 0.1, 0.2], [0.5, 0.4, -0.2], 90).astype(np.float32)
+    path = tmp_path / "w.csv"
+    write_weights(path, Weights(motion, 30, head))
+    _edit(path, lambda rows: rows[:20] + rows[23:])
+    np.testing.assert_allclose(read_weights(path).head, head, atol=1e-5)
+    _edit(path, lambda rows: [row[:54] for row in rows])
+    assert read_weights(path).head is None
+
+
+def test_a_head_in_degrees_is_told_apart(tmp_path, motion):
+    path = tmp_path / "w.csv"
+    write_weights(path, Weights(motion, 30))
+    _edit(
+        path,
+        lambda r: [[*row[:55], "12.5", *row[56:]] if i == 7 else row for i, row in enumerate(r)],
+    )
+    with pytest.raises(
+        FurrowError, match=r"HeadPitch is 12\.5 in frame 7.*radians, not in degrees"
+    ):
+        read_weights(path)
+    with pytest.raises(FurrowError, match=r"not \(90 frames, 3\)"):
+        write_weights(path, Weights(motion, 30, np.zeros((5, 3))))
+
+
+def test_a_recording_of_the_phone_is_read(tmp_path, motion):
+    """Older versions of the app spell a column otherwise; frames count up to 59, with fractions."""
+    path = tmp_path / "w.csv"
+    write_weights(path, Weights(motion, 30))
+
+    def recorded(rows):
+        rows[0][1] = "BlendShapeCount"
+        for k, row in enumerate(rows[1:]):
+            frame = 7.867 + 1.0006 * k
+            row[0] = f"00:32:{9 + int(frame // 60):02d}:{frame % 60:06.3f}"
+        return rows
+
+    _edit(path, recorded)
+    back = read_weights(path)
+    assert back.fps == pytest.approx(60 / 1.0006, abs=1e-3) and len(back.values) == 90
+
+
 def _edit(path, change):
     rows = list(csv.reader(path.open()))
     rows = change(rows)

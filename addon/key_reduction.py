@@ -1,0 +1,70 @@
+"""Fewer keys for the same motion, within a bound on the error. No Blender here."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_WINDOW = 8  # frames looked ahead at once; speech keeps a key in two or three
+
+
+def kept_rows(values: np.ndarray, bound: float) -> list[np.ndarray]:
+    """Choose the rows whose keys, joined by straight lines, come within `bound` of every row.
+
+    From each key the longest line that stays within the bound is taken (a cone of admissible
+    slopes, narrowed frame by frame: Reumann and Witkam 1974, Sklansky and Gonzalez 1980). Keys keep
+    their values. All columns are worked off side by side, in a time that grows with their length.
+
+    Parameters
+    ----------
+    values
+        (N, C), one column a curve, rows evenly spaced in time.
+    bound
+        Largest admissible error, in units of the values, above 0.
+
+    Returns
+    -------
+    list
+        For each column the indices of the kept rows, rising, the first row and the last among them;
+        the first row alone where a column never leaves the bound around it.
+    """
+    count, columns = values.shape
+    if count == 0:
+        return [np.arange(0) for _ in range(columns)]
+    values = values.astype(np.float64)
+    kept = np.zeros((count, columns), bool)
+    kept[0] = True
+    moving = np.flatnonzero((np.abs(values - values[0]) > bound).any(axis=0))
+    if len(moving):
+        _walk(values[:, moving], bound, kept, moving)
+    return [np.flatnonzero(column) for column in kept.T]
+
+
+def _walk(values: np.ndarray, bound: float, kept: np.ndarray, columns: np.ndarray) -> None:
+    """Mark the kept rows of these columns, a step of each column at a time."""
+    last = len(values) - 1
+    start = np.zeros(len(columns), int)  # the key from which the line goes out
+    reached = start.copy()  # the farthest row so far to which it may go
+    seen = start.copy()  # the last row that narrowed the cone
+    low, high = np.full(len(columns), -np.inf), np.full(len(columns), np.inf)
+    going = np.arange(len(columns))
+    while len(going):
+        rows = seen[going, None] + np.arange(1, _WINDOW + 1)
+        inside = rows <= last
+        rise = values[np.minimum(rows, last), going[:, None]] - values[start[going], going][:, None]
+        run = rows - start[going, None]
+        floor = np.column_stack([low[going], (rise - bound) / run])
+        ceiling = np.column_stack([high[going], (rise + bound) / run])
+        floor = np.maximum.accumulate(floor, axis=1)
+        ceiling = np.minimum.accumulate(ceiling, axis=1)
+        slope = rise / run
+        good = inside & (floor[:, :-1] <= slope) & (slope <= ceiling[:, :-1])
+        farthest = np.where(good, rows, 0).max(axis=1)
+        reached[going] = np.maximum(reached[going], farthest)
+        open_still = inside[:, -1] & (floor[:, -1] <= ceiling[:, -1])
+        seen[going] = np.where(open_still, rows[:, -1], reached[going])
+        low[going] = np.where(open_still, floor[:, -1], -np.inf)
+        high[going] = np.where(open_still, ceiling[:, -1], np.inf)
+        ended = going[~open_still]
+        kept[reached[ended], columns[ended]] = True
+        start[ended] = reached[ended]
+        going = going[start[going] < last]
