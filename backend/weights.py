@@ -129,9 +129,11 @@ def write_weights(path: str | Path, weights: Weights) -> None:
     head = None if weights.head is None else _checked_head(weights.head, len(values), "The head")
     _check_fps(weights.fps, "The frame rate")
     if path.suffix.lower() == ".npz":
-        arrays = {"values": values, "fps": np.float64(weights.fps), "names": np.array(EXPRESSIONS)}
+        arrays: dict[str, np.ndarray] = {"values": values, "names": np.array(EXPRESSIONS)}
+        if head is not None:
+            arrays["head"] = head
         with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays, **({} if head is None else {"head": head}))
+            np.savez_compressed(file, **arrays, fps=np.float64(weights.fps))
     elif path.suffix.lower() == ".csv":
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
