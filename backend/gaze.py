@@ -24,7 +24,7 @@ _DIRECTIONS = (15.54, 6.46, 17.69, 7.44, 16.80, 7.89, 20.38, 7.79)
 _SIZE, _SMALLEST, _LARGEST = 6.9, 3.0, 14.0  # degrees: the mean of Lee's distribution, and its ends
 # Mean seconds on the listener and away from them, while speaking and while not.
 _ON_LISTENER, _AWAY = {True: 3.1, False: 7.9}, {True: 0.93, False: 0.45}
-_STAYS = 0.25  # seconds that the gaze stays at least
+_STAYS, _LEAST_REST = 0.25, 0.12  # seconds that the gaze stays at least, and between two turns
 _AT_FIRST, _AT_FIRST_LASTS = (
     0.7,
     (0.7, 2.6),
@@ -54,7 +54,7 @@ class Gaze:
         self._fixation = [0.0, 0.0]
         self._until = 0.0  # until when the gaze stays for sure
         self._rest = self._next_rest(0.0)
-        self._moving = 0.0  # until when the eyes move
+        self._settled = 0.0  # when the eyes have come to rest and may turn again
         self.aversion = [0.0, 0.0]
 
     def step(self, moment: Moment, earliest: float) -> float:
@@ -70,10 +70,10 @@ class Gaze:
         if new_utterance and not away and self._rng.random() < _AT_FIRST:
             seconds = float(self._rng.uniform(*_AT_FIRST_LASTS))
             return self._avert(earliest, seconds)
+        if earliest < self._settled:
+            return 0.0
         if moment.phrase is not None and away and self._rng.random() < _BACK:
             return self._look_back(earliest)
-        if earliest < self._moving:
-            return 0.0
         mean = (_AWAY if away else _ON_LISTENER)[moment.speaking]
         if earliest >= self._until and self._rng.random() < STEP / (mean - _STAYS):
             return self._look_back(earliest) if away else self._avert(earliest, _STAYS)
@@ -114,7 +114,7 @@ class Gaze:
         size = math.dist(target, self._path.target)
         duration = 0.021 + 0.0022 * size
         self._path.move(begin, duration, target)
-        self._moving = begin + duration + 0.1
+        self._settled = begin + duration + _LEAST_REST
         return size
 
     def _near(self, place: list[float], spread: tuple[float, float]) -> list[float]:

@@ -139,7 +139,8 @@ def test_blinks_shut_the_eye_on_a_frame(sentences):
     for fps in (24.0, 60.0):
         lid = column(performed(sentences, fps), "eyeBlinkLeft")
         peaks = lid[1:-1][(lid[1:-1] > 0.3) & (lid[1:-1] > lid[:-2]) & (lid[1:-1] >= lid[2:])]
-        assert (peaks > 0.99).mean() > 0.6  # a fifth is not complete; no other misses a frame
+        assert (peaks > 0.99).mean() > 0.5  # some are not complete
+        assert not ((peaks > 0.92) & (peaks < 0.99)).any()  # but none merely misses a frame
 
 
 def test_eyes_dart_and_rest_and_answer_to_speech(sentences):
