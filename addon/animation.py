@@ -1,10 +1,9 @@
-"""Weights to Actions and back: the only file that knows the versions of the Action API."""
+"""Weights over time on the shape keys of a face, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import bpy
 import numpy as np
@@ -12,9 +11,8 @@ import numpy as np
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS
 from ..backend.weights import Weights
-from . import head_object
-
-_LINEAR = 1  # position of LINEAR in the enumeration of keyframe interpolations
+from . import actions, head_object, shape_names
+from .key_reduction import kept_rows
 
 
 def frame_rate(scene: bpy.types.Scene) -> float:
@@ -40,21 +38,61 @@ def set_frame_rate(scene: bpy.types.Scene, fps: float) -> None:
         scene.render.fps, scene.render.fps_base = whole, whole / fps
 
 
-def shape_keys(obj: bpy.types.Object) -> bpy.types.Key:
-    """The object's shape keys.
+def face_names(obj: bpy.types.Object | None) -> dict[str, str]:
+    """The names of the object's shape keys by ARKit expression; empty where it has none.
+
+    See :func:`.shape_names.match` for the spellings that are known.
+    """
+    keys = obj.data.shape_keys if obj is not None and obj.type == "MESH" else None
+    if keys is None:
+        return {}
+    return shape_names.match(k.name for k in keys.key_blocks if k != keys.reference_key)
+
+
+def shape_keys(obj: bpy.types.Object) -> tuple[bpy.types.Key, dict[str, str]]:
+    """The object's shape keys, and :func:`face_names`.
 
     Raises
     ------
     FurrowError
-        If one of the 52 expressions is absent among them.
+        If it has no shape keys, or none that is called like an expression.
     """
-    keys = obj.data.shape_keys if obj.type == "MESH" else None
-    absent = [name for name in EXPRESSIONS if keys is None or name not in keys.key_blocks]
-    if absent:
+    names = face_names(obj)
+    if names:
+        return obj.data.shape_keys, names
+    if obj.type != "MESH" or obj.data.shape_keys is None:
         raise FurrowError(
-            f'"{obj.name}" has no shape key "{absent[0]}": select a Furrow head, or restore the key\'s name.'
+            f'"{obj.name}" has no shape keys: select a Furrow head, or a mesh with shape keys under '
+            "ARKit's names, such as jawOpen."
         )
-    return keys
+    raise FurrowError(
+        f'No shape key of "{obj.name}" has an ARKit name such as jawOpen, JawOpen or eyeBlink_L: '
+        "rename them, or select another mesh."
+    )
+
+
+def editable_shape_keys(obj: bpy.types.Object) -> tuple[bpy.types.Key, dict[str, str]]:
+    """The same, where they can be animated.
+
+    An object that overrides a linked one gets an override of its mesh, since shape keys are
+    animated there.
+
+    Raises
+    ------
+    FurrowError
+        As :func:`shape_keys`, and if the object is linked from another file and not overridden.
+    """
+    keys, names = shape_keys(obj)
+    if keys.is_editable:
+        return keys, names
+    if obj.is_editable:
+        mesh = obj.data.override_create(remap_local_usages=True)
+        if mesh is not None and mesh.shape_keys.is_editable:
+            return mesh.shape_keys, names
+    raise FurrowError(
+        f'"{obj.name}" is linked from another file: make it a library override (Object > Library '
+        "Override > Make) or local, then import again."
+    )
 
 
 def write_action(
@@ -63,56 +101,55 @@ def write_action(
     scene: bpy.types.Scene,
     start_frame: float = 1.0,
     name: str = "Speech",
+    *,
+    source: str = "",
+    as_strip: bool = False,
+    bound: float = 0.0,
 ) -> bpy.types.Action:
-    """Keyframe the 52 expressions in one go, in a new Action of the object's shape keys.
+    """Keyframe the expressions in one go, as an Action of the object's shape keys or an NLA strip.
 
     Row k of the weights lands on frame start_frame + k / weights.fps x the scene's frame rate.
-    An Action that played before is kept in the file; its curves of other keys play on in the
-    new one. NLA tracks and drivers are left alone.
+    Expressions for which the mesh has no key are left out. See :func:`.actions.lay` for what
+    becomes of the motion that is there.
+
+    Parameters
+    ----------
+    source
+        The file that the weights came from; laid again at the same place, it replaces itself.
+    bound
+        Largest error of a weight, for fewer keys; 0 writes one a frame.
 
     Raises
     ------
     FurrowError
-        If the object is no head, or its shape keys are linked from another file.
+        If the object is no face, or its shape keys cannot be animated.
     """
-    keys = shape_keys(obj)
-    if not keys.is_editable:
-        raise FurrowError(
-            f'The shape keys of "{obj.name}" belong to another file; make the head local first.'
-        )
-    animation = keys.animation_data_create()
-    previous = animation.action
-    if previous is not None:
-        previous.use_fake_user = True  # an artist's keys are never lost with the file's next save
-        action = previous.copy()
-        action.use_fake_user = False
-        action.name = name
-    else:
-        action = bpy.data.actions.new(name)
-    curves = _curves(action, keys, animation)
-    paths = {_path(expression) for expression in EXPRESSIONS}
-    for curve in [c for c in curves if c.data_path in paths]:
-        curves.remove(curve)
-    frames = start_frame + np.arange(len(weights.values)) * (frame_rate(scene) / weights.fps)
-    for expression, column in zip(EXPRESSIONS, weights.values.T, strict=True):
-        _fill(curves.new(_path(expression)), frames, column)
-    # Blender makes a new Action's curves play from the next evaluation only after a tag.
-    keys.update_tag()
-    return action
+    keys, names = editable_shape_keys(obj)
+    frames = frames_of(len(weights.values), weights.fps, scene, start_frame)
+    columns = weights.values[:, [EXPRESSIONS.index(expression) for expression in names]]
+    paths = [(_path(key), 0) for key in names.values()]
+    clip = actions.Clip(name, frames[0], frames[-1], source, as_strip)
+    return actions.lay(keys, curves(paths, frames, columns, bound), clip)
 
 
-def frame_range(obj: bpy.types.Object) -> tuple[int, int] | None:
-    """First and last whole frame of the Action on the object's shape keys, or None without one."""
-    animation = shape_keys(obj).animation_data
-    if animation is None or animation.action is None:
-        return None
-    first, last = animation.action.frame_range
-    return int(np.floor(first)), int(np.ceil(last))
+def curves(
+    paths: Iterable[tuple[str, int]], frames: np.ndarray, columns: np.ndarray, bound: float
+) -> actions.Curves:
+    """Curves for :func:`.actions.lay` from columns (N, C); `bound` as in :func:`write_action`."""
+    every = np.arange(len(frames))
+    rows = kept_rows(columns, bound) if bound > 0 else [every] * columns.shape[1]
+    return {
+        path: (frames[kept], column[kept])
+        for path, column, kept in zip(paths, columns.T, rows, strict=True)
+    }
 
 
-def sample(
-    obj: bpy.types.Object, scene: bpy.types.Scene, frames: Sequence[float] | Iterable[float]
-) -> np.ndarray:
+def frames_of(count: int, fps: float, scene: bpy.types.Scene, start_frame: float) -> np.ndarray:
+    """The frames of the scene, whole or between, on which `count` rows at a rate land."""
+    return start_frame + np.arange(count) * (frame_rate(scene) / fps)
+
+
+def sample(obj: bpy.types.Object, scene: bpy.types.Scene, frames: Iterable[float]) -> np.ndarray:
     """Read the expressions as the scene plays them: Actions, NLA, drivers and edits included.
 
     A muted key counts as 0, a value outside [0, 1] as the nearer end. The current frame is put back.
@@ -121,16 +158,24 @@ def sample(
     -------
     numpy.ndarray
         float32 (N, 52), one row a frame.
+
+    Raises
+    ------
+    FurrowError
+        If the object is no face.
     """
-    shape_keys(obj)
-    rows = []
+    _keys, names = shape_keys(obj)
+    rows = [head_object.expression_of(obj, graph, names) for graph in playing(scene, frames)]
+    return np.array(rows, np.float32).reshape(-1, len(EXPRESSIONS))
+
+
+def playing(scene: bpy.types.Scene, frames: Iterable[float]) -> Iterator[bpy.types.Depsgraph]:
+    """Go to each of the frames and yield the evaluated scene; the current frame is put back."""
     with _bare(scene):
         for frame in frames:
             whole = int(np.floor(frame))
             scene.frame_set(whole, subframe=float(frame) - whole)
-            depsgraph = bpy.context.evaluated_depsgraph_get()
-            rows.append(head_object.expression_of(obj, depsgraph))
-    return np.array(rows, np.float32).reshape(-1, len(EXPRESSIONS))
+            yield bpy.context.evaluated_depsgraph_get()
 
 
 @contextmanager
@@ -154,32 +199,5 @@ def _bare(scene: bpy.types.Scene) -> Iterator[None]:
         scene.frame_set(frame, subframe=subframe)
 
 
-def _path(expression: str) -> str:
-    return f'key_blocks["{expression}"].value'
-
-
-def _fill(curve: bpy.types.FCurve, frames: np.ndarray, column: np.ndarray) -> None:
-    """Write all keys of one curve; key by key takes a hundred times longer."""
-    points = curve.keyframe_points
-    points.add(len(frames))
-    points.foreach_set("co", np.stack([frames, column], axis=1).astype(np.float32).ravel())
-    points.foreach_set("interpolation", np.full(len(frames), _LINEAR, np.int32))
-    curve.update()
-
-
-def _curves(action: bpy.types.Action, keys: bpy.types.Key, animation: bpy.types.AnimData) -> Any:
-    """The curves of `action` that play on `keys`, after assigning it there.
-
-    Blender 4.4 gave Actions layers and slots, Blender 5.0 took the flat list away.
-    """
-    handle = animation.action_slot_handle if hasattr(animation, "action_slot_handle") else 0
-    animation.action = action
-    if not hasattr(action, "slots"):
-        return action.fcurves
-    slot = next((s for s in action.slots if s.handle == handle), None)
-    if slot is None:
-        slot = action.slots.new(keys.id_type, keys.name)
-    animation.action_slot = slot
-    layer = action.layers[0] if action.layers else action.layers.new("Layer")
-    strip = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
-    return strip.channelbag(slot, ensure=True).fcurves
+def _path(key: str) -> str:
+    return f'key_blocks["{bpy.utils.escape_identifier(key)}"].value'

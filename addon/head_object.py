@@ -251,7 +251,9 @@ def forget() -> None:
 
 
 def expression_of(
-    obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None
+    obj: bpy.types.Object,
+    depsgraph: bpy.types.Depsgraph | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> np.ndarray:
     """The current weights of the 52 expressions, float32 (52,), clipped to [0, 1].
 
@@ -259,6 +261,8 @@ def expression_of(
     ----------
     depsgraph
         Reads the evaluated values there; a render evaluates in a graph of its own.
+    names
+        The shape keys' names by expression, for a mesh that spells them otherwise.
     """
     weights = np.zeros(len(EXPRESSIONS), np.float32)
     keys = obj.data.shape_keys
@@ -268,7 +272,8 @@ def expression_of(
         keys = keys.evaluated_get(depsgraph)
     pinned = obj.active_shape_key.name if obj.show_only_shape_key else None
     blocks = keys.key_blocks
-    for i, name in enumerate(EXPRESSIONS):
+    for i, expression in enumerate(EXPRESSIONS):
+        name = expression if names is None else names.get(expression, "")
         block = blocks.get(name)
         if pinned is not None:
             weights[i] = name == pinned

@@ -22,8 +22,10 @@ RATE = 16000
 """Hz; what speech networks read."""
 
 _BLOCK = 65536  # frames read at once: 2 MB for eight channels
-_LOWEST, _HIGHEST = 4000, 768000  # Hz; outside of this the header is damaged
-_UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)  # what writers into a pipe leave in a WAV header
+LOWEST_RATE, HIGHEST_RATE = 4000, 768000
+"""Hz; outside of this a header is damaged."""
+UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)
+"""What writers into a pipe leave in a WAV header as the size of its samples."""
 
 
 def check(path: str | Path) -> None:
@@ -117,7 +119,7 @@ def _open(path: Path) -> soundfile.SoundFile:
     problem = None
     if sound.frames <= 0 or sound.frames >= 2**62:  # libsndfile's mark for an unknown length
         problem = "holds no sound."
-    elif not _LOWEST <= sound.samplerate <= _HIGHEST:
+    elif not LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE:
         problem = f"claims {sound.samplerate} samples a second, which is no sound Furrow reads."
     if problem:
         sound.close()
@@ -144,7 +146,7 @@ def _is_whole(path: Path) -> bool:
                 file.seek(at)
                 name, length = struct.unpack("<4sI", file.read(8))
                 if name == b"data":
-                    return length in _UNKNOWN_SIZES or at + 8 + length <= size
+                    return length in UNKNOWN_SIZES or at + 8 + length <= size
                 at += 8 + length + length % 2
             return False  # no data chunk where the others end
         if head[:4] == b"OggS":

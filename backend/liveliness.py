@@ -1,33 +1,61 @@
-"""What a speaking face does besides speaking: blinks, glances, brows. All of it seeded.
+"""What a speaking face does besides speaking: blinks, gaze, brows, breath, motion of the head.
 
-Rates and shapes follow the literature on spontaneous eye movement: about 20 blinks a minute in
-conversation, a lid that closes in 75 to 120 ms and opens in about twice that; glances of a few
-degrees every one to three seconds that end within 60 ms; upper lids that follow the gaze down.
+Works on a stream as on a file: frames follow the sound by :data:`DELAY`, in time that grows with the
+length of the sound and in memory that does not. The rates and shapes, and where they come from, are
+in :mod:`.blinks`, :mod:`.gaze`, :mod:`.brows` and :mod:`.head_motion`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-from . import audio
+from .audio import RATE
+from .blinks import Blinks
+from .brows import Brows
 from .expressions import EXPRESSIONS, INDEX
-from .performance import Life
+from .gaze import Gaze
+from .head_motion import Breath, HeadMotion
+from .motion import Follower
+from .performance import STILL, Life
+from .pitch import AHEAD, STEP, PitchTracker, Rows
+from .prosody import Moment, Prosody
 
-_BLINK_INTERVAL = (1.2, 2.2)  # seconds: the least, and the mean of what is added to it
-_CLOSE, _HELD, _OPEN = (0.075, 0.12), 0.03, (0.15, 0.22)  # seconds
-_GLANCE_INTERVAL = (0.7, 1.1)  # seconds: the least, and the mean of what is added to it
-_SACCADE = 0.045  # seconds
-_GAZE = 0.09  # weight: the usual size of a glance, about 3 degrees
-_UNREST = 0.015  # weight
-_BROW = 0.22  # weight of an accented syllable's brow
+_ROWS_AHEAD = 9
+DELAY = AHEAD + (_ROWS_AHEAD + 1) * STEP
+"""Seconds of sound after a frame's own moment that the frame waits for: at most 0.14."""
+
+_EYE_TURNS = 27.0  # degrees by which eyeLook* of weight 1 turns the eyes of Furrow's head
+_MOST = 0.8  # weight of eyeLook*: nobody looks further aside without turning the head
+# Upper lids go along with the gaze; these add to what eyeLookDown and eyeLookUp themselves move.
+_LID_DOWN, _LID_UP = 0.2, 0.5
+_HEAD_MOST = 6.0  # degrees that the head turns at most from where it rests
+_LIVE_LINK = (1.0, -1.0, -1.0)  # its pitch is positive down, its roll to the right shoulder
+_EFFORT = 0.57, 0.15  # loudness from which on eyes narrow; seconds over which it is smoothed
+_NARROWS = {"eyeSquint": 0.06, "cheekSquint": 0.04}  # weights in loud speech
 
 
-def perform(
-    blocks: Iterable[np.ndarray], fps: float, count: int, life: Life
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is added to a speaking mouth, and how the head turns.
+class Moved(NamedTuple):
+    """Frames of what moves around the mouth.
+
+    Attributes
+    ----------
+    values
+        Weights float32 (n, 52) in [0, 1]; those of jaw, mouth and tongue are 0.
+    head
+        Turn of the head float32 (n, 3) in radians: yaw, pitch, roll as :class:`~.weights.Weights`
+        has them.
+    """
+
+    values: np.ndarray
+    head: np.ndarray
+
+
+def perform(blocks: Iterable[np.ndarray], fps: float, count: int, life: Life) -> Moved:
+    """Return what is added to a speaking mouth, and how the head turns, over a whole sound.
 
     Parameters
     ----------
@@ -36,137 +64,138 @@ def perform(
     fps
         Frames per second.
     count
-        N, how many frames there are.
+        How many frames there are.
     life
-        How strongly each part moves; the same seed moves the same way.
-
-    Returns
-    -------
-    tuple
-        Weights float32 (N, 52), in which jaw, mouth and tongue are 0, and the turn of the head
-        float32 (N, 3) in radians: yaw, pitch, roll. Zeros where every strength is 0.
+        How strongly each part moves; zeros where every strength is 0.
     """
-    values = np.zeros((count, len(EXPRESSIONS)), np.float32)
-    head = np.zeros((count, 3), np.float32)
-    if not (life.blinks or life.gaze or life.brows):
-        return values, head
-    times = np.arange(count) / fps
-    level = _level(np.concatenate([np.zeros(1, np.float32), *blocks]), times)
-    blinks, glances, brows = (np.random.default_rng([life.seed, k]) for k in range(3))
-    speaking = level > -30.0
-    side, up = _gaze(times, glances, life.gaze)
-    if life.blinks:
-        _both(values, "eyeBlink", _blink(times, blinks, speaking))
-    # Lids follow the gaze: a little down with it, wider when it goes up.
-    lids = 0.35 * np.maximum(0.0, -up)
-    _both(values, "eyeBlink", np.maximum(values[:, INDEX["eyeBlinkLeft"]], lids))
-    _both(values, "eyeLookDown", np.maximum(0.0, -up))
-    _both(values, "eyeLookUp", np.maximum(0.0, up))
-    _both(values, "eyeWide", 0.15 * np.maximum(0.0, up))
-    for left, right, way in (("In", "Out", -1.0), ("Out", "In", 1.0)):
-        turned = np.maximum(0.0, way * side)
-        values[:, INDEX[f"eyeLook{left}Left"]] = turned
-        values[:, INDEX[f"eyeLook{right}Right"]] = turned
-    raised = _brows(level, times, fps, brows) * life.brows
-    values[:, INDEX["browInnerUp"]] = raised
-    _both(values, "browOuterUp", 0.6 * raised)
-    # Loud syllables narrow the eyes a touch.
-    effort = _smooth(np.clip((level + 12) / 12, 0, 1), 0.15 * fps)
-    _both(values, "eyeSquint", 0.06 * life.brows * effort)
-    _both(values, "cheekSquint", 0.04 * life.brows * effort)
-    return np.clip(values, 0.0, 1.0), head
+    if life == replace(STILL, seed=life.seed):
+        return _composed(np.zeros((count, 15)), life)
+    liveliness = Liveliness(fps, life)
+    parts = [liveliness.push(block) for block in blocks]
+    parts.append(liveliness.finish(count))
+    values, head = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
+    return Moved(values, head)
 
 
-def _level(sound: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return the level (N,) in dB against the loud syllables of a sound, at the times in seconds."""
-    hop = audio.RATE // 100
-    starts = np.arange(0, len(sound), hop)
-    power = np.add.reduceat(sound.astype(np.float64) ** 2, starts) / hop
-    loud = max(float(np.percentile(power, 97)), 1e-5)
-    return np.interp(times, starts / audio.RATE, 10 * np.log10(power / loud + 1e-8))
+class Liveliness:
+    """The life around a mouth, as the sound comes. However it is cut into pieces, the frames are the same.
+
+    Every part draws from its own random numbers, and listens to the voice and to where the gaze
+    goes, never to strengths: one strength changed leaves the other parts as they are.
+
+    Parameters
+    ----------
+    fps
+        Frames per second; frame k is at k / fps.
+    life
+        How strongly each part moves, and the seed.
+    """
+
+    def __init__(self, fps: float, life: Life) -> None:
+        self._fps, self._life = fps, life
+        self._tracker, self._prosody = PitchTracker(), Prosody()
+        self._samples, self._row, self._frame = 0, 0, 0
+        streams = [np.random.default_rng([life.seed, part]) for part in range(5)]
+        self._blinks = Blinks(streams[0], life.blinks, fps)
+        self._gaze = Gaze(streams[1])
+        self._brows = Brows(streams[2])
+        self._breath = Breath(streams[3])
+        self._head = HeadMotion(streams[4], _ROWS_AHEAD)
+        self._effort = Follower(_EFFORT[1], STEP, _ROWS_AHEAD)
+
+    def push(self, samples: np.ndarray) -> Moved:
+        """Take the next mono samples float32 (n,) at 16 kHz; return the frames that they complete."""
+        self._samples += len(samples)
+        return self._moved(self._tracker.push(samples))
+
+    def finish(self, count: int | None = None) -> Moved:
+        """Return the frames that are left, as if silence followed.
+
+        Parameters
+        ----------
+        count
+            How many frames there are in all; by default as many as the sound lasts, at least 1.
+        """
+        if count is None:
+            count = max(1, round(self._samples / RATE * self._fps))
+        parts = [self._moved(self._tracker.finish())]
+        rows = round((count / self._fps) / STEP) + _ROWS_AHEAD + 2 - self._row
+        if rows > 0:
+            parts.append(self._moved(Rows(np.full(rows, -100.0), np.zeros(rows))))
+        values, head = (np.concatenate(part) for part in zip(*parts, strict=True))
+        left = count - (self._frame - len(values))
+        return Moved(values[:left], head[:left])
+
+    def _moved(self, rows: Rows) -> Moved:
+        frames: list[list[float]] = []
+        for level, frequency in zip(rows.level.tolist(), rows.frequency.tolist(), strict=True):
+            self._hear(self._prosody.step(level, frequency))
+            shown = (self._row - _ROWS_AHEAD) * STEP
+            self._row += 1
+            while (time := self._frame / self._fps) <= shown:
+                frames.append(self._at(time, shown))
+                self._frame += 1
+        return _composed(np.array(frames).reshape(len(frames), 15), self._life)
+
+    def _hear(self, moment: Moment) -> None:
+        """Let every part answer to a row; frames before `earliest` are shown already."""
+        earliest = moment.time - _ROWS_AHEAD * STEP
+        shift = self._gaze.step(moment, earliest)
+        self._blinks.step(moment, earliest, shift)
+        self._brows.step(moment, earliest)
+        self._breath.step(moment, earliest)
+        self._head.step(moment, earliest, self._gaze.aversion)
+        least = _EFFORT[0]
+        self._effort.step(min(1.0, max(0.0, (moment.loudness - least) / (1 - least))))
+
+    def _at(self, time: float, shown: float) -> list[float]:
+        """Return the state of every part at a time at most a row before `shown`."""
+        earlier = (shown - time) / STEP
+        return [
+            *self._blinks.at(time),
+            *self._gaze.at(time),
+            *self._brows.at(time),
+            *self._breath.at(time),
+            *self._head.at(time, earlier),
+            self._effort.at(earlier),
+        ]
 
 
-def _both(values: np.ndarray, name: str, column: np.ndarray) -> None:
-    for side in ("Left", "Right"):
-        values[:, INDEX[name + side]] = column
+def _composed(frames: np.ndarray, life: Life) -> Moved:
+    """Turn the parts' states (n, 15) into weights and the turn of the head, by their strengths."""
+    lids, gaze, brows, breath, head, effort = np.split(frames, [2, 4, 9, 11, 14], axis=1)
+    values = np.zeros((len(frames), len(EXPRESSIONS)))
+    turned = life.head * _HEAD_MOST * np.tanh(head / _HEAD_MOST)
+    turned[:, 1] += life.breath * breath[:, 1]
+    # Eyes stay on what they look at while the head turns (the vestibulo-ocular reflex).
+    eyes = life.gaze * gaze - min(1.0, life.gaze) * turned[:, :2]
+    _put_gaze(values, np.clip(eyes / _EYE_TURNS, -_MOST, _MOST), lids)
+    inner, *others = (life.brows * brows).T
+    values[:, INDEX["browInnerUp"]] = inner
+    for name, column in zip(("browOuterUp", "browDown"), (others[:2], others[2:]), strict=True):
+        _put(values, name, *column)
+    for name, weight in _NARROWS.items():
+        _put(values, name, *[life.brows * weight * effort[:, 0]] * 2)
+    _put(values, "noseSneer", *[life.breath * breath[:, 0]] * 2)
+    # Adding zero turns -0.0, which strengths of zero leave, into 0.0.
+    angles = np.radians(turned * _LIVE_LINK) + 0.0
+    return Moved(np.clip(values, 0.0, 1.0).astype(np.float32), angles.astype(np.float32))
 
 
-def _smooth(track: np.ndarray, sigma: float) -> np.ndarray:
-    """Return the track (N,) under a Gaussian of `sigma` frames, its ends held."""
-    reach = max(1, round(3 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-3)) ** 2)
-    return np.convolve(np.pad(track, reach, mode="edge"), kernel / kernel.sum(), "valid")
+def _put_gaze(values: np.ndarray, eyes: np.ndarray, lids: np.ndarray) -> None:
+    """Write eyes (n, 2) to the character's left and up as weights, and lids (n, 2) that blink."""
+    side, up = eyes.T
+    down, up = np.maximum(0.0, -up), np.maximum(0.0, up)
+    left, right = np.maximum(0.0, side), np.maximum(0.0, -side)
+    _put(values, "eyeLookDown", down, down)
+    _put(values, "eyeLookUp", up, up)
+    _put(values, "eyeLookOut", left, right)
+    _put(values, "eyeLookIn", right, left)
+    open_lids = 1 - lids
+    _put(values, "eyeBlink", *(lids + open_lids * _LID_DOWN * down[:, None]).T)
+    _put(values, "eyeWide", *(open_lids * _LID_UP * up[:, None]).T)
 
 
-def _blink(times: np.ndarray, rng: np.random.Generator, speaking: np.ndarray) -> np.ndarray:
-    """Return lids (N,): 0 open, 1 closed. Blinks fall into pauses of the speech where one is near."""
-    lids = np.zeros(len(times))
-    least, mean = _BLINK_INTERVAL
-    starts = np.flatnonzero(speaking[:-1] & ~speaking[1:])
-    pauses = times[starts] + 0.05
-    at = rng.uniform(0.3, 1.8)
-    while at < times[-1]:
-        near = pauses[np.abs(pauses - at) < 0.5]
-        if len(near):
-            at = float(near[np.argmin(np.abs(near - at))])
-        close, reopen = rng.uniform(*_CLOSE), rng.uniform(*_OPEN)
-        down = np.clip((times - at) / close, 0, 1)
-        up = np.clip((times - at - close - _HELD) / reopen, 0, 1)
-        lid = (0.5 - 0.5 * np.cos(np.pi * down)) * (1 - up) ** 2
-        if lid.max(initial=0) > 0:
-            # At slow frame rates the closed moment may fall between frames; show it.
-            lid = lid / lid.max()
-        lids = np.maximum(lids, lid)
-        at += close + reopen + least + min(3 * mean, rng.exponential(mean))
-    return lids
-
-
-def _gaze(
-    times: np.ndarray, rng: np.random.Generator, strength: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the gaze to the character's left and up, (N,) each, in weights of eyeLook*."""
-    moments, sides, ups = [0.0], [0.0], [0.0]
-    least, mean = _GLANCE_INTERVAL
-    while moments[-1] < times[-1]:
-        moments.append(moments[-1] + least + rng.exponential(mean))
-        # Every other glance returns to the listener, within the eyes' own small unrest.
-        reach = _UNREST if rng.random() < 0.55 else _GAZE
-        sides.append(rng.normal(0, reach))
-        ups.append(rng.normal(-0.2 * reach, 0.6 * reach))
-    knots = np.array(moments)
-    at = np.searchsorted(knots, times, side="right") - 1
-    part = np.clip((times - knots[at]) / _SACCADE, 0, 1)
-    part = part * part * (3 - 2 * part)
-    before = np.maximum(at - 1, 0)
-    tracks = []
-    for places in (np.array(sides), np.array(ups)):
-        track = places[before] + part * (places[at] - places[before])
-        tracks.append(np.clip(track, -0.35, 0.35) * strength)
-    return tracks[0], tracks[1]
-
-
-def _brows(
-    level: np.ndarray, times: np.ndarray, fps: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Return how far the brows are raised, (N,): some accented syllables, and a slow drift."""
-    energy = _smooth(np.clip((level + 30) / 30, 0, 1), 0.06 * fps)
-    slow = _smooth(energy, 0.6 * fps)
-    accent = energy - slow
-    inner = slice(1, -1)
-    peaks = np.flatnonzero((accent[inner] > accent[:-2]) & (accent[inner] >= accent[2:])) + 1
-    peaks = peaks[accent[peaks] > 0.12]
-    raised = np.zeros(len(times))
-    last = -9.0
-    for peak in peaks:
-        # Not every accent, and not twice in a breath.
-        if times[peak] - last < 0.8 or rng.random() > 0.5:
-            continue
-        last = times[peak]
-        size = _BROW * rng.uniform(0.5, 1.0) * min(1.0, accent[peak] / 0.35)
-        width = rng.uniform(0.13, 0.24)
-        raised += size * np.exp(-0.5 * ((times - last + 0.03) / width) ** 2)
-    phase = rng.uniform(0, 2 * np.pi, 2)
-    drift = np.sin(2 * np.pi * 0.11 * times + phase[0]) + np.sin(
-        2 * np.pi * 0.07 * times + phase[1]
-    )
-    return np.clip(raised + 0.012 * (drift + 2) / 2, 0.0, 0.5)
+def _put(values: np.ndarray, name: str, left: np.ndarray, right: np.ndarray) -> None:
+    values[:, INDEX[f"{name}Left"]] = left
+    values[:, INDEX[f"{name}Right"]] = right

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -129,22 +130,44 @@ def write_weights(path: str | Path, weights: Weights) -> None:
     head = None if weights.head is None else _checked_head(weights.head, len(values), "The head")
     _check_fps(weights.fps, "The frame rate")
     if path.suffix.lower() == ".npz":
-        arrays = {"values": values, "fps": np.float64(weights.fps), "names": np.array(EXPRESSIONS)}
+        arrays: dict[str, np.ndarray] = {"values": values, "names": np.array(EXPRESSIONS)}
+        if head is not None:
+            arrays["head"] = head
         with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **arrays, **({} if head is None else {"head": head}))
+            np.savez_compressed(file, **arrays, fps=np.float64(weights.fps))
     elif path.suffix.lower() == ".csv":
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("Timecode", "BlendshapeCount", *_COLUMNS))
-        angles = np.zeros((len(values), len(HEAD_AND_EYES)), np.float32)
-        if head is not None:
-            angles[:, : len(_HEAD)] = head
-        for k, row in enumerate(np.hstack([values, angles]).tolist()):
-            cells = [f"{x:.6g}" for x in row]
-            writer.writerow((_timecode(k, weights.fps), len(_COLUMNS), *cells))
+        LiveLinkWriter(text, weights.fps).write(Weights(values, weights.fps, head))
         write_whole(path, text.getvalue().encode())
     else:
         raise FurrowError(f"{path} must end in .csv (Live Link Face) or .npz.")
+
+
+class LiveLinkWriter:
+    """Writes Live Link Face CSV into an open text file, the header first, frames as they come.
+
+    Parameters
+    ----------
+    fps
+        Frames per second: the timecode starts at 00:00:00:00.000 and counts on.
+    """
+
+    def __init__(self, file: TextIO, fps: float) -> None:
+        _check_fps(fps, "The frame rate")
+        self._file, self._fps, self._frame = file, fps, 0
+        self._writer = csv.writer(file, lineterminator="\n")
+        self._writer.writerow(("Timecode", "BlendshapeCount", *_COLUMNS))
+
+    def write(self, weights: Weights) -> None:
+        """Write the next frames, which may be none, and flush them."""
+        angles = np.zeros((len(weights.values), len(HEAD_AND_EYES)), np.float32)
+        if weights.head is not None:
+            angles[:, : len(_HEAD)] = weights.head
+        for row in np.hstack([weights.values, angles]).tolist():
+            cells = [f"{x:.6g}" for x in row]
+            self._writer.writerow((_timecode(self._frame, self._fps), len(_COLUMNS), *cells))
+            self._frame += 1
+        self._file.flush()
 
 
 def _check_fps(fps: float, what: str) -> None:

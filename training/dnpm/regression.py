@@ -101,21 +101,25 @@ def restore_amplitude(
     samples: Samples,
     wanted: list[int],
     strength: float,
+    gains: tuple[float, float] = (1.0, 1.0),
 ) -> None:
     """Give the bases' coefficients the spread that truth has, on people whom the encoder never saw.
 
     Regression shrinks what it does not know for certain: lines of new people come out faint. Every
     coefficient of every patch is scaled by its true deviation over the predicted one, to the power
-    `strength`: 0 leaves the least error, 1 the true spread. Changes loadings and means.
+    `strength`: 0 leaves the least error, 1 the true spread. What a basis leaves out of the maps is
+    missing from their energy; `gains` of the coarse and the fine basis make up for it. Changes
+    loadings and means.
     """
     identity, expression = (torch.from_numpy(v) for v in (samples.identity, samples.expression))
     made = predict(encoder, identity, expression, wanted[:2])
     known = torch.from_numpy(samples.styles).float()
-    for number, basis in enumerate(bases):
+    for number, (basis, gain) in enumerate(zip(bases, gains, strict=True)):
         predicted, true = (basis.coefficients(styles[:, number]) for styles in (made, known))
         ratio = true.std(0) / predicted.std(0).clamp(min=1e-6)
         factor = ratio.clamp(1.0, LARGEST_FACTOR) ** strength
         factor[true.std(0) < 1e-4] = 1.0  # patches off the skin
+        factor *= gain
         mean = predicted.mean(0)
         basis.loadings.mul_(factor[:, None])
         basis.mean.copy_(mean + factor * (basis.mean - mean))

@@ -77,6 +77,9 @@ class Options:
         as these coefficients go from 0 to 1: a network finds that slowly from inputs of size 1.
     amplitude
         0 to 1, see `regression.restore_amplitude`.
+    basis_gains
+        Of the coarse and the fine basis: what makes up for the energy that they leave out; chosen
+        by the band energies of people held back.
     weight_decay
         Of the encoder (AdamW).
     """
@@ -98,6 +101,7 @@ class Options:
     shape_gain: float = 0.02
     skin_gains: dict[str, float] = field(default_factory=lambda: dict(SKIN_GAINS))
     amplitude: float = 1.0
+    basis_gains: tuple[float, float] = (1.0, 1.0)
     weight_decay: float = 0.3
     bfloat16: bool = True
     encoder: StageOptions = field(default_factory=lambda: StageOptions(22.0, None, 256, 4e-3))

@@ -13,18 +13,6 @@ from ...backend.errors import FurrowError
 from . import closures
 from .voices import SILENCE, Phone
 
-TWO_CITIES = (
-    "It was the best of times, it was the worst of times, it was the age of wisdom, "
-    "it was the age of foolishness, it was the epoch of belief, it was the epoch of incredulity, "
-    "it was the season of light, it was the season of darkness, it was the spring of hope, "
-    "it was the winter of despair, we had everything before us, we had nothing before us, "
-    "we were all going direct to heaven, we were all going direct the other way, in short, "
-    "the period was so far like the present period, that some of its noisiest authorities "
-    "insisted on its being received, for good or for evil, in the superlative degree of "
-    "comparison only."
-)
-"""What Moonshine's two_cities.wav says (Dickens, 1859)."""
-
 _IPA = {
     "AA": "ɑ", "AE": "æ", "AH": "ʌ", "AO": "ɔ", "AW": "a", "AY": "a", "EH": "ɛ", "ER": "ɚ",
     "EY": "e", "IH": "ɪ", "IY": "i", "OW": "o", "OY": "ɔ", "UH": "ʊ", "UW": "u", "B": "b",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import re
 import unicodedata
 from typing import NamedTuple
@@ -37,15 +38,11 @@ class Phonemizer:
     """Text to IPA by espeak-ng through ctypes; American English."""
 
     def __init__(self) -> None:
-        library, data = sources.espeak()
-        self._espeak = ctypes.CDLL(str(library))
-        if self._espeak.espeak_Initialize(2, 0, str(data).encode(), 0) < 0:
-            raise RuntimeError("espeak-ng did not start")
-        self._espeak.espeak_SetVoiceByName(b"en-us")
-        self._espeak.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        self._espeak = espeak_library()
 
     def __call__(self, text: str) -> str:
         """Return the IPA of a sentence; punctuation that makes a pause is kept."""
+        self._espeak.espeak_SetVoiceByName(b"en-us")
         parts = []
         for clause, mark in re.findall(r"([^,.;:!?]+)([,.;:!?]?)", text):
             pointer = ctypes.c_char_p(clause.strip().encode())
@@ -56,6 +53,18 @@ class Phonemizer:
                 )
             parts.append(" ".join(words) + mark)
         return unicodedata.normalize("NFD", " ".join(parts))
+
+
+@functools.cache
+def espeak_library() -> ctypes.CDLL:
+    """Return espeak-ng, started once; it hands over sound at 22.05 kHz and phonemes as IPA."""
+    path, data = sources.espeak()
+    library = ctypes.CDLL(str(path))
+    synchronous, events_in_ipa = 2, 3
+    if library.espeak_Initialize(synchronous, 0, str(data).encode(), events_in_ipa) != RATE:
+        raise RuntimeError("espeak-ng did not start")
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    return library
 
 
 class Voice:
