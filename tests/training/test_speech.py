@@ -165,7 +165,7 @@ def network():
     from furrow.training.speech.network import Config, SpeechNetwork
 
     torch.manual_seed(0)
-    return SpeechNetwork(Config(width=64, span=12, near=3), 2)
+    return SpeechNetwork(Config(width=64, span=12, near=3), len(visemes.PHONES))
 
 
 def test_network_learns_goes_on_and_exports(network, tmp_path):
@@ -187,7 +187,12 @@ def test_network_learns_goes_on_and_exports(network, tmp_path):
     with pytest.raises(FurrowError, match="start anew"):
         train.fit(network, scenes, scenes[:2], 10, 4, 0, state)
 
-    export.export(network, tmp_path, {"config": vars(network.config)})
+    about = {"config": vars(network.config)}
+    export.export(network, tmp_path, about)
+    (tmp_path / "speech.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(FurrowError, match="cannot be loaded"):
+        export.load(tmp_path)
+    export.export(network, tmp_path, about)
     if not moonshine.is_set_up():
         pytest.skip("python -m furrow.backend.moonshine was not run")
     model = SpeechModel.load(tmp_path)
@@ -197,6 +202,10 @@ def test_network_learns_goes_on_and_exports(network, tmp_path):
     with torch.no_grad():
         memory = network.listener(encoded, mel)
         expected = network.play(memory, torch.from_numpy(style.vector())[None])[0, :150].numpy()
+    again = export.load(tmp_path)
+    with torch.no_grad():
+        reread = again.play(again.listener(encoded, mel), torch.from_numpy(style.vector())[None])
+    np.testing.assert_allclose(reread[0, :150], expected, atol=5e-3)  # half precision
     weights = (expected[:, :52].clip(0, 1) * network.gain.numpy()).clip(0, 1)
     np.testing.assert_allclose(whole[:, :52], weights, atol=1e-4)
     pieces, decoding = [], model.decoding(style)

@@ -1,4 +1,6 @@
-"""Writes a trained speech network for ONNX Runtime: listener.onnx, decoder.onnx, speech.json."""
+"""Writes a trained speech network: listener.onnx and decoder.onnx for ONNX Runtime, speech.safetensors
+to learn on from, speech.json.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +9,16 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
+from ...backend.errors import FurrowError
 from ...backend.expressions import EXPRESSIONS
 from ...backend.files import whole_file, write_whole
 from ...backend.performance import STYLE_SIZE
 from ...backend.speech_features import ENCODED, MEL, SUBFRAMES
-from .network import FUTURE, PAST, SpeechNetwork, Step
+from . import visemes
+from .network import FUTURE, PAST, Config, SpeechNetwork, Step
 
 FORMAT = "furrow.speech/2"
 
@@ -35,9 +40,12 @@ class _Played(nn.Module):
 
 
 def export(network: SpeechNetwork, folder: Path, about: dict) -> None:
-    """Write the three files into a folder."""
+    """Write the four files into a folder; `about` goes into speech.json and holds `config`."""
     network.eval()
     hashes = {}
+    with whole_file(folder / "speech.safetensors") as path:
+        save_file({n: t.half().contiguous() for n, t in network.state_dict().items()}, path)
+        hashes["speech.safetensors"] = hashlib.sha256(path.read_bytes()).hexdigest()
     with whole_file(folder / "listener.onnx") as path:
         torch.onnx.export(
             network.listener,
@@ -85,3 +93,23 @@ def export(network: SpeechNetwork, folder: Path, about: dict) -> None:
         "sha256": hashes,
     }
     write_whole(folder / "speech.json", json.dumps(about, indent=1).encode() + b"\n")
+
+
+def load(folder: Path) -> SpeechNetwork:
+    """Return the network that :func:`export` wrote, to learn on from.
+
+    Raises
+    ------
+    FurrowError
+        ``missing_model`` if the files are not there, or do not fit this code.
+    """
+    try:
+        about = json.loads((folder / "speech.json").read_text(encoding="utf-8"))
+        network = SpeechNetwork(Config(**about["config"]), len(visemes.PHONES))
+        state = load_file(folder / "speech.safetensors")
+        network.load_state_dict({name: tensor.float() for name, tensor in state.items()})
+    except Exception as error:  # json, safetensors and torch raise many kinds
+        raise FurrowError(
+            f"The speech network in {folder} cannot be loaded ({error}).", "missing_model"
+        ) from None
+    return network.eval()
