@@ -36,7 +36,7 @@ def test_the_film_moves_has_every_frame_and_the_sound(saved, tmp_path, monkeypat
     import aud
 
     frames = []
-    encode = film._encode
+    encode = film.encode
 
     def look(path, files, first):
         for file in files:
