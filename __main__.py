@@ -10,13 +10,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast
 
 from . import __version__
 from .backend.errors import FurrowError
 
 if TYPE_CHECKING:
     from .backend.identity import Identity
+    from .backend.performance import Life, Style
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,12 +85,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_speak(parser: argparse.ArgumentParser) -> None:
     from .backend import performance_arguments
+    from .backend.audio import RATE
 
-    parser.add_argument("input", metavar="WAV", help="WAV, FLAC or OGG; - reads standard input")
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.csv|.npz",
-                        help="Live Link Face CSV, or arrays for NumPy")  # fmt: skip
+    parser.add_argument("input", metavar="WAV|-", help="WAV, FLAC or OGG; - reads standard input")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.csv|.npz|-",
+                        help="Live Link Face CSV, or arrays for NumPy; - streams CSV to standard output")  # fmt: skip
     parser.add_argument("--fps", type=_positive(float), default=30.0, metavar="N",
                         help="frames a second (default: 30)")  # fmt: skip
+    parser.add_argument("--stream", action="store_true",
+                        help="make frames as the sound comes, in memory that does not grow; what - does")  # fmt: skip
+    parser.add_argument("--rate", type=_positive(int), default=RATE, metavar="HZ",
+                        help="of a stream without a WAV header: 16-bit little-endian mono (default: 16000)")  # fmt: skip
     performance_arguments.add_arguments(parser)
 
 
@@ -97,6 +103,9 @@ def _speak(arguments: argparse.Namespace) -> None:
     from .backend import performance_arguments, speech, weights
 
     style, life = performance_arguments.performance(arguments)
+    if arguments.stream or arguments.output == Path("-"):
+        _speak_live(arguments, style, life)
+        return
     if arguments.output.suffix.lower() not in (".csv", ".npz"):
         raise FurrowError(f"{arguments.output} must end in .csv or .npz.")
     with _audio_file(arguments.input) as path, _progress_bar() as progress:
@@ -104,6 +113,38 @@ def _speak(arguments: argparse.Namespace) -> None:
         values = model.weights(path, arguments.fps, style, life, progress)
     weights.write_weights(arguments.output, values)
     print(f"{arguments.output}: {len(values.values)} frames at {values.fps:g} frames a second")
+
+
+def _speak_live(arguments: argparse.Namespace, style: Style, life: Life) -> None:
+    """Write frames as the sound comes; ends when the sound does."""
+    from .backend import audio, pcm, speech, weights
+
+    live = arguments.output == Path("-")
+    if not live and arguments.output.suffix.lower() != ".csv":
+        raise FurrowError(f"{arguments.output} must end in .csv: an .npz is written as a whole.")
+    model = speech.SpeechModel.load()
+    stream = model.stream(arguments.fps, style, life)  # type: ignore[attr-defined]
+    if arguments.input == "-":
+        blocks = pcm.blocks(cast(pcm.Pipe, sys.stdin.buffer), arguments.rate)
+    else:
+        blocks = audio.blocks(arguments.input)
+    with contextlib.nullcontext(sys.stdout) if live else _growing(arguments.output) as file:
+        writer = weights.LiveLinkWriter(file, arguments.fps)
+        for block in blocks:
+            writer.write(stream.push(block))
+        writer.write(stream.finish())
+
+
+@contextlib.contextmanager
+def _growing(path: Path) -> Iterator[TextIO]:
+    """Yield a text file to write; it appears under its name when it is whole."""
+    from .backend import files
+
+    with (
+        files.whole_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        yield file
 
 
 @contextlib.contextmanager

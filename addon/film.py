@@ -79,7 +79,7 @@ def render(
         step = 1 if len(shown) == len(frames) else 2
         order = [frames.start + (frame - frames.start) // step * step for frame in frames]
         files = [str(Path(pictures) / f"{frame:04d}.png") for frame in order]
-        return _encode(folder / NAME, files, frames.start), words
+        return encode(folder / NAME, files, frames.start), words
 
 
 def _graphics_engine(job: dict[str, Any], frames: range, progress: Progress) -> str | None:
@@ -180,8 +180,13 @@ def _watch(
         time.sleep(0.1)
 
 
-def _encode(path: Path, files: list[str], first: int) -> Path:
-    """Join pictures and the scene's sound from frame `first` on as H.264 and AAC, in the sequencer."""
+def encode(
+    path: Path, files: list[str], first: int, quality: str = "HIGH", sound_kbps: int = 160
+) -> Path:
+    """Join pictures and the scene's sound from frame `first` on as H.264 and AAC, in the sequencer.
+
+    `quality` is Blender's name of a constant rate factor: LOSSLESS, HIGH, MEDIUM, LOW ...
+    """
     source = bpy.context.scene
     scene = bpy.data.scenes.new("Furrow Film")
     try:
@@ -197,7 +202,7 @@ def _encode(path: Path, files: list[str], first: int) -> Path:
             strip.elements.append(Path(file).name)
         strip.frame_final_duration = len(files)
         _copy_sound(source, scene, 1 - first)
-        _movie_format(render)
+        _movie_format(render, quality, sound_kbps)
         with whole_file(path) as temporary:
             render.filepath = str(temporary)
             render.use_file_extension = False
@@ -224,11 +229,11 @@ def _copy_sound(source: bpy.types.Scene, scene: bpy.types.Scene, shift: int) -> 
             copy.volume = strip.volume
 
 
-def _movie_format(render: bpy.types.RenderSettings) -> None:
+def _movie_format(render: bpy.types.RenderSettings, quality: str, sound_kbps: int) -> None:
     if bpy.app.version >= (5, 0):  # pictures and films became two kinds
         render.image_settings.media_type = "VIDEO"
     render.image_settings.file_format = "FFMPEG"
     ffmpeg = render.ffmpeg
     ffmpeg.format, ffmpeg.codec, ffmpeg.audio_codec = "MPEG4", "H264", "AAC"
-    ffmpeg.constant_rate_factor, ffmpeg.audio_bitrate = "HIGH", 160
+    ffmpeg.constant_rate_factor, ffmpeg.audio_bitrate = quality, sound_kbps
     ffmpeg.gopsize = 15

@@ -106,7 +106,9 @@ STILL = Life(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def random_speaker(seed: int) -> tuple[float, ...]:
-    """Return the habits of a random speaker, the same for the same seed."""
+    """Return the habits of a random speaker, the same for the same seed; raises FurrowError below 0."""
+    if seed < 0:
+        raise FurrowError(f"The speaker is {seed}; it must be a whole number from 0 on.")
     drawn = np.random.default_rng(seed).normal(0.0, 0.45, len(HABITS))
     return tuple(float(x) for x in np.clip(drawn, -1.0, 1.0))
 

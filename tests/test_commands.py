@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from furrow.backend import expressions, head, identity, maps, weights
+from furrow.backend import audio, expressions, head, identity, maps, speech, weights
 from furrow.backend.files import ASSETS
 
 COMMANDS = ("speak", "detail", "bake", "assemble", "train", "evaluate", "bench", "doctor")
@@ -58,6 +58,67 @@ def test_speak_reads_standard_input(hello: Path, tmp_path: Path, furrow) -> None
     assert done.returncode == 0, done.stderr
     expected = weights.read_weights(by_name).values
     np.testing.assert_array_equal(weights.read_weights(piped).values, expected)
+
+
+def test_speak_moves_the_mouth_alone_or_what_is_asked(furrow, hello: Path, tmp_path: Path) -> None:
+    def said(*options: object) -> weights.Weights:
+        done = furrow("speak", hello, "-o", tmp_path / "said.npz", *options)
+        assert done.returncode == 0, done.stderr
+        return weights.read_weights(tmp_path / "said.npz")
+
+    off = [word for part in ("blinks", "gaze", "brows", "breath") for word in (f"--{part}", 0)]
+    mouth, nods = said(*off, "--head", 0), said(*off, "--head", 2, "--seed", 5)
+    around = [i for name, i in expressions.INDEX.items() if name.startswith(("eye", "brow"))]
+    assert not mouth.values[:, around].any()
+    assert mouth.head is not None and not mouth.head.any()
+    assert nods.head is not None and nods.head.any()
+    np.testing.assert_array_equal(nods.values, mouth.values)
+
+
+def test_speak_refuses_bad_performances_in_one_line(furrow, hello: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    for options, words in (
+        (("--emotion", "bored"), "surprised"),
+        (("--intensity", 9), "intensity"),
+        (("--gaze", -1), "gaze"),
+        (("--seed", -1), "seed"),
+        (("--speaker", -1), "speaker"),
+    ):
+        assert words in complaint(furrow("speak", hello, "-o", out, *options))
+    assert not out.exists()
+
+
+@pytest.mark.skipif(
+    not hasattr(speech.SpeechModel, "stream"), reason="the speech model does not stream yet"
+)
+def test_speak_streams_frames_as_the_sound_comes(furrow, hello: Path, tmp_path: Path) -> None:
+    sound = np.concatenate(list(audio.blocks(hello)))
+    samples = (np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes()
+    half = len(samples) // 4 * 2
+    command = [sys.executable, "-m", "furrow", "speak", "-", "-o", "-", "--fps", "25"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None and child.stdout is not None
+        child.stdin.write(samples[:half])
+        child.stdin.flush()
+        # Half of the sound is in, and no more comes: so many frames must come now.
+        early = int((half / 2 / 16000 - 0.3) * 25)
+        lines = [child.stdout.readline() for _ in range(1 + early)]
+        child.stdin.write(samples[half:])
+        child.stdin.close()
+        lines += child.stdout.readlines()
+        assert child.wait(60) == 0
+    (tmp_path / "live.csv").write_bytes(b"".join(lines))
+    live = weights.read_weights(tmp_path / "live.csv", fps=25)
+    assert furrow("speak", hello, "-o", tmp_path / "file.npz", "--fps", 25).returncode == 0
+    whole = weights.read_weights(tmp_path / "file.npz")
+    assert len(live.values) == len(whole.values)
+    jaw = expressions.INDEX["jawOpen"]
+    assert np.corrcoef(live.values[:, jaw], whole.values[:, jaw])[0, 1] > 0.9
+
+
+def test_speak_streams_csv_only(furrow, tmp_path: Path) -> None:
+    npz = furrow("speak", "-", "-o", tmp_path / "out.npz", "--stream", input="")
+    assert "as a whole" in complaint(npz)
 
 
 def test_speak_refuses_bad_input_in_one_line(furrow, hello: Path, tmp_path: Path) -> None:

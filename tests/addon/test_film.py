@@ -36,7 +36,7 @@ def test_the_film_moves_has_every_frame_and_the_sound(saved, tmp_path, monkeypat
     import aud
 
     frames = []
-    encode = film._encode
+    encode = film.encode
 
     def look(path, files, first):
         for file in files:
@@ -44,7 +44,7 @@ def test_the_film_moves_has_every_frame_and_the_sound(saved, tmp_path, monkeypat
             frames.append(np.array(image.pixels[:]))
         return encode(path, files, first)
 
-    monkeypatch.setattr(film, "_encode", look)
+    monkeypatch.setattr(film, "encode", look)
     path, engine = film.render(saved, "Head", range(1, FRAMES + 1), tmp_path, lambda *_: None)
     assert np.abs(frames[0] - frames[1]).max() > 0.2  # the jaw has fallen
     clip = bpy.data.movieclips.load(str(path))
