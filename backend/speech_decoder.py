@@ -20,7 +20,9 @@ from .speech_features import ENCODED, MEL, STEP, SUBFRAMES
 ROW = len(EXPRESSIONS) + 2
 """Numbers in a row: weights, probability that lips meet, probability that lip meets teeth."""
 _NEVER = -1e4  # bias of what cannot be attended to
-_TOUCH = (0.30, 0.65)  # probabilities from which on lips begin to meet, and meet for sure
+_TOUCH = (0.1, 0.8)  # probabilities from which on lips begin to meet, and meet for sure
+# Rows of 12 ms: what is faster than 8 Hz in a mouth is hardly ever meant.
+_SMOOTH = {"weights": (1, 2, 3, 2, 1), "contact": (1, 2, 1)}
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Framing:
 
     def __init__(self, fps: float) -> None:
         self._fps = fps
-        self._reach = max(0.0, 0.5 / fps - STEP)  # seconds
+        self._reach = min(STEP, max(0.0, 0.5 / fps - 0.5 * STEP))  # seconds
         self._rows = np.zeros((0, ROW), np.float32)
         self._first = 0  # number of the first row that is kept
         self._frame = 0  # number of the next frame
@@ -117,8 +119,9 @@ class Framing:
     def push(self, rows: np.ndarray) -> np.ndarray:
         """Return the weights float32 (n, 52) of the frames that these rows (R, ROW) complete."""
         self._rows = np.concatenate([self._rows, rows])
-        # Row j is at (j - 0.5) STEP; the row after the last one that counts is needed to smooth it.
-        last = (self._first + len(self._rows) - 2.5) * STEP - self._reach
+        # Row j is at (j - 0.5) STEP; two rows more are needed to smooth weights, one for contact.
+        end = (self._first + len(self._rows) - 1.5) * STEP
+        last = min(end - 2 * STEP, end - STEP - self._reach)
         return self._frames(max(self._frame, int(np.floor(last * self._fps)) + 1))
 
     def finish(self, count: int) -> np.ndarray:
@@ -129,13 +132,12 @@ class Framing:
         if until <= self._frame or not len(self._rows):
             return np.zeros((0, len(EXPRESSIONS)), np.float32)
         times = np.arange(self._frame, until) / self._fps
-        padded = np.pad(self._rows, ((1, 1), (0, 0)), mode="edge")
-        smooth = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
         at = (self._first + np.arange(len(self._rows)) - 0.5) * STEP
-        weights = np.stack([np.interp(times, at, c) for c in smooth.T[: len(EXPRESSIONS)]], axis=1)
+        smooth = _smoothed(self._rows[:, : len(EXPRESSIONS)], _SMOOTH["weights"])
+        weights = np.stack([np.interp(times, at, c) for c in smooth.T], axis=1)
         low, sure = _TOUCH
         met = np.clip((self._rows[:, len(EXPRESSIONS) :] - low) / (sure - low), 0, 1)
-        met = met * met * (3 - 2 * met)
+        met = _smoothed(met * met * (3 - 2 * met), _SMOOTH["contact"])
         near = [
             np.stack([np.interp(times + shift, at, c) for c in met.T], axis=1)
             for shift in np.unique([-self._reach, 0.0, self._reach])
@@ -143,11 +145,21 @@ class Framing:
         lips.meet(weights, np.max(near, axis=0))
         self._frame = until
         # What the next frame still reaches back to stays.
-        keep = int(np.floor((until / self._fps - self._reach) / STEP)) - 3 - self._first
+        keep = int(np.floor((until / self._fps - self._reach) / STEP)) - 4 - self._first
         if keep > 0:
             keep = min(keep, len(self._rows) - 1)
             self._rows, self._first = self._rows[keep:], self._first + keep
         return np.clip(weights, 0.0, 1.0).astype(np.float32)
+
+
+def _smoothed(rows: np.ndarray, kernel: tuple[int, ...]) -> np.ndarray:
+    """Return rows (R, C) under a kernel, their ends held."""
+    reach = len(kernel) // 2
+    padded = np.pad(rows, ((reach, reach), (0, 0)), mode="edge")
+    shares = np.array(kernel) / sum(kernel)
+    return np.asarray(
+        sum(share * padded[k : k + len(rows)] for k, share in enumerate(shares)), np.float32
+    )
 
 
 def _mask(size: int, number: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Speech as it comes: sound in pieces of any size in, frames of weights out, at a fixed delay.
 
-A short window follows the sound, two frames (48 ms) at a time. The delay of the algorithm, from the
+A short window follows the sound, a frame (24 ms) at a time. The delay of the algorithm, from the
 end of the sound that a frame needs to the frame's own time, is at most :func:`delay`.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 from . import liveliness
 from . import speech_features as features
 from .audio import RATE
+from .expressions import EXPRESSIONS
 from .performance import Life, Style
 from .speech_decoder import Framing
 from .weights import Weights
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _LISTENED = 800  # pieces of 24 ms over which the level is measured: 19 s
 _USUAL = 0.1  # root mean square that a stream is taken to have before it was heard
-_SLOWEST = 1.02  # the most by which the gain changes in 48 ms
+_SLOWEST = 1.01  # the most by which the gain changes in 24 ms
 
 
 class Stream:
@@ -34,13 +35,13 @@ class Stream:
         self._decoding, self._framing = model.decoding(style), Framing(fps)
         self._liveliness = liveliness.Liveliness(fps, life)
         # Silence ahead of the first frame, whose centre is the first sample.
-        self._sound = np.zeros((features.SHORT - 1) * features.STRIDE + features.CENTRE, np.float32)
-        self._end = 0  # number of the last frame of the next window
+        ahead = (features.SHORT - 1 - features.AHEAD) * features.STRIDE + features.CENTRE
+        self._sound = np.zeros(ahead, np.float32)
         self._samples = 0
         self._level: deque[float] = deque([_USUAL**2] * 20, maxlen=_LISTENED)
         self._gain = 1.0
         self._given = 0
-        self._mouth: list[np.ndarray] = []
+        self._mouth: list[np.ndarray] = [np.zeros((0, len(EXPRESSIONS)), np.float32)]
         self._around: list[tuple[np.ndarray, np.ndarray]] = []
 
     def push(self, samples: np.ndarray) -> Weights:
@@ -56,32 +57,26 @@ class Stream:
     def finish(self) -> Weights:
         """Return the frames up to the end of the stream, at least one in all."""
         count = max(1, round(self._samples / RATE * self._fps))
-        self._hear(np.zeros(round(1.2 * delay(self._fps) * RATE) + features.STRIDE, np.float32))
+        self._hear(np.zeros(round(delay(self._model) * RATE) + features.STRIDE, np.float32))
         self._mouth.append(self._framing.finish(count))
         self._around.append(self._liveliness.finish(count))
         return self._give(count)
 
     def _hear(self, samples: np.ndarray) -> None:
-        """Work off all whole windows that the samples complete."""
+        """Work off all whole windows that the samples complete, one for each frame."""
         self._sound = np.concatenate([self._sound, np.asarray(samples, np.float32)])
-        size, hop = features.window_samples(features.SHORT), features.HOP * features.STRIDE
-        if self._end == 0:  # the first window ends AHEAD frames after the first frame
-            first = features.AHEAD * features.STRIDE
-            if len(self._sound) < size + first:
-                return
-            self._sound, self._end = self._sound[first:], features.AHEAD
-        inside = slice(features.SHORT - 1 - features.AHEAD, None)
-        inside = slice(inside.start, inside.start + features.HOP)
+        size, stride = features.window_samples(features.SHORT), features.STRIDE
+        here = slice(features.SHORT - 1 - features.AHEAD, features.SHORT - features.AHEAD)
         while len(self._sound) >= size:
             raw = self._sound[:size]
-            self._level.extend(features.powers(raw[-hop:]))
+            self._level.extend(features.powers(raw[-stride:]))
             wanted = features.gain_of(np.array(self._level))
             self._gain = float(np.clip(wanted, self._gain / _SLOWEST, self._gain * _SLOWEST))
             window = np.clip(raw * np.float32(self._gain), -1.0, 1.0)
-            encoded = features.encode(self._model.encoder, window[None])[0][inside]
-            mel = features.log_mel(window)[inside]
+            encoded = features.encode(self._model.encoder, window[None])[0][here]
+            mel = features.log_mel(window)[here]
             self._mouth.append(self._framing.push(self._decoding.push(encoded, mel)))
-            self._sound = self._sound[hop:]
+            self._sound = self._sound[stride:]
 
     def _give(self, count: int | None) -> Weights:
         """Return the frames that mouth and life both have."""
@@ -96,14 +91,13 @@ class Stream:
         return Weights(made, self._fps, head[:ready])
 
 
-def delay(fps: float) -> float:
-    """Return the longest that a frame waits for sound, in seconds.
+def delay(model: SpeechModel) -> float:
+    """Return the longest that a frame waits for sound, in seconds, whatever the frame rate.
 
-    Frame k of the features needs the window that ends AHEAD frames later, which comes with the hop;
-    the listener needs two frames more; smoothing and stretching of closures a row or two.
+    A frame of the weights lies up to a row before the next row, which is smoothed with two more; the
+    last of them comes with a frame of the network up to half a row later. That one needs the
+    features of the next frames, and those the sound that the encoder's convolutions see there.
     """
-    future = 2
-    heard = (features.AHEAD + future + features.HOP - 1) * features.STRIDE
-    window = features.window_samples(1) - features.CENTRE
-    rows = 1.5 * features.STEP + max(0.0, 0.5 / fps - features.STEP) + features.STEP
-    return (heard + window) / RATE + rows
+    frames = features.AHEAD + model.sizes.future
+    seen = features.window_samples(1) - features.CENTRE
+    return (frames * features.STRIDE + seen) / RATE + 3.5 * features.STEP

@@ -229,7 +229,7 @@ def test_every_closure_shows_at_every_rate():
         gap = weights[:, INDEX["jawOpen"]] - weights[:, INDEX["mouthClose"]]
         for k in closures:
             near = np.abs(times - (k + 0.5) * speech_features.STEP) < 0.6 / fps + 0.01
-            assert gap[near].min() < 0.01, (fps, k)
+            assert gap[near].min() < 0.03, (fps, k)  # a millimetre
 
 
 def _streamed(model, sound, fps, sizes, **options):
@@ -253,8 +253,8 @@ def test_a_stream_says_the_same_within_its_delay(model):
     offline = model.weights(HELLO, 30, life=STILL)
     values, head, waited = _streamed(model, sound, 30, (200, 201), life=STILL)
     assert values.shape == offline.values.shape and head.shape == (len(values), 3)
-    assert waited.max() <= speech_stream.delay(30) + 200 / audio.RATE
-    assert speech_stream.delay(30) <= 0.2
+    assert waited.max() <= speech_stream.delay(model) + 200 / audio.RATE
+    assert speech_stream.delay(model) <= 0.2
     assert np.abs(values - offline.values).mean() < 0.02
     jaw = INDEX["jawOpen"]
     assert np.corrcoef(values[:, jaw], offline.values[:, jaw])[0, 1] > 0.9

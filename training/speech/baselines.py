@@ -26,7 +26,8 @@ import soundfile
 from scipy.ndimage import gaussian_filter1d
 from tqdm import tqdm
 
-from ...backend import audio, moonshine, speech
+from ...backend import audio, moonshine
+from ...backend import speech_features as features
 from ...backend.errors import FurrowError
 from ...backend.expressions import EXPRESSIONS, INDEX
 from ...backend.files import write_whole
@@ -280,7 +281,7 @@ def _mean(trained: Sequence[Sentence], heard: Sequence[Sentence]) -> list[np.nda
 
 def _ridge(trained: Sequence[Sentence], heard: Sequence[Sentence]) -> list[np.ndarray]:
     """Least squares with a little ridge from log-mel and its surroundings to weights."""
-    inputs = (2 * _CONTEXT + 1) * speech.BANDS + 1
+    inputs = (2 * _CONTEXT + 1) * features.BANDS + 1
     gram, right = 10.0 * np.eye(inputs), np.zeros((inputs, len(EXPRESSIONS)))
     for sentence in trained:
         x = _context(sentence)
@@ -293,11 +294,11 @@ def _ridge(trained: Sequence[Sentence], heard: Sequence[Sentence]) -> list[np.nd
 def _context(sentence: Sentence) -> np.ndarray:
     """Return log-mel of 312 ms around each frame, and a constant, (N, 13 x 40 + 1)."""
     squares = sentence.sound.astype(np.float64) ** 2
-    powers = np.add.reduceat(squares, np.arange(0, len(squares), speech.STRIDE)) / speech.STRIDE
-    beside = (_CONTEXT + 2) * speech.STRIDE
-    sound = np.pad(sentence.sound * np.float32(speech.gain_of(powers)), beside)
-    mel = speech.log_mel(sound).reshape(-1, speech.BANDS).astype(np.float64)
-    at = (np.arange(len(mel)) - 0.5) * speech.STEP + (speech.CENTRE - beside) / audio.RATE
+    powers = np.add.reduceat(squares, np.arange(0, len(squares), features.STRIDE)) / features.STRIDE
+    beside = (_CONTEXT + 2) * features.STRIDE
+    sound = np.pad(sentence.sound * np.float32(features.gain_of(powers)), beside)
+    mel = features.log_mel(sound).reshape(-1, features.BANDS).astype(np.float64)
+    at = (np.arange(len(mel)) - 0.5) * features.STEP + (features.CENTRE - beside) / audio.RATE
     times = np.arange(len(sentence.target)) / FPS
     # Frames of 24 ms beside each other, as the first network's had, wherever a frame falls.
     nearest = np.searchsorted(at, times).clip(2 * _CONTEXT, len(mel) - 1 - 2 * _CONTEXT)

@@ -61,7 +61,10 @@ class Scene:
     contact
         float16 (2 F, 2), how far lips have met: lips to lips, lip to teeth.
     phone
-        float16 (2 F, 1): which of ``visemes.PHONES`` is said.
+        float16 (2 F, 1): which of ``visemes.PHONES`` is said; UNKNOWN where nobody knows.
+    measured
+        float16 (2 F, 52): the weights of a filmed face, which take the place of the rules; None
+        where there was no face.
     """
 
     encoded: np.ndarray
@@ -70,6 +73,11 @@ class Scene:
     effort: np.ndarray
     contact: np.ndarray
     phone: np.ndarray
+    measured: np.ndarray | None = None
+
+
+UNKNOWN = -100
+"""A phone that no loss counts."""
 
 
 def load_utterance(path: Path) -> Utterance:

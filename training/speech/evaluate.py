@@ -20,7 +20,7 @@ from ...backend import audio, speech
 from ...backend.errors import FurrowError
 from ...backend.figures import Figure
 from ...backend.performance import STILL, Style
-from . import baselines, dataset, measures, plot, testsets
+from . import baselines, measures, plot, recording, testsets
 from .measures import FPS, MOUTH, UNITS, Said
 from .testsets import Sentence
 
@@ -93,8 +93,8 @@ def _silence(model: speech.SpeechModel) -> float:
     largest = []
     for sound in (
         np.zeros(count),
-        1e-3 * dataset.noise(count, rng),
-        0.1 * dataset.music(count, rng),
+        1e-3 * recording.noise(count, rng),
+        0.1 * recording.music(count, rng),
     ):
         with _file(sound.astype(np.float32)) as path:
             made = model.weights(path, FPS, life=STILL).values

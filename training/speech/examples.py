@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...backend.expressions import EXPRESSIONS
 from ...backend.performance import EMOTIONS, HABITS, Style
 from ...backend.speech_features import BANDS, STEP, SUBFRAMES
 from . import visemes
@@ -36,14 +35,19 @@ def batch(scenes: Sequence[Scene], rng: np.random.Generator, augment: bool = Tru
     Parameters
     ----------
     augment
-        Vary the mel bands, so that a new microphone is nothing new.
+        Vary the features, so that a new voice or microphone is nothing new.
     """
     columns: list[list[np.ndarray]] = [[] for _ in Batch._fields]
     for scene in scenes:
-        style = draw_style(rng)
+        style = draw_style(rng) if scene.measured is None else Style()
         first = int(rng.integers(0, max(1, len(scene.encoded) - CROP + 1)))
         frames = min(CROP, len(scene.encoded) - first)
-        cut = Scene(*(_cut(a, first, frames, len(scene.encoded)) for a in vars(scene).values()))
+        cut = Scene(
+            *(
+                None if array is None else _cut(array, first, frames, len(scene.encoded))
+                for array in vars(scene).values()
+            )
+        )
         target = _target(cut, style)
         mask = np.zeros(SUBFRAMES * CROP, np.float32)
         mask[: SUBFRAMES * frames] = 1
@@ -54,17 +58,14 @@ def batch(scenes: Sequence[Scene], rng: np.random.Generator, augment: bool = Tru
             column.append(array)
     arrays = [np.stack(column) for column in columns]
     if augment:
-        mel = arrays[1]
-        tilt = rng.normal(0, 0.12, (len(mel), 1, 1)) * np.linspace(-1, 1, BANDS)
-        mel += np.tile(tilt, SUBFRAMES) + rng.normal(0, 0.1, (len(mel), 1, 1))
-        mel *= rng.random((len(mel), 1, 1)) > 0.1  # now and then Moonshine alone has to do
+        _unsettle(arrays[0], arrays[1], rng)
     made = [torch.from_numpy(a.astype(np.float32)) for a in arrays]
     made[5] = made[5].long()
     return Batch(*made)
 
 
 def target(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Return the weights float32 (2 F, 52) of a whole scene in a drawn style."""
+    """Return the weights float32 (2 F, 52) of a whole scene, in a drawn style where rules make it."""
     return _target(scene, draw_style(rng))
 
 
@@ -93,6 +94,23 @@ def noisy(past: torch.Tensor) -> torch.Tensor:
     return (past + drift + 0.03 * torch.randn_like(past)).clamp(0, 1) * there
 
 
+def _unsettle(encoded: np.ndarray, mel: np.ndarray, rng: np.random.Generator) -> None:
+    """Vary features (B, F, 288) and (B, F, 80) in place: microphones, doubt, and gaps (SpecAugment)."""
+    count = len(mel)
+    tilt = rng.normal(0, 0.12, (count, 1, 1)) * np.linspace(-1, 1, BANDS)
+    mel += np.tile(tilt, SUBFRAMES) + rng.normal(0, 0.1, (count, 1, 1))
+    encoded += 0.15 * rng.standard_normal(encoded.shape, np.float32)
+    for k in range(count):
+        for array in (encoded[k], mel[k]):
+            for _ in range(int(rng.integers(0, 4))):  # gaps of up to 120 ms
+                at = int(rng.integers(0, CROP))
+                array[at : at + int(rng.integers(1, 6))] = 0
+    # Now and then one of the two has to do alone.
+    alone = rng.random((2, count, 1, 1)) > 0.08
+    encoded *= alone[0] | ~alone[1]
+    mel *= alone[1]
+
+
 def _cut(array: np.ndarray, first: int, frames: int, of: int) -> np.ndarray:
     """Return CROP frames of an array with one or two rows a frame, filled up with zeros."""
     each = len(array) // of
@@ -101,7 +119,7 @@ def _cut(array: np.ndarray, first: int, frames: int, of: int) -> np.ndarray:
 
 
 def _target(scene: Scene, style: Style) -> np.ndarray:
+    if scene.measured is not None:
+        return scene.measured.astype(np.float32)
     arrays = (a.astype(np.float32) for a in (scene.ordinary, scene.effort[:, 0], scene.contact))
-    made = visemes.styled(*arrays, STEP, style)
-    assert made.shape[1] == len(EXPRESSIONS)
-    return made
+    return visemes.styled(*arrays, STEP, style)

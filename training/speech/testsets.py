@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...backend import audio, lips
-from ...backend.expressions import EXPRESSIONS, INDEX
 from . import closures, formant, real, sources, synthesise, text, visemes
 from .measures import FPS
 from .voices import Phone
@@ -45,7 +44,8 @@ class Sentence:
         """Find the touches of tidied phones and what the face should do."""
         touches = closures.find(sound, phones)
         times = np.arange(max(1, round(len(sound) / audio.RATE * FPS))) / FPS
-        return cls(name, sound, phones, touches, target(sound, phones, touches, times))
+        target = visemes.targets(sound, phones, touches, times)
+        return cls(name, sound, phones, touches, target)
 
 
 def load(seed: int = 0) -> dict[str, list[Sentence]]:
@@ -67,23 +67,3 @@ def load(seed: int = 0) -> dict[str, list[Sentence]]:
             Sentence.of(r.name, *said) for r, said in zip(sources.RECORDINGS, people, strict=True)
         ],
     }
-
-
-def target(
-    sound: np.ndarray,
-    phones: Sequence[Phone],
-    touches: Sequence[lips.Closure],
-    times: np.ndarray,
-) -> np.ndarray:
-    """Return what the face of an average, neutral speaker should do: weights float32 (T, 52)."""
-    return faces(visemes.targets(sound, phones, touches, times))
-
-
-def faces(channels: np.ndarray) -> np.ndarray:
-    """Return weights float32 (T, 52) of ``visemes.CHANNELS`` (T, C), both sides alike."""
-    values = np.zeros((len(channels), len(EXPRESSIONS)), np.float32)
-    for k, name in enumerate(visemes.CHANNELS):
-        for full in (name, f"{name}Left", f"{name}Right"):
-            if full in INDEX:
-                values[:, INDEX[full]] = channels[:, k]
-    return values

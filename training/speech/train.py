@@ -182,7 +182,11 @@ class Losses:
         )
         contact = (contact * here).sum() / here.sum()
         named = functional.cross_entropy(
-            phones.flatten(0, 1), wanted.phone.flatten(), reduction="none", label_smoothing=0.05
+            phones.flatten(0, 1),
+            wanted.phone.flatten(),
+            reduction="none",
+            label_smoothing=0.05,
+            ignore_index=dataset.UNKNOWN,
         )
         named = (named * wanted.mask.flatten()).sum() / here.sum()
         return (
