@@ -79,7 +79,7 @@ $(TRAIN): $(RUNTIME)
 	@touch $@
 
 $(DEV): $(TRAIN)
-	$(PIP) install -e ".[runtime,blender,train,dev]"
+	$(PIP) install -e ".[runtime,blender,train,video,dev]"
 	@touch $@
 
 $(BPY50): Makefile

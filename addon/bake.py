@@ -170,9 +170,11 @@ def bake_maps(
         "frames": done,
     }
     path = folder / f"bake{name}.json"
-    rows = take.weights.values[frames.start - take.first : frames.stop - take.first]
+    part_of = slice(frames.start - take.first, frames.stop - take.first)
+    head = None if take.weights.head is None else take.weights.head[part_of]
+    rows = Weights(take.weights.values[part_of], take.weights.fps, head)
     _write_record(path, record)  # says at once if the folder cannot be written
-    write_weights(folder / f"weights{name}.csv", Weights(rows, take.weights.fps))
+    write_weights(folder / f"weights{name}.csv", rows)
     todo = [frame for frame in frames if str(frame) not in done]
     written = time.monotonic()
     try:
@@ -306,6 +308,7 @@ def join(folder: str | Path) -> Take:
     first_name, first = next(iter(found.items()))
     frames: dict[str, Any] = {}
     rows: dict[int, np.ndarray] = {}
+    turns: dict[int, np.ndarray] = {}
     asked = first["asked"]
     for name, record in found.items():
         if (record["asked"], record["models"]) != (asked, first["models"]):
@@ -319,6 +322,8 @@ def join(folder: str | Path) -> Take:
         weights = read_weights(folder / name.replace("bake", "weights").replace(".json", ".csv"))
         start = int(name.split("_")[1].split("-")[0])
         rows |= {start + i: row for i, row in enumerate(weights.values)}
+        if weights.head is not None:
+            turns |= {start + i: row for i, row in enumerate(weights.head)}
     every = range(asked["first"], asked["last"] + 1)
     missing = [frame for frame in every if str(frame) not in frames or frame not in rows]
     if missing:
@@ -327,7 +332,10 @@ def join(folder: str | Path) -> Take:
             "missing_file",
         )
     _write_record(folder / RECORD, {**first, "frames": frames})
-    weights = Weights(np.stack([rows[frame] for frame in every]), asked["fps"])
+    # A range in which the head does not turn is read as one of which nothing is known.
+    still = np.zeros(3, np.float32)
+    head = np.stack([turns.get(frame, still) for frame in every]) if turns else None
+    weights = Weights(np.stack([rows[frame] for frame in every]), asked["fps"], head)
     write_weights(folder / WEIGHTS, weights)
     identity = from_request({**asked, "name": asked["person"]})
     relief = from_request(asked["relief"]) if "relief" in asked else None

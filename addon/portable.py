@@ -13,7 +13,7 @@ import bpy
 
 from ..backend.errors import FurrowError
 from ..backend.files import whole_file
-from . import animation, bake, detail, head_object, speech, stage
+from . import animation, bake, detail, head_object, head_turn, speech, stage
 
 NAME = "head.blend"
 
@@ -38,9 +38,11 @@ def new_scene(take: bake.Take, sound: Path | None = None) -> bpy.types.Object:
     animation.set_frame_rate(scene, take.weights.fps)
     obj = head_object.create_head(take.identity, "Head", scene.collection)
     scene.frame_start, scene.frame_end = take.first, take.last
-    animation.write_action(
-        obj, take.weights, scene, take.first, Path(take.source.get("name", "Motion")).stem
-    )
+    name = Path(take.source.get("name", "Motion")).stem
+    animation.write_action(obj, take.weights, scene, take.first, name)
+    if take.weights.head is not None and take.weights.head.any():
+        turning = head_turn.target(obj, None)
+        head_turn.write(turning, take.weights.head, take.weights.fps, scene, take.first, name)
     if sound is not None:
         speech.place_sound(scene, sound, take.first)
     stage.build(scene, obj)

@@ -174,6 +174,22 @@ def test_ranges_share_no_file_but_maps_and_are_joined(take, tmp_path):
     assert len(json.loads((tmp_path / "bake.json").read_text())["frames"]) == 8
 
 
+def test_the_head_turns_in_what_ranges_are_joined_to(take, tmp_path):
+    turns = np.zeros((8, 3), np.float32)
+    turns[5:, 0] = 0.05
+    turning = replace(take, weights=replace(take.weights, head=turns))
+    for part in ((1, 4), (5, 8)):
+        bake.bake_maps(turning, tmp_path, Backend(), part)
+    joined = bake.join(tmp_path)
+    np.testing.assert_allclose(joined.weights.head, turns, atol=1e-5)
+    obj = portable.new_scene(joined)
+    angles = []
+    for frame in (2, 7):
+        bpy.context.scene.frame_set(frame)
+        angles.append(obj.rotation_euler.z)
+    np.testing.assert_allclose(angles, [0, 0.05], atol=1e-5)  # to the character's left
+
+
 def test_ranges_of_different_bakes_are_not_joined(take, tmp_path):
     bake.bake_maps(take, tmp_path, Backend(), (1, 5))
     other = replace(take, identity=head_object.head().random(3))

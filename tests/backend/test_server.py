@@ -200,7 +200,9 @@ def test_speech_comes_back_and_a_newer_one_stops_it(start, minutes_of_noise):
     with wave.open(str(hello)) as sound:
         seconds = sound.getnframes() / sound.getframerate()
     assert result["fps"] == 24 and abs(len(values) - 24 * seconds) <= 1
-    assert values.shape[1] == 52 and values.min() >= 0 and values.max() <= 1
+    weights, head = values[:, :52], values[:, 52:]
+    assert weights.min() >= 0 and weights.max() <= 1
+    assert head.shape[1] == 3 and 0.001 < np.abs(head).max() < 0.15  # radians
 
 
 def test_heart_beats_while_the_networks_work(start):

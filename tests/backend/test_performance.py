@@ -1,0 +1,55 @@
+"""What may be asked of a performance, in requests and on command lines."""
+
+import argparse
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from furrow.backend import bake_arguments, performance, performance_arguments
+from furrow.backend.errors import FurrowError
+from furrow.backend.performance import Life, Style
+
+
+def test_a_request_says_all_or_nothing():
+    assert performance.from_request({}) == (Style(), Life())
+    style = Style("sad", 1.2, 0.7, performance.random_speaker(4))
+    life = Life(0.5, 2, 0, 1, 0.3, 9)
+    assert performance.from_request({"style": asdict(style), "life": asdict(life)}) == (style, life)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"style": {"emotion": "bored"}}, "surprised"),
+        ({"style": {"mood": 1}}, "articulation"),
+        ({"style": {"speaker": [0.0]}}, "8 habits"),
+        ({"style": {"articulation": float("nan")}}, "articulation"),
+        ({"style": "sad"}, "object"),
+        ({"life": {"gaze": 3}}, "gaze"),
+        ({"life": {"seed": 1.5}}, "whole number"),
+    ],
+)
+def test_what_cannot_be_is_refused(params, words):
+    with pytest.raises(FurrowError, match=words):
+        performance.from_request(params)
+
+
+def test_the_style_is_what_the_network_is_told():
+    neutral, happy = Style(intensity=1.5).vector(), Style("happy", 0.5, 1.3).vector()
+    assert neutral.shape == (performance.STYLE_SIZE,) and not neutral.any()
+    np.testing.assert_allclose(happy[happy != 0], [0.5, 0.3], rtol=1e-5)
+    assert performance.random_speaker(3) == performance.random_speaker(3)
+    assert performance.random_speaker(3) != performance.random_speaker(4)
+
+
+def test_flags_survive_the_way_to_a_child_process():
+    flags = "--emotion angry --intensity 0.4 --articulation 1.1 --speaker 3 --blinks 0 --seed 8"
+    parser = argparse.ArgumentParser()
+    bake_arguments.add_arguments(parser)
+    asked = parser.parse_args(["talk.wav", "-o", "out", *flags.split()])
+    again = parser.parse_args(bake_arguments.to_argv(asked)[1:])
+    style, life = performance_arguments.performance(again)
+    assert style == Style("angry", 0.4, 1.1, performance.random_speaker(3))
+    assert life == Life(blinks=0, seed=8)
+    plain = parser.parse_args(["talk.wav", "-o", "out"])
+    assert performance_arguments.performance(plain) == (Style(), Life())
