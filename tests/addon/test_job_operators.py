@@ -16,7 +16,7 @@ NETWORKS = pytest.mark.skipif(
     not (ASSETS / "detail" / "generator.onnx").exists(), reason="no networks are trained yet"
 )
 SPEECH = pytest.mark.skipif(
-    not (HELLO.exists() and (ASSETS / "speech" / "decoder.onnx").exists()
+    not (HELLO.exists() and (ASSETS / "speech" / "speech.onnx").exists()
          and (ASSETS / "speech" / "moonshine_encoder.ort").exists()),
     reason="no speech model is here yet",
 )  # fmt: skip
