@@ -71,28 +71,29 @@ def shape_keys(obj: bpy.types.Object) -> tuple[bpy.types.Key, dict[str, str]]:
     )
 
 
-def editable_shape_keys(obj: bpy.types.Object) -> tuple[bpy.types.Key, dict[str, str]]:
-    """The same, where they can be animated.
+def check_face(obj: bpy.types.Object) -> None:
+    """Raise FurrowError, as :func:`shape_keys`, and where the shape keys cannot be animated."""
+    keys, _names = shape_keys(obj)
+    if not (keys.is_editable or obj.is_editable):
+        raise FurrowError(
+            f'"{obj.name}" is linked from another file: make it a library override (Object > Library '
+            "Override > Make) or local, then import again."
+        )
 
-    An object that overrides a linked one gets an override of its mesh, since shape keys are
-    animated there.
 
-    Raises
-    ------
-    FurrowError
-        As :func:`shape_keys`, and if the object is linked from another file and not overridden.
-    """
+def _editable_shape_keys(obj: bpy.types.Object) -> tuple[bpy.types.Key, dict[str, str]]:
+    """The keys and their names, on an override of the mesh where the object overrides a linked one."""
+    check_face(obj)
     keys, names = shape_keys(obj)
     if keys.is_editable:
         return keys, names
-    if obj.is_editable:
-        mesh = obj.data.override_create(remap_local_usages=True)
-        if mesh is not None and mesh.shape_keys.is_editable:
-            return mesh.shape_keys, names
-    raise FurrowError(
-        f'"{obj.name}" is linked from another file: make it a library override (Object > Library '
-        "Override > Make) or local, then import again."
-    )
+    mesh = obj.data.override_create(remap_local_usages=True)
+    if mesh is None or not mesh.shape_keys.is_editable:
+        raise FurrowError(
+            f'The mesh of "{obj.name}" is linked and cannot be overridden: make it local (Object > '
+            "Relations > Make Local), then import again."
+        )
+    return mesh.shape_keys, names
 
 
 def write_action(
@@ -124,7 +125,7 @@ def write_action(
     FurrowError
         If the object is no face, or its shape keys cannot be animated.
     """
-    keys, names = editable_shape_keys(obj)
+    keys, names = _editable_shape_keys(obj)
     frames = frames_of(len(weights.values), weights.fps, scene, start_frame)
     columns = weights.values[:, [EXPRESSIONS.index(expression) for expression in names]]
     paths = [(_path(key), 0) for key in names.values()]

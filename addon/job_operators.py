@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
+from ..backend import reenactment
 from ..backend.errors import FurrowError
-from ..backend.weights import Weights, read_weights, write_weights
-from . import animation, bake, detail, head_object, jobs, speech, stage
+from ..backend.weights import read_weights, write_weights
+from . import animation, bake, detail, head_object, jobs, motion, speech, speech_options, stage
 from .operators import HeadOperator
 
 SOUNDS = "*.wav;*.flac;*.ogg"
@@ -37,8 +38,85 @@ class HeadJob(jobs.JobOperator):
         return head, scene
 
 
-class FURROW_OT_speech_import(HeadJob, ImportHelper, bpy.types.Operator):
-    """Let the head speak a recording: its sound on the timeline, its motion as an Action"""
+class FaceOperator:
+    """Mixin: works on the active mesh and its shape keys under ARKit's names, a head or any other."""
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if context.object is not None and context.object.type == "MESH":
+            return True
+        cls.poll_message_set("Select a Furrow head, or a mesh with ARKit's shape keys")  # type: ignore[attr-defined]
+        return False
+
+    def prepare(self, context: bpy.types.Context, turns: str) -> None:
+        """Fill in what the caller left open; `turns` as in :func:`.speech_options.recall`."""
+        speech_options.recall(self, context.scene, turns)
+
+    def choose(self, context: bpy.types.Context, event: bpy.types.Event, turns: str) -> set[str]:
+        """From invoke(): look at the face first, then let the artist choose a file."""
+        try:
+            animation.check_face(context.object)
+        except FurrowError as error:
+            self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
+            return {"CANCELLED"}
+        self.prepare(context, turns)
+        return ImportHelper.invoke(self, context, event)
+
+
+class LayingOperator(FaceOperator, speech_options.HeadOptions, speech_options.PlaceOptions):
+    """Mixin of what lays motion on faces."""
+
+    start_frame: IntProperty(name="Start Frame", default=1, options={"SKIP_SAVE"})
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return self.choose(context, event, self._turns(context))
+
+    def prepare(self, context: bpy.types.Context, turns: str) -> None:
+        given = self.properties.is_property_set("start_frame")  # type: ignore[attr-defined]
+        start = self.start_frame
+        super().prepare(context, turns)  # moves the start, as choosing a place does
+        self.start_frame = start if given else speech_options.start_of(context.scene, self.place_as)
+
+    def faces(self, context: bpy.types.Context) -> list[bpy.types.Object]:
+        """The active face first, then the others that are asked for; each set of keys once."""
+        found = {context.object.data: context.object}
+        for obj in context.selected_objects if self.all_selected else ():
+            if animation.face_names(obj):
+                found.setdefault(obj.data, obj)
+        return list(found.values())
+
+    @property
+    def placement(self) -> motion.Placement:
+        """What was chosen."""
+        return motion.Placement(
+            start_frame=self.start_frame,
+            as_strip=self.place_as == "STRIP",
+            bound=self.max_error if self.reduce_keys else 0.0,
+            turns=self.turns,
+            bone=self.bone,
+        )
+
+    def done(self, scene: bpy.types.Scene, lacking: str, summary: str) -> None:
+        """Show the new curves, remember what was chosen, and say what was done."""
+        scene.frame_set(scene.frame_current)
+        speech_options.remember(self, scene)
+        level = {"WARNING"} if lacking else {"INFO"}
+        self.report(level, "; ".join(filter(None, [summary, lacking])))  # type: ignore[attr-defined]
+
+    @staticmethod
+    def _turns(context: bpy.types.Context) -> str:
+        """A Furrow head turns as a whole; what a stranger's mesh hangs on is the artist's to say."""
+        return "OBJECT" if head_object.is_head(context.object) else "NONE"
+
+
+class FURROW_OT_speech_import(
+    LayingOperator,
+    speech_options.PerformanceOptions,
+    jobs.JobOperator,
+    ImportHelper,
+    bpy.types.Operator,
+):
+    """Let the face speak a recording: its sound on the timeline, its motion as an Action or a strip"""
 
     bl_idname = "furrow.speech_import"
     bl_label = "Import Speech"
@@ -46,32 +124,41 @@ class FURROW_OT_speech_import(HeadJob, ImportHelper, bpy.types.Operator):
 
     filename_ext = ".wav"
     filter_glob: StringProperty(default=SOUNDS, options={"HIDDEN"})
-    start_frame: IntProperty(name="Start Frame", default=1)
-    seed: IntProperty(
-        name="Seed", description="Of blinks and small motion of the brows", min=0, default=0
-    )
-
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self.start_frame = context.scene.frame_start
-        return ImportHelper.invoke(self, context, event)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         return self.run_modal(context)
 
+    def draw(self, context: bpy.types.Context) -> None:
+        speech_options.draw_performance(self, self.layout)
+        speech_options.draw_placement(self, self.layout, context.object)
+
     def begin(self, context: bpy.types.Context) -> Any:
-        self.remember(context)
-        return speech.request(jobs.client(), self.filepath, context.scene, self.seed)
+        self.prepare(context, self._turns(context))
+        faces = self.faces(context)
+        motion.check(faces, self.placement)
+        self._faces, self._scene = [face.name for face in faces], context.scene.name
+        return speech.request(jobs.client(), self.filepath, context.scene, self.asked())
 
     def commit(self, _context: bpy.types.Context, result: Any) -> None:
-        head, scene = self.remembered()
+        faces, scene = self._remembered()
         weights = speech.weights_of(result)
-        speech.place(head, scene, self.filepath, weights, self.start_frame)
-        scene.frame_set(scene.frame_current)  # the sliders show the new curves at once
-        self.report({"INFO"}, f"{len(weights.values)} frames of speech")
+        lacking = motion.lay(faces, scene, self.filepath, weights, self.placement)
+        strip = speech.place_sound(scene, self.filepath, self.start_frame)
+        scene.frame_end = max(scene.frame_end, strip.frame_final_end - 1)
+        self.done(scene, lacking, f"{len(weights.values)} frames of speech")
+
+    def _remembered(self) -> tuple[list[bpy.types.Object], bpy.types.Scene]:
+        """The faces and the scene; raises FurrowError if the artist removed them meanwhile."""
+        scene = bpy.data.scenes.get(self._scene)
+        faces = [bpy.data.objects.get(name) for name in self._faces]
+        if scene is None or not all(map(animation.face_names, faces)):
+            names = ", ".join(self._faces)
+            raise FurrowError(f'"{names}" is gone, so the result has no place.', "cancelled")
+        return faces, scene
 
 
-class FURROW_OT_motion_import(HeadOperator, ImportHelper, bpy.types.Operator):
-    """Let the head play weights over time: Live Link Face (.csv) or .npz"""
+class FURROW_OT_motion_import(LayingOperator, ImportHelper, bpy.types.Operator):
+    """Let the face play weights over time: Live Link Face (.csv) or .npz"""
 
     bl_idname = "furrow.motion_import"
     bl_label = "Import Motion"
@@ -79,21 +166,36 @@ class FURROW_OT_motion_import(HeadOperator, ImportHelper, bpy.types.Operator):
 
     filename_ext = ".csv"
     filter_glob: StringProperty(default=MOTIONS, options={"HIDDEN"})
-    start_frame: IntProperty(name="Start Frame", default=1)
+    normalise: BoolProperty(
+        name="Normalise Range",
+        description="Stretch what the driver does, from rest to extreme, to what this face can do",
+        default=False,
+    )
 
-    def act(self, head: bpy.types.Object) -> None:
-        scene, path = bpy.context.scene, Path(self.filepath)
-        weights = read_weights(path)
-        animation.write_action(head, weights, scene, self.start_frame, path.stem)
-        last = (
-            self.start_frame + len(weights.values) * animation.frame_rate(scene) / weights.fps - 1
-        )
-        scene.frame_end = max(scene.frame_end, round(last))
-        scene.frame_set(scene.frame_current)
+    def draw(self, context: bpy.types.Context) -> None:
+        self.layout.prop(self, "normalise")
+        speech_options.draw_placement(self, self.layout, context.object)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            self.prepare(context, self._turns(context))
+            faces = self.faces(context)
+            motion.check(faces, self.placement)
+            weights = read_weights(self.filepath)
+            if self.normalise:
+                weights = reenactment.normalised(weights)
+            lacking = motion.lay(faces, context.scene, self.filepath, weights, self.placement)
+        except FurrowError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.done(context.scene, lacking, f"{len(weights.values)} frames of motion")
+        return {"FINISHED"}
 
 
-class FURROW_OT_motion_export(HeadOperator, ExportHelper, bpy.types.Operator):
-    """Write the head's motion over the scene's frames: Live Link Face (.csv) or .npz"""
+class FURROW_OT_motion_export(
+    FaceOperator, speech_options.HeadOptions, ExportHelper, bpy.types.Operator
+):
+    """Write the face's motion over the scene's frames: Live Link Face (.csv) or .npz"""
 
     bl_idname = "furrow.motion_export"
     bl_label = "Export Motion"
@@ -102,13 +204,25 @@ class FURROW_OT_motion_export(HeadOperator, ExportHelper, bpy.types.Operator):
     check_extension = None  # .npz is as good
     filter_glob: StringProperty(default=MOTIONS, options={"HIDDEN"})
 
-    def act(self, head: bpy.types.Object) -> None:
-        scene = bpy.context.scene
-        frames = range(scene.frame_start, scene.frame_end + 1)
-        with detail.paused():
-            values = animation.sample(head, scene, frames)
-        write_weights(self.filepath, Weights(values, animation.frame_rate(scene)))
-        self.report({"INFO"}, f"Wrote {len(frames)} frames to {self.filepath}")
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return self.choose(context, event, "OBJECT")
+
+    def draw(self, context: bpy.types.Context) -> None:
+        speech_options.draw_head(self, self.layout, context.object)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        scene = context.scene
+        self.prepare(context, "OBJECT")
+        placement = motion.Placement(turns=self.turns, bone=self.bone)
+        try:
+            with detail.paused():
+                weights = motion.read(context.object, scene, placement)
+            write_weights(self.filepath, weights)
+        except FurrowError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self.report({"INFO"}, f"Wrote {len(weights.values)} frames to {self.filepath}")
+        return {"FINISHED"}
 
 
 class FURROW_OT_bake(HeadJob, bpy.types.Operator):

@@ -9,7 +9,7 @@ import bpy
 from ..backend import engines, space
 from ..backend.expressions import INDEX, REGIONS, mirrored
 from ..backend.identity import ADJUSTMENTS, SKIN
-from . import detail, head_object, jobs, materials
+from . import animation, detail, head_object, jobs, materials, shape_names
 
 
 class FurrowPanel:
@@ -193,11 +193,20 @@ def _adjustments(layout: bpy.types.UILayout, state: bpy.types.PropertyGroup) -> 
     body.prop(state, "relief_from")
 
 
-class FURROW_PT_speech(HeadPanel, bpy.types.Panel):
+class FURROW_PT_speech(FurrowPanel, bpy.types.Panel):
+    """Also for meshes that are no heads, if they have shape keys under ARKit's names"""
+
     bl_label = "Speech"
 
-    def draw(self, _context: bpy.types.Context) -> None:
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return bool(animation.face_names(context.object))
+
+    def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
+        missing = shape_names.missing(animation.face_names(context.object))
+        if missing:
+            _message(layout, f"No shape key for {shape_names.in_words(missing)}.", icon="INFO")
         layout.operator("furrow.speech_import", icon="SPEAKER")
         row = layout.row(align=True)
         row.operator("furrow.motion_import", icon="IMPORT")

@@ -17,7 +17,7 @@ from bpy.props import (
 )
 
 from ..backend.identity import SHAPE_LIMIT, SKIN
-from . import detail, head_object
+from . import detail, head_object, speech_options
 
 RESOLUTIONS = (
     ("256", "256", "For a fast preview"),
@@ -185,13 +185,14 @@ class FurrowHead(bpy.types.PropertyGroup):
     baked_texture: PointerProperty(type=bpy.types.Texture)
 
 
-CLASSES = (FurrowDirection, FurrowHead)
+CLASSES = (FurrowDirection, FurrowHead, speech_options.FurrowSpeech)
 
 
 def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Object.furrow = PointerProperty(type=FurrowHead)
+    bpy.types.Scene.furrow_speech = PointerProperty(type=speech_options.FurrowSpeech)
     bpy.types.Scene.furrow_bake_folder = StringProperty(
         name="Folder",
         description="Each head gets a folder of its own in it; // is beside the saved file",
@@ -206,6 +207,7 @@ def register() -> None:
 def unregister() -> None:
     del bpy.types.Scene.furrow_bake_resolution
     del bpy.types.Scene.furrow_bake_folder
+    del bpy.types.Scene.furrow_speech
     del bpy.types.Object.furrow
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

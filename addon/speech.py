@@ -1,7 +1,8 @@
-"""From a recording to a talking head: weights from the backend, a sound strip, an Action."""
+"""From a recording to a talking head: weights from the backend, a sound strip."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,15 @@ from ..backend.weights import Weights
 from . import animation
 
 
-def request(client: Any, path: str | Path, scene: bpy.types.Scene, seed: int = 0) -> Any:
+def request(
+    client: Any, path: str | Path, scene: bpy.types.Scene, asked: Mapping[str, Any] | None = None
+) -> Any:
     """Ask the backend for the weights of a recording at the scene's frame rate; does not wait.
+
+    Parameters
+    ----------
+    asked
+        The objects `style` and `life` of the request; what is left out is ordinary.
 
     Returns
     -------
@@ -29,8 +37,8 @@ def request(client: Any, path: str | Path, scene: bpy.types.Scene, seed: int = 0
     """
     if not Path(path).is_file():
         raise FurrowError(f"There is no file {path}.", "missing_file")
-    params = {"path": str(Path(path).resolve()), "fps": animation.frame_rate(scene), "seed": seed}
-    return client.request("speech", params)
+    params = {"path": str(Path(path).resolve()), "fps": animation.frame_rate(scene)}
+    return client.request("speech", {**params, **(asked or {})})
 
 
 def weights_of(result: dict[str, Any]) -> Weights:
@@ -39,31 +47,11 @@ def weights_of(result: dict[str, Any]) -> Weights:
     return Weights(weights, float(result["fps"]), head)
 
 
-def place(
-    obj: bpy.types.Object,
-    scene: bpy.types.Scene,
-    path: str | Path,
-    weights: Weights,
-    start_frame: int = 1,
-) -> bpy.types.Action:
-    """Lay the recording on the timeline and write its Action; the scene grows to hold both.
-
-    Raises
-    ------
-    FurrowError
-        If the object is no head, or Blender cannot read the sound.
-    """
-    action = animation.write_action(obj, weights, scene, start_frame, Path(path).stem)
-    strip = place_sound(scene, path, start_frame)
-    last = start_frame + len(weights.values) * animation.frame_rate(scene) / weights.fps - 1
-    scene.frame_end = max(scene.frame_end, round(last), strip.frame_final_end - 1)
-    return action
-
-
 def place_sound(scene: bpy.types.Scene, path: str | Path, start_frame: int = 1) -> Any:
     """Add a sound strip on the lowest channel that is free there, and play in time with it.
 
-    The same recording at the same place is not laid twice.
+    The same recording at the same place is not laid twice; where it has another length now, the
+    new strip takes the old one's place.
 
     Returns
     -------
@@ -76,19 +64,32 @@ def place_sound(scene: bpy.types.Scene, path: str | Path, start_frame: int = 1) 
     """
     path = Path(path).resolve()
     placed = strips(scene)
-    for strip in placed:
-        here = strip.type == "SOUND" and strip.frame_final_start == start_frame
-        if here and Path(bpy.path.abspath(strip.sound.filepath)) == path:
-            return strip
+    old = next((s for s in placed if _is_recording(s, path, start_frame)), None)
     taken = {strip.channel for strip in placed if strip.frame_final_end > start_frame}
     channel = next(c for c in range(1, len(taken) + 2) if c not in taken)
     try:
         strip = placed.new_sound(path.stem, str(path), channel, start_frame)
     except RuntimeError as error:
         raise FurrowError(f"Blender cannot read the sound {path}: {error}".strip()) from None
+    if old is not None:
+        if old.frame_duration == strip.frame_duration:
+            old, strip = strip, old
+        channel = strip.channel if strip.channel < old.channel else old.channel
+        sound = old.sound
+        placed.remove(old)
+        strip.channel = channel
+        if not sound.users:
+            bpy.data.sounds.remove(sound)
     scene.sync_mode = "AUDIO_SYNC"
     scene.render.ffmpeg.audio_codec = "AAC"  # so that a film rendered from the scene is heard
     return strip
+
+
+def _is_recording(strip: Any, path: Path, start_frame: int) -> bool:
+    """Whether a strip plays this file, from this frame on."""
+    if strip.type != "SOUND" or strip.sound is None or round(strip.frame_start) != start_frame:
+        return False
+    return Path(bpy.path.abspath(strip.sound.filepath)).resolve() == path
 
 
 def strips(scene: bpy.types.Scene) -> Any:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import wave
+
 import bpy
 import numpy as np
 import pytest
 from furrow.addon import animation, detail, jobs
+from furrow.backend import performance
 from furrow.backend.errors import FurrowError
+from furrow.backend.expressions import INDEX
 from furrow.backend.files import ASSETS
 from furrow.backend.maps import write_map
 from furrow.backend.weights import Weights, read_weights, write_weights
@@ -16,7 +21,7 @@ NETWORKS = pytest.mark.skipif(
     not (ASSETS / "detail" / "generator.onnx").exists(), reason="no networks are trained yet"
 )
 SPEECH = pytest.mark.skipif(
-    not (HELLO.exists() and (ASSETS / "speech" / "speech.onnx").exists()
+    not (HELLO.exists() and (ASSETS / "speech" / "decoder.onnx").exists()
          and (ASSETS / "speech" / "moonshine_encoder.ort").exists()),
     reason="no speech model is here yet",
 )  # fmt: skip
@@ -40,7 +45,7 @@ def strips(scene) -> list:
 def test_speech_import_places_sound_and_motion(head, scene, backend):
     animation.set_frame_rate(scene, 25)
     assert bpy.ops.furrow.speech_import(filepath=str(HELLO), start_frame=10) == {"FINISHED"}
-    values = animation.sample(head, scene, range(10, scene.frame_end + 1))
+    values = played(head, scene, range(10, scene.frame_end + 1))
     jaw = values[:, 17]
     assert jaw.max() > 0.1 and values[:3].max() <= 1.0
     (strip,) = strips(scene)
@@ -65,6 +70,168 @@ def test_motion_comes_back_as_it_was_written(head, scene, tmp_path):
     assert scene.frame_end == 48
     bpy.ops.furrow.motion_export(filepath=str(tmp_path / "out.csv"))
     np.testing.assert_allclose(read_weights(tmp_path / "out.csv").values, values, atol=1e-5)
+
+
+@pytest.fixture
+def speaking(client, monkeypatch):
+    """A backend that answers at once, `speech` with two seconds of motion; `asked` is what was asked."""
+
+    def request(method, params, channel=None):
+        assert method == "speech"
+        client.asked = params
+        count = round(2 * params["fps"])
+        time = np.linspace(0, 2, count, endpoint=False)
+        rows = np.zeros((count, 55), np.float32)
+        rows[:, INDEX["jawOpen"]] = 0.4 + 0.4 * np.sin(9 * time)
+        rows[:, 52] = 0.1 * np.sin(time)  # the head's yaw
+        job = jobs.Background(lambda progress, cancelled: {"array": rows, "fps": params["fps"]})
+        job.wait()
+        return job
+
+    monkeypatch.setattr(client, "request", request)
+    client.asked = None
+    return client
+
+
+def played(obj, scene, frames):
+    """The weights that the scene plays, without maps for every frame."""
+    with detail.paused():
+        return animation.sample(obj, scene, frames)
+
+
+@pytest.fixture
+def stranger(scene):
+    """Face and tongue of another program, on an armature, both selected, the face active."""
+    armature = bpy.data.objects.new("Rig", bpy.data.armatures.new("Rig"))
+    scene.collection.objects.link(armature)
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    bone = armature.data.edit_bones.new("Head")
+    bone.tail = (0, 0, 1)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    armature.select_set(False)
+    objects = []
+    for name, keys in (("Tongue", ["TongueOut", "JawOpen"]), ("Face", ["JawOpen", "EyeBlink_L"])):
+        mesh = bpy.data.meshes.new(name)
+        mesh.from_pydata([(0, 0, 0), (1, 0, 0), (0, 1, 0)], [], [(0, 1, 2)])
+        obj = bpy.data.objects.new(name, mesh)
+        scene.collection.objects.link(obj)
+        obj.parent = armature
+        for key in ("Basis", *keys):
+            obj.shape_key_add(name=key).value = 0.0
+        obj.select_set(True)
+        objects.append(obj)
+    bpy.context.view_layer.objects.active = objects[-1]
+    return objects[-1], objects[0], armature
+
+
+def jaw(obj, scene, frame):
+    scene.frame_set(frame)
+    return obj.data.shape_keys.key_blocks["JawOpen"].value
+
+
+def test_a_strangers_face_speaks_and_says_what_it_lacks(stranger, scene, speaking, capsys):
+    face, tongue, rig = stranger
+    assert bpy.ops.furrow.speech_import(filepath=str(HELLO)) == {"FINISHED"}
+    said = capsys.readouterr().out
+    assert '; "Face": no shape key for eyeLookDownLeft' in said and "and 47 more" in said
+    assert "noseSneerRight, tongueOut\n" in said  # the whole list
+    assert jaw(face, scene, 1) == pytest.approx(0.4, abs=1e-3)
+    assert not tongue.data.shape_keys.animation_data and not rig.animation_data
+    bpy.ops.furrow.speech_import(filepath=str(HELLO), all_selected=True, turns="BONE", bone="Head")
+    assert jaw(tongue, scene, 5) == jaw(face, scene, 5) > 0.4
+    scene.frame_set(40)
+    turn = rig.pose.bones["Head"].matrix_basis.to_quaternion().angle
+    assert turn == pytest.approx(0.1 * np.sin(39 / 24), abs=1e-4)
+    assert '"Face" and "Tongue": no shape key for' in capsys.readouterr().out
+    assert not face.animation_data
+    assert len(strips(scene)) == 1
+
+
+def test_what_was_chosen_goes_to_the_backend_and_is_remembered(head, scene, speaking, tmp_path):
+    chosen = {"emotion": "happy", "intensity": 0.5, "articulation": 1.25, "speaker": 3,
+              "blinks": 0.0, "brows": 2.0, "seed": 7, "reduce_keys": True}  # fmt: skip
+    bpy.ops.furrow.speech_import(filepath=str(HELLO), **chosen)
+    first = speaking.asked
+    assert first["style"]["emotion"] == "happy" and first["style"]["intensity"] == 0.5
+    assert any(first["style"]["speaker"]) and first["fps"] == 24
+    assert first["life"] == {
+        "blinks": 0.0, "gaze": 1.0, "brows": 2.0, "breath": 1.0, "head": 1.0, "seed": 7,
+    }  # fmt: skip
+    performance.from_request(first)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+    bpy.ops.furrow.speech_import(filepath=str(HELLO), emotion="sad")
+    again = speaking.asked
+    assert again["style"] == {**first["style"], "emotion": "sad"} and again["life"] == first["life"]
+    assert bpy.context.scene.furrow_speech.reduce_keys
+
+
+def test_importing_again_replaces_and_piles_nothing_up(head, scene, speaking, tmp_path):
+    sound = tmp_path / "hello.wav"
+    shutil.copy(HELLO, sound)
+    for _ in range(3):
+        bpy.ops.furrow.speech_import(filepath=str(sound), start_frame=10)
+    assert len(bpy.data.actions) == 2  # the keys' and the head's
+    (strip,) = strips(scene)
+    assert strip.frame_final_start == 10 and len(bpy.data.sounds) == 1
+    length = strip.frame_duration
+    with wave.open(str(HELLO)) as whole, wave.open(str(sound), "wb") as half:
+        half.setparams(whole.getparams())
+        half.writeframes(whole.readframes(whole.getnframes() // 2))
+    bpy.ops.furrow.speech_import(filepath=str(sound), start_frame=10)
+    (strip,) = strips(scene)
+    assert strip.frame_duration == pytest.approx(length / 2, abs=1)
+    assert strip.frame_final_start == 10 and len(bpy.data.sounds) == 1
+    bpy.ops.furrow.speech_import(filepath=str(sound), start_frame=100)
+    assert len(strips(scene)) == 2
+
+
+def test_strips_go_to_the_playhead_at_the_scenes_rate(head, scene, speaking):
+    animation.set_frame_rate(scene, 30000 / 1001)
+    for frame in (20, 200):
+        scene.frame_set(frame)
+        bpy.ops.furrow.speech_import(filepath=str(HELLO), place_as="STRIP")
+        assert speaking.asked["fps"] == pytest.approx(30000 / 1001)
+    keys, turn = head.data.shape_keys.animation_data, head.animation_data
+    for data in (keys, turn):
+        (track,) = data.nla_tracks
+        assert [s.frame_start for s in track.strips] == [20, 200]
+    assert sorted(s.frame_final_start for s in strips(scene)) == [20, 200]
+
+
+def test_a_head_turns_by_its_rotation_and_is_written_back(head, scene, speaking, tmp_path):
+    bpy.ops.furrow.speech_import(filepath=str(HELLO))
+    scene.frame_start, scene.frame_end = 1, 48
+    bpy.ops.furrow.motion_export(filepath=str(tmp_path / "out.csv"))
+    written = read_weights(tmp_path / "out.csv")
+    yaw = 0.1 * np.sin(np.arange(48) / 24)
+    np.testing.assert_allclose(written.head[:, 0], yaw, atol=1e-5)
+    np.testing.assert_allclose(written.head[:, 1:], 0, atol=1e-6)
+    bpy.ops.furrow.motion_export(filepath=str(tmp_path / "out.npz"), turns="NONE")
+    assert read_weights(tmp_path / "out.npz").head is None
+
+
+def test_a_driver_is_normalised_to_the_heads_range(head, scene, tmp_path):
+    values = np.zeros((200, 52), np.float32)
+    values[:, INDEX["jawOpen"]] = 0.1 + 0.25 * (1 - np.cos(np.arange(200) / 5))
+    write_weights(tmp_path / "in.npz", Weights(values, 24.0))
+    bpy.ops.furrow.motion_import(filepath=str(tmp_path / "in.npz"), normalise=True)
+    opened = played(head, scene, range(1, 201))[:, INDEX["jawOpen"]]
+    assert opened.min() == 0 and opened.max() > 0.99
+
+
+def test_what_cannot_be_done_is_said_before_any_work(head, stranger, scene, speaking):
+    face, _tongue, _rig = stranger
+    with pytest.raises(RuntimeError, match=r'no bone "neck"\. Is it one of these: Head'):
+        bpy.ops.furrow.speech_import(filepath=str(HELLO), turns="BONE", bone="neck")
+    face.shape_key_clear()
+    with pytest.raises(RuntimeError, match=r'"Face" has no shape keys: select a Furrow head'):
+        bpy.ops.furrow.speech_import(filepath=str(HELLO))
+    assert speaking.asked is None
+    bpy.context.view_layer.objects.active = None
+    with pytest.raises(RuntimeError, match="Select a Furrow head"):
+        bpy.ops.furrow.speech_import(filepath=str(HELLO))
 
 
 class BakingClient:
