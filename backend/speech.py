@@ -57,8 +57,8 @@ class SpeechModel:
                 past=int(about["past"]),
                 future=int(about["future"]),
             )
-            networks = (_session(folder / f"{n}.onnx", 1) for n in ("listener", "decoder"))
-            return cls(_session(encoder), *networks, sizes)
+            listener, decoder = (_session(folder / f"{n}.onnx", 1) for n in ("listener", "decoder"))
+            return cls(_session(encoder), listener, decoder, sizes)
         except Exception as error:  # onnxruntime's errors share no public base class
             raise FurrowError(
                 f"The speech network in {folder} cannot be loaded ({error}). Install Furrow again.",

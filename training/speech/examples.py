@@ -42,12 +42,7 @@ def batch(scenes: Sequence[Scene], rng: np.random.Generator, augment: bool = Tru
         style = draw_style(rng) if scene.measured is None else Style()
         first = int(rng.integers(0, max(1, len(scene.encoded) - CROP + 1)))
         frames = min(CROP, len(scene.encoded) - first)
-        cut = Scene(
-            *(
-                None if array is None else _cut(array, first, frames, len(scene.encoded))
-                for array in vars(scene).values()
-            )
-        )
+        cut = _crop(scene, first, frames)
         target = _target(cut, style)
         mask = np.zeros(SUBFRAMES * CROP, np.float32)
         mask[: SUBFRAMES * frames] = 1
@@ -111,6 +106,11 @@ def _unsettle(encoded: np.ndarray, mel: np.ndarray, rng: np.random.Generator) ->
     mel *= alone[1]
 
 
+def _crop(scene: Scene, first: int, frames: int) -> Scene:
+    arrays = {name: a for name, a in vars(scene).items() if a is not None}
+    return Scene(**{n: _cut(a, first, frames, len(scene.encoded)) for n, a in arrays.items()})
+
+
 def _cut(array: np.ndarray, first: int, frames: int, of: int) -> np.ndarray:
     """Return CROP frames of an array with one or two rows a frame, filled up with zeros."""
     each = len(array) // of
@@ -121,5 +121,7 @@ def _cut(array: np.ndarray, first: int, frames: int, of: int) -> np.ndarray:
 def _target(scene: Scene, style: Style) -> np.ndarray:
     if scene.measured is not None:
         return scene.measured.astype(np.float32)
-    arrays = (a.astype(np.float32) for a in (scene.ordinary, scene.effort[:, 0], scene.contact))
-    return visemes.styled(*arrays, STEP, style)
+    ordinary, effort, met = (
+        a.astype(np.float32) for a in (scene.ordinary, scene.effort[:, 0], scene.contact)
+    )
+    return visemes.styled(ordinary, effort, met, STEP, style)

@@ -143,8 +143,7 @@ class _Layer(nn.Module):
 class Decoder(nn.Module):
     """Memory of the speech and a style to rows of weights and contacts, two for each frame."""
 
-    past_bias: Tensor
-    near_bias: Tensor
+    positions: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -173,16 +172,19 @@ class Decoder(nn.Module):
             (B, F, 2 x 52): for each frame the weights of the frame before it.
         """
         frames = memory.shape[1]
-        itself, speech = (b.to(memory) for b in self.biases(frames))
+        itself, speech = (bias.to(memory) for bias in self.biases(frames))
         at = torch.arange(frames, device=memory.device) % self.config.period
         x = memory + self.positions[at]
         if self.config.autoregressive:
             x = x + self.from_previous(previous)
         mood = self.style(style)
-        for layer in self.layers:
+        for layer in self.all_layers():
             x = layer.attend(x, layer.itself.remember(layer.looking_back(x)), itself)
             x = layer.listen(x, layer.speech.remember(memory), speech, mood)
         return self.rows(x, mood)
+
+    def all_layers(self) -> list[_Layer]:
+        return [layer for layer in self.layers if isinstance(layer, _Layer)]
 
     def rows(self, x: Tensor, mood: Tensor) -> Tensor:
         scale, shift = self.last_style(mood)[:, None].chunk(2, dim=-1)
@@ -246,6 +248,8 @@ class Step(nn.Module):
     kept out by `mask`.
     """
 
+    bias: Tensor
+
     def __init__(self, network: SpeechNetwork) -> None:
         super().__init__()
         self.decoder = network.decoder
@@ -286,7 +290,7 @@ class Step(nn.Module):
             x = x + self.decoder.from_previous(previous)[:, None]
         mood = self.decoder.style(style)
         kept_keys, kept_values = [], []
-        for number, layer in enumerate(self.decoder.layers):
+        for number, layer in enumerate(self.decoder.all_layers()):
             key, value = layer.itself.remember(layer.looking_back(x))
             key = torch.cat([keys[number], key], dim=2)
             value = torch.cat([values[number], value], dim=2)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,7 +105,9 @@ def fit(
         optimizer, 2e-3, total_steps=epochs * steps, pct_start=0.1
     )
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_averaged)
-    parts = {"network": network, "average": average, "optimizer": optimizer, "schedule": schedule}
+    parts: dict[str, Any] = {
+        "network": network, "average": average, "optimizer": optimizer, "schedule": schedule,
+    }  # fmt: skip
     curve = _resume(checkpoint, parts)
     for epoch in range(len(curve), epochs):
         rng = np.random.default_rng([seed, epoch])
@@ -128,6 +131,7 @@ def fit(
             optimizer.step()
             schedule.step()
             average.update_parameters(network)
+        assert isinstance(average.module, SpeechNetwork)
         curve.append(_check(average.module, kept_out, losses))
         print(f"epoch {epoch + 1}: loss {curve[-1]:.4f} on scenes kept out", flush=True)
         if checkpoint is not None:
@@ -139,7 +143,7 @@ def fit(
     return curve
 
 
-def _averaged(average: torch.Tensor, now: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+def _averaged(average: torch.Tensor, now: torch.Tensor, steps: torch.Tensor | int) -> torch.Tensor:
     """Return the moving average over a hundred steps, over fewer while it begins."""
     keep = min(0.99, (1 + float(steps)) / (10 + float(steps)))
     return average + (1 - keep) * (now - average)
@@ -220,14 +224,14 @@ def _learn(
     return losses(network.decoder(memory, wanted.style, past), phones, wanted)
 
 
-def _check(network: torch.nn.Module, kept_out: Sequence[dataset.Scene], losses: Losses) -> float:
+def _check(network: SpeechNetwork, kept_out: Sequence[dataset.Scene], losses: Losses) -> float:
     """Return the loss on scenes kept out; the network plays on its own, as it will be used."""
     network.eval()
     wanted = examples.batch(kept_out, np.random.default_rng(1), augment=False)
     with torch.no_grad():
         memory = network.listener(wanted.encoded, wanted.mel)
-        rows = network.play(memory, wanted.style)  # type: ignore[operator]
-        return float(losses(rows, network.name_phones(memory), wanted))  # type: ignore[operator]
+        rows = network.play(memory, wanted.style)
+        return float(losses(rows, network.name_phones(memory), wanted))
 
 
 def _set_gain(network: SpeechNetwork, scenes: Sequence[dataset.Scene]) -> None:
