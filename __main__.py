@@ -122,8 +122,7 @@ def _speak_live(arguments: argparse.Namespace, style: Style, life: Life) -> None
     live = arguments.output == Path("-")
     if not live and arguments.output.suffix.lower() != ".csv":
         raise FurrowError(f"{arguments.output} must end in .csv: an .npz is written as a whole.")
-    model = speech.SpeechModel.load()
-    stream = model.stream(arguments.fps, style, life)  # type: ignore[attr-defined]
+    stream = speech.SpeechModel.load().stream(arguments.fps, style, life)
     if arguments.input == "-":
         blocks = pcm.blocks(cast(pcm.Pipe, sys.stdin.buffer), arguments.rate)
     else:
