@@ -42,6 +42,9 @@ COLUMNS = {
 }
 """Title, digits, factor and unit of each measure."""
 
+STILL = {"mean": ("jaw_height", "sync_offset_ms", "jitter_ratio")}
+"""What cannot be told of a face that does not move."""
+
 ALONE = {
     "silence_movement": "largest weight of the mouth in silence, faint hiss and music, mean of the three",
     "rtf": "seconds of work for each second of sound",
@@ -60,6 +63,9 @@ def methods(figures: dict[str, float], where: str) -> list[str]:
     for method, title in METHODS.items():
         cells = []
         for measure, (_, digits, factor, unit) in COLUMNS.items():
+            if measure in STILL.get(method, ()):
+                cells.append("")
+                continue
             name = name_of(measure, where)
             value = figures[f"{name}_{method}" if method else name]
             cells.append(f"{factor * value:.{digits}f}{unit}")

@@ -183,7 +183,8 @@ def sync_offset(said: Sequence[Said]) -> float:
         for k, lag in enumerate(lags):
             moved = np.interp(s.times + lag, s.times, made)
             scores[k] += ((moved - moved.mean()) * (target - target.mean())).sum()
-    return round(float(lags[np.argmax(scores)]), 3)
+    best = int(np.argmax(scores))
+    return round(float(lags[best]), 3) if scores[best] > 1e-6 else 0.0  # what is still is not late
 
 
 def jitter(said: Sequence[Said]) -> float:
