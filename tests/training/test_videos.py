@@ -10,7 +10,11 @@ import pytest
 av = pytest.importorskip("av")
 
 from furrow.backend.errors import FurrowError  # noqa: E402
+from furrow.backend.expressions import INDEX  # noqa: E402
+from furrow.backend.speech_features import STEP  # noqa: E402
+from furrow.training.speech import videos  # noqa: E402
 from furrow.training.speech.films import Film, FilmError  # noqa: E402
+from furrow.training.speech.tracking import Track  # noqa: E402
 
 RATE = 48000
 TICK = 1000  # time base of the pictures: milliseconds
@@ -112,3 +116,73 @@ def test_what_is_no_film_is_one_clear_line(tmp_path):
     text.write_text("no film")
     with pytest.raises(FurrowError, match="no readable film"):
         Film(text)
+
+
+def track(times, jaw, gap, faces=None, place=None) -> Track:
+    """A film of a face whose jaw and lips do this; it rests with its jaw at 0.1."""
+    scores = np.zeros((len(times), 52), np.float32)
+    scores[:, INDEX["jawOpen"]] = 0.1 + 0.9 * np.asarray(jaw)
+    scores[:, INDEX["tongueOut"]] = np.nan
+    lost = np.isnan(gap)
+    scores[lost] = np.nan
+    seat = np.tile([0.5, 0.5, 0.4], (len(times), 1)) if place is None else place
+    seat = np.where(lost[:, None], np.nan, seat).astype(np.float32)
+    count = np.where(lost, 0, 1) if faces is None else faces
+    return Track(np.asarray(times), scores, np.asarray(gap, np.float32), seat, count)
+
+
+def talking(times) -> np.ndarray:
+    """How far a mouth is open, 0 to 1: syllables of 0.5 s that do not shut it, and a rest at first."""
+    return np.where(times < 0.6, 0.0, 0.3 + 0.2 * np.cos(4 * np.pi * times))
+
+
+def test_short_losses_are_filled_and_long_ones_and_cuts_part_a_film():
+    times = np.arange(0, 8, 1 / 30)
+    gap = 0.4 + 12 * talking(times)
+    gap[(times > 1.0) & (times < 1.15)] = np.nan  # filled
+    gap[(times > 3.0) & (times < 3.5)] = np.nan  # parts
+    gap[(times > 7.2) & (times < 7.5)] = np.nan  # leaves too little behind it
+    place = np.tile([0.5, 0.5, 0.4], (len(times), 1))
+    place[times > 5.5, 0] = 0.1  # a cut
+    found = videos.pieces(track(times, talking(times), gap, place=place), "film")
+    spans = [(p.start, p.start + STEP * (len(p.values) - 1)) for p in found]
+    np.testing.assert_allclose(spans, [(0, 3), (3.5, 5.5), (5.53, 7.2)], atol=0.05)
+    assert all(np.isfinite(p.values).all() and len(p.contact) == len(p.values) for p in found)
+
+
+def test_lips_that_meet_for_two_pictures_meet_in_the_weights_when_they_did():
+    times = np.arange(0, 4, 1 / 30)
+    gap = 0.4 + 12 * talking(times)
+    for at in (1.5, 2.5):
+        gap[np.abs(times - at) < 0.04] = 0.45
+    (piece,) = videos.pieces(track(times, talking(times), gap), "film")
+    met = piece.start + STEP * np.flatnonzero(piece.contact > 0.99)
+    for at in (1.5, 2.5):
+        assert met[np.abs(met - at) < 0.2].mean() == pytest.approx(at, abs=0.012)
+    assert np.all(met > 1.0)  # at rest lips lie together; they do not press
+
+
+def test_a_person_s_own_rest_is_zero_and_nothing_lags():
+    times = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.045, 200))
+    jaw = np.exp(-(((times - 3.0) / 0.08) ** 2))
+    (piece,) = videos.pieces(track(times, jaw, 0.4 + 20 * jaw), "film")
+    opened = piece.values[:, INDEX["jawOpen"]]
+    at = piece.start + STEP * np.arange(len(opened))
+    assert opened[np.abs(at - 3.0) > 0.5].max() < 0.02
+    assert (opened * at).sum() / opened.sum() == pytest.approx(3.0, abs=0.01)
+    assert opened.max() > 0.3
+    assert not piece.values[
+        :, [INDEX[n] for n in ("tongueOut", "browInnerUp", "eyeBlinkLeft")]
+    ].any()
+
+
+@pytest.mark.parametrize(
+    ("rate", "faces", "words"),
+    [(12, 1, "12 pictures a second"), (25, 0, "no face in 100%"), (25, 2, "several in 100%")],
+)
+def test_a_film_of_no_use_says_why(rate, faces, words):
+    times = np.arange(0, 3, 1 / rate)
+    gap = np.full(len(times), 1.0 if faces == 1 else np.nan)
+    seen = track(times, times * 0, gap, faces=np.full(len(times), faces))
+    with pytest.raises(FilmError, match=words):
+        videos.pieces(seen, "film")

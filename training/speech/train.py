@@ -1,4 +1,7 @@
-"""Learns the speech network from synthetic speech; writes listener.onnx, decoder.onnx and speech.json."""
+"""Learns the speech network from synthetic speech, or goes on with it from a user's films.
+
+Writes listener.onnx, decoder.onnx, speech.safetensors and speech.json.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ from . import dataset, examples, export, synthesise, visemes
 from .network import Config, SpeechNetwork
 
 STATE = Path("out/speech/network")
+FRESH, ONWARD = (24, 2e-3), (12, 2e-4)
+"""Epochs and learning rate of a new network, and of one that learns on from films."""
 _VERTEX, _VELOCITY, _CONTACT, _PHONES = 0.15, 1.0, 0.8, 0.3
 
 
@@ -33,7 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `furrow train speech`."""
     parser.add_argument("--sentences", type=int, default=2600, help="sentences to synthesise")
     parser.add_argument("--scenes", type=int, default=2000, help="augmented scenes of up to 8 s")
-    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--videos", type=Path, metavar="FOLDER",
+                        help="go on from the network that is there, with films of people who talk")  # fmt: skip
+    parser.add_argument("--landmarker", type=Path, metavar="FILE",
+                        help="MediaPipe's face_landmarker.task, which sees the faces in the films")  # fmt: skip
+    parser.add_argument("--epochs", type=int, help=f"{FRESH[0]}; with films {ONWARD[0]}")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1, help="that make the scenes")
@@ -46,35 +55,90 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Synthesise what is missing, train, export."""
+    """Make scenes from synthetic speech or from films, train, export."""
     if args.threads:
         torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
+    learn = _learn_on if args.videos else _learn_anew
+    started = time.perf_counter()
+    network, about = learn(args)
+    about = {
+        "config": asdict(network.config),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        **about,
+        "commit": figures.commit(),
+        "training_seconds": round(time.perf_counter() - started),
+        "torch": torch.__version__,
+    }
+    export.export(network, args.output, about)
+
+
+def _learn_anew(args: argparse.Namespace) -> tuple[SpeechNetwork, dict]:
+    """Return a network that learned from synthetic speech, and what it learned from."""
     files = synthesise.synthesise(args.sentences, args.seed)
     train_files = [f for f in files if f.name.startswith("train")]
     scenes = dataset.scenes(train_files, args.scenes, args.seed, args.processes)
     kept_out = scenes[: max(1, len(scenes) // 25)]  # share voices with the rest: a check, no figure
     network = SpeechNetwork(Config(autoregressive=not args.parallel), len(visemes.PHONES))
-    started = time.perf_counter()
     checkpoint = args.state / ("parallel.pt" if args.parallel else "autoregressive.pt")
+    epochs = args.epochs or FRESH[0]
     curve = fit(
-        network, scenes[len(kept_out) :], kept_out, args.epochs, args.batch, args.seed, checkpoint
+        network, scenes[len(kept_out) :], kept_out, epochs, args.batch, args.seed, checkpoint
     )
-    about = {
-        "config": asdict(network.config),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "command": f"furrow train speech --sentences {args.sentences} --scenes {args.scenes} "
-        f"--epochs {args.epochs} --batch {args.batch} --seed {args.seed}"
-        + " --parallel"
-        * args.parallel,
-        "commit": figures.commit(),
+    _set_gain(network, kept_out)
+    command = (
+        f"furrow train speech --sentences {args.sentences} --scenes {args.scenes} "
+        f"--epochs {epochs} --batch {args.batch} --seed {args.seed}"
+    )
+    return network, {
+        "command": command + " --parallel" * args.parallel,
         "data_sha256": _digest(train_files),
-        "data_hours": round(sum(len(s.encoded) for s in scenes) * 0.024 / 3600, 2),
-        "training_seconds": round(time.perf_counter() - started),
+        "data_hours": _hours(scenes),
         "loss_by_epoch": [round(x, 4) for x in curve],
-        "torch": torch.__version__,
     }
-    export.export(network, args.output, about)
+
+
+def _learn_on(args: argparse.Namespace) -> tuple[SpeechNetwork, dict]:
+    """Return the network that is there after it learned from films, and what it learned from.
+
+    Raises
+    ------
+    FurrowError
+        If the landmarker is not given, or the films give fewer than two scenes.
+    """
+    from . import videos
+
+    if args.landmarker is None:
+        raise FurrowError(
+            "Films need --landmarker FILE: Google's face_landmarker.task for MediaPipe.",
+            "missing_model",
+        )
+    network = export.load(ASSETS / "speech")
+    scenes = videos.scenes(args.videos, args.landmarker, network)
+    if len(scenes) < 4:
+        raise FurrowError(
+            f"{args.videos} gives a single scene of up to 8 s, too little to learn from. Add films."
+        )
+    # Scenes come in pairs, as a file and as a stream is heard; the last tenth is kept out.
+    kept = 2 * max(1, len(scenes) // 20)
+    epochs = args.epochs or ONWARD[0]
+    curve = fit(
+        network, scenes[:-kept], scenes[-kept:], epochs,
+        min(args.batch, len(scenes) - kept), args.seed, rate=ONWARD[1],
+    )  # fmt: skip
+    return network, {
+        "command": f"furrow train speech --videos {args.videos.name} --epochs {epochs} "
+        f"--batch {args.batch} --seed {args.seed}",
+        "from_sha256": hashlib.sha256(
+            (ASSETS / "speech/speech.safetensors").read_bytes()
+        ).hexdigest(),
+        "data_hours": _hours(scenes[::2]),
+        "loss_by_epoch": [round(x, 4) for x in curve],
+    }
+
+
+def _hours(scenes: Sequence[dataset.Scene]) -> float:
+    return round(sum(len(s.encoded) for s in scenes) * 0.024 / 3600, 4)
 
 
 def fit(
@@ -85,6 +149,7 @@ def fit(
     batch: int,
     seed: int,
     checkpoint: Path | None = None,
+    rate: float = FRESH[1],
 ) -> list[float]:
     """Train in place; return the loss on `kept_out`, as the network plays on its own, by epoch.
 
@@ -92,6 +157,8 @@ def fit(
     ----------
     checkpoint
         State after each epoch; a training that was stopped goes on from there, to the same end.
+    rate
+        Of learning, at its highest.
 
     Raises
     ------
@@ -99,10 +166,10 @@ def fit(
         If the loss is no number any more: the last good state stays in the checkpoint.
     """
     losses = Losses(scenes)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.02)
     steps = max(1, len(scenes) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, 2e-3, total_steps=epochs * steps, pct_start=0.1
+        optimizer, rate, total_steps=epochs * steps, pct_start=0.1
     )
     average = torch.optim.swa_utils.AveragedModel(network, avg_fn=_averaged)
     parts: dict[str, Any] = {
@@ -139,7 +206,6 @@ def fit(
                 torch.save({n: p.state_dict() for n, p in parts.items()} | {"curve": curve}, path)
     network.load_state_dict(average.module.state_dict())
     network.eval()
-    _set_gain(network, kept_out)
     return curve
 
 
