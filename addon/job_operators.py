@@ -137,7 +137,7 @@ class FURROW_OT_speech_import(
         faces = self.faces(context)
         motion.check(faces, self.placement)
         self._faces, self._scene = [face.name for face in faces], context.scene.name
-        return speech.request(jobs.client(), self.filepath, context.scene, self.asked())
+        return speech.request(jobs.client(), self.filepath, context.scene, self.asked(self.turns))
 
     def commit(self, _context: bpy.types.Context, result: Any) -> None:
         faces, scene = self._remembered()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import bpy
@@ -69,9 +69,11 @@ class PerformanceOptions:
         options=_OURS,
     )  # fmt: skip
 
-    def asked(self) -> dict[str, Any]:
-        """The objects `style` and `life` of a speech request."""
+    def asked(self, turns: str) -> dict[str, Any]:
+        """The objects `style` and `life` of a speech request; `turns` as in :data:`WHAT_TURNS`."""
         style, life = performance_arguments.performance(self)  # type: ignore[arg-type]
+        if turns == "NONE":  # eyes that made up for the turn of a head which stays would wander
+            life = replace(life, head=0.0)
         return {"style": asdict(style), "life": asdict(life)}
 
 
