@@ -113,16 +113,17 @@ def main(folder: Path, landmarker: Path) -> None:
         poses = data["weights"]
     scores, gap = _seen(folder, landmarker, poses.shape[:2])
     matrix, strength, answers = learn(scores, gap, poses)
-    told = [
-        float(np.corrcoef(answers[..., k].ravel(), poses[..., column].ravel())[0, 1])
-        for k, column in enumerate(np.flatnonzero(MEASURED))
-    ]
+    told = {
+        name: round(float(np.corrcoef(answers[..., k].ravel(), moved.ravel())[0, 1]), 3)
+        for k, name in enumerate(_NAMES)
+        if (moved := poses[..., EXPRESSIONS.index(name)]).any()
+    }
     kept = {
         "pictures": int(np.prod(poses.shape[:2])),
         "people": len(poses),
         "ridge": strength,
         "mean_error_left_out": round(float(np.abs(answers - poses[..., MEASURED]).mean()), 4),
-        "correlation_left_out": dict(zip(_NAMES, np.round(told, 3).tolist(), strict=True)),
+        "correlation_left_out": told,
         "inputs": [*EXPRESSIONS, "10 mm of lip gap"],
         "weights": _NAMES,
         "matrix": np.round(matrix, 4).tolist(),

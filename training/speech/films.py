@@ -96,7 +96,7 @@ class Film:
         try:
             return av.open(str(self.path))
         except (av.FFmpegError, OSError) as error:
-            raise FilmError(f"{self.path} is no readable film: {error}.") from None
+            raise FilmError(f"{self.path} is no readable film: {error.strerror}.") from None
 
     def _decoded(self, container: Any, kind: str) -> Iterator[Any]:
         """Yield the frames of the first stream of a kind; damaged ones are counted and left out."""

@@ -31,6 +31,8 @@ from .network import Config, SpeechNetwork
 STATE = Path("out/speech/network")
 FRESH, ONWARD = (24, 2e-3), (12, 2e-4)
 """Epochs and learning rate of a new network, and of one that learns on from films."""
+LEAST_STEPS = 30
+"""In an epoch with films; few scenes come again, each time from another place on."""
 _VERTEX, _VELOCITY, _CONTACT, _PHONES = 0.15, 1.0, 0.8, 0.3
 
 
@@ -121,11 +123,10 @@ def _learn_on(args: argparse.Namespace) -> tuple[SpeechNetwork, dict]:
         )
     # Scenes come in pairs, as a file and as a stream is heard; the last tenth is kept out.
     kept = 2 * max(1, len(scenes) // 20)
-    epochs = args.epochs or ONWARD[0]
-    curve = fit(
-        network, scenes[:-kept], scenes[-kept:], epochs,
-        min(args.batch, len(scenes) - kept), args.seed, rate=ONWARD[1],
-    )  # fmt: skip
+    learned = scenes[:-kept]
+    batch, epochs = min(args.batch, len(learned)), args.epochs or ONWARD[0]
+    again = max(1, LEAST_STEPS * batch // len(learned))
+    curve = fit(network, learned * again, scenes[-kept:], epochs, batch, args.seed, rate=ONWARD[1])
     return network, {
         "command": f"furrow train speech --videos {args.videos.name} --epochs {epochs} "
         f"--batch {args.batch} --seed {args.seed}",

@@ -96,14 +96,17 @@ def scenes(folder: Path, landmarker: Path, network: SpeechNetwork) -> list[datas
         for path in paths:
             try:
                 film = Film(path)
+                sound = _sound(film)
                 found = pieces(tracking.track(film, model), str(path))
-                made += _heard(film, found, encoder, network)
             except FilmError as error:
                 tqdm.write(f"Left out: {error}", sys.stderr)
                 continue
             used = sum(len(piece.values) for piece in found) * features.STEP
+            made += _heard(found, sound, encoder, network)
             damage = f", {film.damaged} damaged packets" if film.damaged else ""
-            tqdm.write(f"{path}: {used:.1f} s are used, in {len(found)} pieces{damage}", sys.stderr)
+            tqdm.write(
+                f"{path}: {used:.1f} s in {len(found)} piece(s) are used{damage}", sys.stderr
+            )
     if not made:
         raise FurrowError(
             f"None of the {len(paths)} films in {folder} is of use; the lines above say why. "
@@ -204,18 +207,22 @@ def _steady(track: Track, part: np.ndarray) -> tuple[float, np.ndarray, np.ndarr
     return start, savgol_filter(scores, window, 2, axis=0, mode="nearest"), gap
 
 
-def _heard(
-    film: Film,
-    found: list[Piece],
-    encoder: onnxruntime.InferenceSession,
-    network: SpeechNetwork,
-) -> list[dataset.Scene]:
-    """Return a film's pieces with what the network hears of them, as a file and as a stream."""
+def _sound(film: Film) -> np.ndarray:
+    """Return a film's sound, float32 (n,) at 16 kHz, as loud as the network knows speech."""
     sound = film.sound()
     squares = features.powers(sound)
     if not len(squares) or squares.max() < _SILENT:
         raise FilmError(f"{film.path} is silent.")
-    sound = np.clip(sound * np.float32(features.gain_of(squares)), -1.0, 1.0)
+    return np.clip(sound * np.float32(features.gain_of(squares)), -1.0, 1.0)
+
+
+def _heard(
+    found: list[Piece],
+    sound: np.ndarray,
+    encoder: onnxruntime.InferenceSession,
+    network: SpeechNetwork,
+) -> list[dataset.Scene]:
+    """Return a film's pieces with what the network hears of them, as a file and as a stream."""
     made: list[dataset.Scene] = []
     for piece in found:
         for window, rows in _windows(piece, sound):
