@@ -126,6 +126,11 @@ def write(
     return actions.lay(what.owner, curves, clip)
 
 
+def was_imported(what: Target) -> bool:
+    """Whether :func:`write` has turned it, and that still plays."""
+    return actions.note(what.owner, what.note) is not None
+
+
 def is_animated(what: Target) -> bool:
     """Whether a curve, strip or driver turns it."""
     return actions.animates(what.owner, [what.path])

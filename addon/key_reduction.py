@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_WINDOW = 8  # frames looked ahead at once; speech keeps a key in two or three
+_WINDOW = 8  # frames looked ahead at once; speech keeps one in four
 
 
 def kept_rows(values: np.ndarray, bound: float) -> list[np.ndarray]:

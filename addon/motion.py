@@ -77,7 +77,7 @@ def lay(
             face, weights, scene, placement.start_frame, path.stem,
             source=source, as_strip=placement.as_strip, bound=placement.bound,
         )  # fmt: skip
-    if target is not None and weights.head is not None:
+    if target is not None and weights.head is not None and _turns(target, weights.head):
         head_turn.write(
             target, weights.head, weights.fps, scene, placement.start_frame, path.stem,
             source=source, as_strip=placement.as_strip, reduce=placement.bound > 0,
@@ -85,6 +85,11 @@ def lay(
     frames = animation.frames_of(len(weights.values), weights.fps, scene, placement.start_frame)
     scene.frame_end = max(scene.frame_end, round(frames[-1]))
     return _lacking(faces)
+
+
+def _turns(target: head_turn.Target, head: np.ndarray) -> bool:
+    """Whether there is a turn to write: one that stays at rest only undoes an earlier import."""
+    return bool(head.any()) or head_turn.was_imported(target)
 
 
 def _lacking(faces: Sequence[bpy.types.Object]) -> str:

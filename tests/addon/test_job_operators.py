@@ -208,8 +208,24 @@ def test_a_head_turns_by_its_rotation_and_is_written_back(head, scene, speaking,
     yaw = 0.1 * np.sin(np.arange(48) / 24)
     np.testing.assert_allclose(written.head[:, 0], yaw, atol=1e-5)
     np.testing.assert_allclose(written.head[:, 1:], 0, atol=1e-6)
+    bpy.ops.furrow.motion_import(filepath=str(tmp_path / "out.csv"), start_frame=100)
+    scene.frame_set(130)
+    assert head.rotation_euler.z == pytest.approx(yaw[30], abs=1e-4)
     bpy.ops.furrow.motion_export(filepath=str(tmp_path / "out.npz"), turns="NONE")
     assert read_weights(tmp_path / "out.npz").head is None
+
+
+def test_a_head_that_stays_is_not_keyed_but_undoes_an_earlier_turn(head, scene, tmp_path):
+    values = np.random.default_rng(0).random((20, 52), np.float32)
+    write_weights(tmp_path / "in.npz", Weights(values, 24.0, np.zeros((20, 3), np.float32)))
+    bpy.ops.furrow.motion_import(filepath=str(tmp_path / "in.npz"))
+    assert head.animation_data is None
+    write_weights(tmp_path / "in.npz", Weights(values, 24.0, np.full((20, 3), 0.2, np.float32)))
+    bpy.ops.furrow.motion_import(filepath=str(tmp_path / "in.npz"))
+    assert head.rotation_euler.z == pytest.approx(0.2, abs=0.05)
+    write_weights(tmp_path / "in.npz", Weights(values, 24.0, np.zeros((20, 3), np.float32)))
+    bpy.ops.furrow.motion_import(filepath=str(tmp_path / "in.npz"))
+    assert tuple(head.rotation_euler) == pytest.approx((0, 0, 0), abs=1e-6)
 
 
 def test_a_driver_is_normalised_to_the_heads_range(head, scene, tmp_path):
