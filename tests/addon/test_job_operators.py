@@ -8,7 +8,7 @@ import wave
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import animation, detail, jobs
+from furrow.addon import animation, detail, jobs, panels
 from furrow.backend import performance
 from furrow.backend.errors import FurrowError
 from furrow.backend.expressions import INDEX
@@ -146,6 +146,16 @@ def test_a_strangers_face_speaks_and_says_what_it_lacks(stranger, scene, speakin
     assert '"Face" and "Tongue": no shape key for' in capsys.readouterr().out
     assert not face.animation_data
     assert len(strips(scene)) == 1
+
+
+def test_the_panel_shows_for_faces_only(head, stranger, scene):
+    face, _tongue, rig = stranger
+    for obj, shown in ((head, True), (face, True), (rig, False)):
+        bpy.context.view_layer.objects.active = obj
+        assert panels.FURROW_PT_speech.poll(bpy.context) == shown
+    face.shape_key_clear()
+    bpy.context.view_layer.objects.active = face
+    assert not panels.FURROW_PT_speech.poll(bpy.context)
 
 
 def test_what_was_chosen_goes_to_the_backend_and_is_remembered(head, scene, speaking, tmp_path):
