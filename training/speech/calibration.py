@@ -28,6 +28,8 @@ MEASURED = np.array([name.startswith(("jaw", "mouth", "cheek", "nose")) for name
 """(52,): what films teach. MediaPipe does not tell tongueOut; eyes and brows are no matter of
 speech, and `life` moves them."""
 
+MOST_GAIN = 1.25
+
 _STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # of the ridge, against inputs of variance 1
 _NAMES = [name for name, measured in zip(EXPRESSIONS, MEASURED, strict=True) if measured]
 
@@ -70,7 +72,11 @@ def learn(
 
     answers = {strength: np.clip(left_out(strength), 0.0, 1.0) for strength in _STRENGTHS}
     best = min(_STRENGTHS, key=lambda s: float(((answers[s] - wanted) ** 2).sum()))
-    return _ridge(inputs, wanted, best), best, answers[best]
+    # A regression that is unsure answers with the mean: each weight gets its spread back, as the
+    # speech network's do.
+    spread = np.maximum(answers[best].std((0, 1)), 1e-3)
+    gain = np.clip(wanted.std((0, 1)) / spread, 1.0, MOST_GAIN)
+    return _ridge(inputs, wanted, best) * gain, best, np.clip(answers[best] * gain, 0.0, 1.0)
 
 
 def _inputs(scores: np.ndarray, gap: np.ndarray) -> np.ndarray:

@@ -45,9 +45,12 @@ SMOOTHING = 0.132
 """Seconds of the window in which a parabola is fitted to the weights."""
 MET = 0.6
 """Millimetres that lips are further apart than when they are shut, up to which they count as met."""
+REST_SHARE = 20.0
+"""Percentile of a score among the rows with lips together that is the person's at rest."""
 LONGEST_CLOSURE = 0.25
 """Seconds; lips that stay together for longer rest."""
 
+_RAMP = (lips.CLOSING + lips.OPENING) / 4
 _SILENT = 1e-8  # mean square: -80 dB of full scale
 _ROW = features.STRIDE // features.SUBFRAMES  # samples
 
@@ -141,14 +144,15 @@ def pieces(track: Track, name: str) -> list[Piece]:
             f"(no face in {np.mean(track.faces == 0):.0%} of its pictures, several in "
             f"{np.mean(track.faces > 1):.0%}, one turned away in {np.mean(lone & np.isnan(track.gap)):.0%})."
         )
-    starts, values, gaps = zip(*found, strict=True)
-    rest = np.percentile(np.concatenate(values), REST_PERCENTILE, axis=0)
-    closed = float(np.percentile(np.concatenate(gaps), REST_PERCENTILE))
+    starts, scores, gaps = zip(*found, strict=True)
+    closed = np.percentile(np.concatenate(gaps), REST_PERCENTILE)
+    gaps = [gap - closed for gap in gaps]
+    rest = _rest(np.concatenate(scores), np.concatenate(gaps))
     made = []
-    for start, rows, gap in zip(starts, values, gaps, strict=True):
+    for start, rows, gap in zip(starts, scores, gaps, strict=True):
         times = np.arange(len(gap)) * features.STEP
-        contact = visemes.contacts(closures(gap - closed), times)[:, 0]
-        made.append(Piece(start, calibration.weights(rows - rest, gap - closed), contact))
+        contact = visemes.contacts(closures(gap), times)[:, 0]
+        made.append(Piece(start, calibration.weights(rows - rest, gap), contact))
     return made
 
 
@@ -160,14 +164,24 @@ def closures(gap: np.ndarray) -> list[lips.Closure]:
     gap
         Millimetres (T,) that the lips are further apart than when they are shut.
     """
-    met = np.concatenate([[False], gap < MET, [False]])
-    starts, ends = np.flatnonzero(np.diff(met.astype(int))).reshape(-1, 2).T * features.STEP
-    last = (len(gap) - 1) * features.STEP
-    return [
-        lips.Closure(float(start), float(end - features.STEP), True)
-        for start, end in zip(starts, ends, strict=True)
-        if start > 0 and end <= last and end - start <= LONGEST_CLOSURE
-    ]
+    met = np.concatenate([[False], gap <= MET, [False]])
+    edges = np.flatnonzero(np.diff(met.astype(int))).tolist()
+    made = []
+    for first, end in zip(edges[::2], edges[1::2], strict=True):
+        start, stop = first * features.STEP, (end - 1) * features.STEP
+        if first > 0 and end < len(gap) and stop - start <= LONGEST_CLOSURE:
+            # Contact ramps beyond a closure's ends; half of it belongs where the lips crossed.
+            ramp = min(_RAMP, (stop - start) / 2)
+            made.append(lips.Closure(start + ramp, stop - ramp, True))
+    return made
+
+
+def _rest(scores: np.ndarray, gap: np.ndarray) -> np.ndarray:
+    """Return the scores (52,) of the person at rest, from all rows (T, 52) and lip gaps (T,).
+
+    Lips are together; of these rows the lower scores, since a smile or a pressed m only adds.
+    """
+    return np.asarray(np.percentile(scores[gap <= MET], REST_SHARE, axis=0))
 
 
 def _films_in(folder: Path) -> list[Path]:
