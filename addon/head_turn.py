@@ -69,28 +69,31 @@ def target(obj: bpy.types.Object, bone: str | None) -> Target:
     Raises
     ------
     FurrowError
-        If there is no such bone, or it cannot be animated.
+        If there is no such bone.
     """
-    found = Target(obj)
-    if bone is not None:
-        armature = armature_of(obj)
-        if armature is None:
-            raise FurrowError(
-                f'"{obj.name}" has no armature: let the object itself turn, or parent it to one.'
-            )
-        if bone not in armature.pose.bones:
-            near = ", ".join(b.name for b in armature.pose.bones if "head" in b.name.lower())
-            raise FurrowError(
-                f'The armature "{armature.name}" has no bone "{bone}".'
-                + (f" Is it one of these: {near}?" if near else "")
-            )
-        found = Target(armature, bone)
-    if not found.owner.is_editable:
+    if bone is None:
+        return Target(obj)
+    armature = armature_of(obj)
+    if armature is None:
         raise FurrowError(
-            f'"{found.owner.name}" is linked from another file and cannot turn: make it a library '
+            f'"{obj.name}" has no armature: let the object itself turn, or parent it to one.'
+        )
+    if bone not in armature.pose.bones:
+        near = ", ".join(b.name for b in armature.pose.bones if "head" in b.name.lower())
+        raise FurrowError(
+            f'The armature "{armature.name}" has no bone "{bone}".'
+            + (f" Is it one of these: {near}?" if near else "")
+        )
+    return Target(armature, bone)
+
+
+def check(what: Target) -> None:
+    """Raise FurrowError if it cannot be animated."""
+    if not what.owner.is_editable:
+        raise FurrowError(
+            f'"{what.owner.name}" is linked from another file and cannot turn: make it a library '
             "override (Object > Library Override > Make), or leave the head out."
         )
-    return found
 
 
 def write(
@@ -115,7 +118,13 @@ def write(
         Write fewer keys, within :data:`BOUND`.
 
     The others are those of :func:`.animation.write_action`.
+
+    Raises
+    ------
+    FurrowError
+        As :func:`check` and :func:`.actions.lay`.
     """
+    check(what)
     rest = _rest(what)
     rows = _rotations(what, rest, head)
     frames = animation.frames_of(len(rows), fps, scene, start_frame)

@@ -19,25 +19,6 @@ SOUNDS = "*.wav;*.flac;*.ogg"
 MOTIONS = "*.csv;*.npz"
 
 
-class HeadJob(jobs.JobOperator):
-    """Mixin: a job on the active head, which is found again by name when the job is done."""
-
-    poll = HeadOperator.poll
-    _head: str
-    _scene: str
-
-    def remember(self, context: bpy.types.Context) -> bpy.types.Object:
-        self._head, self._scene = context.object.name, context.scene.name
-        return context.object
-
-    def remembered(self) -> tuple[bpy.types.Object, bpy.types.Scene]:
-        """The head and the scene; raises FurrowError if the artist removed them meanwhile."""
-        head, scene = bpy.data.objects.get(self._head), bpy.data.scenes.get(self._scene)
-        if scene is None or not head_object.is_head(head):
-            raise FurrowError(f'"{self._head}" is gone, so the result has no place.', "cancelled")
-        return head, scene
-
-
 class FaceOperator:
     """Mixin: works on the active mesh and its shape keys under ARKit's names, a head or any other."""
 
@@ -52,15 +33,15 @@ class FaceOperator:
         """Fill in what the caller left open; `turns` as in :func:`.speech_options.recall`."""
         speech_options.recall(self, context.scene, turns)
 
-    def choose(self, context: bpy.types.Context, event: bpy.types.Event, turns: str) -> set[str]:
-        """From invoke(): look at the face first, then let the artist choose a file."""
+    def is_ready(self, context: bpy.types.Context, turns: str) -> bool:
+        """From invoke(): whether there is a face, before the artist chooses a file; else says why."""
         try:
-            animation.check_face(context.object)
+            animation.shape_keys(context.object)
         except FurrowError as error:
             self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
-            return {"CANCELLED"}
+            return False
         self.prepare(context, turns)
-        return ImportHelper.invoke(self, context, event)
+        return True
 
 
 class LayingOperator(FaceOperator, speech_options.HeadOptions, speech_options.PlaceOptions):
@@ -69,7 +50,8 @@ class LayingOperator(FaceOperator, speech_options.HeadOptions, speech_options.Pl
     start_frame: IntProperty(name="Start Frame", default=1, options={"SKIP_SAVE"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.choose(context, event, self._turns(context))
+        ready = self.is_ready(context, self._turns(context))
+        return ImportHelper.invoke(self, context, event) if ready else {"CANCELLED"}
 
     def prepare(self, context: bpy.types.Context, turns: str) -> None:
         given = self.properties.is_property_set("start_frame")  # type: ignore[attr-defined]
@@ -205,7 +187,8 @@ class FURROW_OT_motion_export(
     filter_glob: StringProperty(default=MOTIONS, options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        return self.choose(context, event, "OBJECT")
+        ready = self.is_ready(context, "OBJECT")
+        return ExportHelper.invoke(self, context, event) if ready else {"CANCELLED"}
 
     def draw(self, context: bpy.types.Context) -> None:
         speech_options.draw_head(self, self.layout, context.object)
@@ -225,7 +208,7 @@ class FURROW_OT_motion_export(
         return {"FINISHED"}
 
 
-class FURROW_OT_bake(HeadJob, bpy.types.Operator):
+class FURROW_OT_bake(jobs.JobOperator, bpy.types.Operator):
     """Write the detail map of every frame to a folder, then play them: no Furrow needed any more"""
 
     bl_idname = "furrow.bake"
@@ -236,6 +219,7 @@ class FURROW_OT_bake(HeadJob, bpy.types.Operator):
     resolution: EnumProperty(
         name="Resolution", items=[(s, s, "") for s in ("256", "512", "1024")], default="1024"
     )
+    poll = HeadOperator.poll
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
         self.directory = context.scene.furrow_bake_folder
@@ -243,7 +227,8 @@ class FURROW_OT_bake(HeadJob, bpy.types.Operator):
         return self.run_modal(context)
 
     def begin(self, context: bpy.types.Context) -> Any:
-        head = self.remember(context)
+        head = context.object
+        self._head = head.name
         if self.directory.startswith("//") and not bpy.data.filepath:
             raise FurrowError("Save the file first, or choose a folder for the maps.")
         folder = Path(bpy.path.abspath(self.directory)) / bpy.path.clean_name(head.name)
@@ -252,7 +237,9 @@ class FURROW_OT_bake(HeadJob, bpy.types.Operator):
         return jobs.Background(bake.bake_maps, take=self._take, folder=folder, client=jobs.client())
 
     def commit(self, _context: bpy.types.Context, _result: Any) -> None:
-        head, _scene = self.remembered()
+        head = bpy.data.objects.get(self._head)
+        if not head_object.is_head(head):
+            raise FurrowError(f'"{self._head}" is gone, so the maps have no place.', "cancelled")
         count = len(self._take.weights.values)
         detail.show_sequence(head, self._folder / bake.MAPS, self._take.first, count)
         self.report({"INFO"}, f"{count} maps lie in {self._folder}")

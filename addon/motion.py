@@ -48,7 +48,9 @@ def check(faces: Sequence[bpy.types.Object], placement: Placement) -> None:
     """Raise FurrowError if motion could not be laid on the faces: asked before long work begins."""
     for face in faces:
         animation.check_face(face)
-    placement.target(faces[0])
+    target = placement.target(faces[0])
+    if target is not None:
+        head_turn.check(target)
 
 
 def lay(
@@ -67,8 +69,10 @@ def lay(
     Raises
     ------
     FurrowError
-        As :func:`.animation.write_action` and :func:`.head_turn.target`.
+        As :func:`check`, :func:`.animation.write_action` and :func:`.head_turn.write`; of several
+        faces, those before the one that fails have their motion.
     """
+    check(faces, placement)
     path = Path(path)
     source = str(path.resolve())
     target = placement.target(faces[0])

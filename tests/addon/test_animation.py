@@ -8,6 +8,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 from furrow.addon import animation  # noqa: E402
+from furrow.addon import motion as faces  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
 from furrow.backend.expressions import EXPRESSIONS, INDEX  # noqa: E402
 from furrow.backend.weights import Weights  # noqa: E402
@@ -266,9 +267,15 @@ def library(tmp_path, scene):
     return here.collections[0]
 
 
-def test_a_linked_face_says_what_to_do(library):
-    with pytest.raises(FurrowError, match=r"linked from another file.*Library Override"):
-        animation.write_action(library.objects[0], motion(6, 24), bpy.context.scene)
+def test_a_linked_face_says_what_to_do_and_can_be_read(library, scene, tmp_path):
+    (obj,), scene = library.objects, bpy.context.scene
+    for turns in ("NONE", "OBJECT"):
+        placement = faces.Placement(turns=turns)
+        with pytest.raises(FurrowError, match=r"linked from another file.*Library Override"):
+            faces.lay([obj], scene, tmp_path / "take.csv", motion(6, 24), placement)
+    scene.frame_end = 3
+    read = faces.read(obj, scene, faces.Placement(turns="OBJECT"))
+    assert read.values.shape == (3, 52) and read.head is None
 
 
 @pytest.mark.parametrize("as_strip", [False, True])
