@@ -29,6 +29,7 @@ def normalised(weights: Weights) -> Weights:
     normalises a driver before reenactment, by mean and standard deviation; those of a weight that
     rests most of the time say little, so percentiles are taken here. Weights that never move stay as
     they are, and so do eyeLook*, for where an actor looks is what is played and not how far he can.
+    The head turns from the middle of its angles on: a phone that stood low saw it look up all along.
 
     Parameters
     ----------
@@ -38,10 +39,13 @@ def normalised(weights: Weights) -> Weights:
     Returns
     -------
     Weights
-        The same frames, values in [0, 1]; the turn of the head is unchanged.
+        The same frames, values in [0, 1]; each angle of the head less its median.
     """
     low, high = np.percentile(weights.values, (REST_PERCENTILE, EXTREME_PERCENTILE), axis=0)
     span = high - low
     moved = (weights.values - low) * np.minimum(1.0 / np.maximum(span, LEAST_SPAN), MOST_GAIN)
     values = np.where((span < LEAST_SPAN) | _GAZE, weights.values, moved)
-    return replace(weights, values=np.clip(values, 0.0, 1.0).astype(np.float32))
+    head = weights.head
+    if head is not None:
+        head = (head - np.median(head, axis=0)).astype(np.float32)
+    return replace(weights, values=np.clip(values, 0.0, 1.0).astype(np.float32), head=head)
