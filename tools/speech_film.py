@@ -40,7 +40,7 @@ FPS = 24
 RESOLUTION = 512
 """Texels along each side of the maps: as fine as the film's pixels."""
 SAMPLES = 4
-FACE: dict[str, Any] = {"size": [400, 400], "target": [0.0, -0.1, 0.146], "height": 0.19, "yaw": 20.0}  # fmt: skip
+FACE: dict[str, Any] = {"size": [320, 320], "target": [0.0, -0.1, 0.146], "height": 0.19, "yaw": 20.0}  # fmt: skip
 LIPS: dict[str, Any] = {"size": [216, 180], "target": [0.0, -0.115, 0.112], "height": 0.075, "yaw": 12.0}  # fmt: skip
 QUALITIES = ("HIGH", "MEDIUM", "LOW")
 LARGEST = 300_000
