@@ -50,6 +50,8 @@ class Decoding:
         style: Style,
     ) -> None:
         self._listener, self._decoder, self._sizes = listener, decoder, sizes
+        # The variant without its own past has no input for it.
+        self._inputs = [entry.name for entry in decoder.get_inputs()]
         self._style = style.vector()[None]
         self._encoded = np.zeros((0, ENCODED), np.float32)
         self._mel = np.zeros((0, MEL), np.float32)
@@ -86,18 +88,18 @@ class Decoding:
 
     def _step(self, near: np.ndarray) -> np.ndarray:
         sizes, number = self._sizes, self._number
+        inputs = {
+            "near": near[None],
+            "near_mask": _mask(sizes.near + 1, number),
+            "style": self._style,
+            "previous": self._previous,
+            "phase": np.array([number % sizes.period]),
+            "mask": _mask(sizes.span, number),
+            "keys": self._keys,
+            "values": self._values,
+        }
         rows, self._previous, self._keys, self._values = self._decoder.run(
-            None,
-            {
-                "near": near[None],
-                "near_mask": _mask(sizes.near + 1, number),
-                "style": self._style,
-                "previous": self._previous,
-                "phase": np.array([number % sizes.period]),
-                "mask": _mask(sizes.span, number),
-                "keys": self._keys,
-                "values": self._values,
-            },
+            None, {name: inputs[name] for name in self._inputs}
         )
         self._number += 1
         return np.asarray(rows[0])

@@ -2,7 +2,7 @@
 
 A frame is 24 ms; frame k is centred at k x 24 ms. A window is a stretch of sound that gives a whole
 number of frames. Offline, windows are long and overlap; streamed, a short window follows the sound,
-and each frame is taken when :data:`AHEAD` frames of its future were heard.
+and each frame is taken when at most :data:`AHEAD` frames of its future were heard.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ MEL = SUBFRAMES * BANDS
 
 LONG, MARGIN, FADE = 336, 42, 6
 """Frames of an offline window: 8 s, of which 1 s at both ends is only heard; fade at the seams."""
-SHORT, AHEAD = 50, 3
-"""Frames of a streamed window (1.2 s), and of the future that it hears of the frame it is made for."""
+SHORT, HOP, AHEAD = 50, 2, 3
+"""Frames of a streamed window (1.2 s), between two of them, and of the most future that one hears."""
 
 _SPEECH_LEVEL = 0.1  # root mean square that loud syllables are brought to: -20 dB of full scale
 _MOST_GAIN = 30.0  # noise of a silent recording is not blown up further than this
@@ -59,19 +59,15 @@ def encode(encoder: onnxruntime.InferenceSession, windows: np.ndarray) -> np.nda
 
 
 def encode_streamed(encoder: onnxruntime.InferenceSession, window: np.ndarray) -> np.ndarray:
-    """Return the features (F, 288) of a window nearly as a stream hears them, silence ahead of it.
-
-    Every window gives two frames, for time's sake: one has heard AHEAD frames of its future, the
-    other one more.
-    """
-    frames, hop = window_frames(len(window)), 2
-    padded = np.pad(window, ((SHORT - 1) * STRIDE, (AHEAD + hop) * STRIDE))
+    """Return the features (F, 288) of a window as a stream hears them, silence ahead of it."""
+    frames = window_frames(len(window))
+    padded = np.pad(window, ((SHORT - 1) * STRIDE, (AHEAD + HOP) * STRIDE))
     size = window_samples(SHORT)
-    pieces = [padded[(at + AHEAD + 1) * STRIDE :][:size] for at in range(0, frames, hop)]
-    first = SHORT - 1 - AHEAD - 1
+    pieces = [padded[(at + AHEAD) * STRIDE :][:size] for at in range(0, frames, HOP)]
+    first = SHORT - 1 - AHEAD
     made: list[np.ndarray] = []
     for at in range(0, len(pieces), 16):
-        made.extend(encode(encoder, np.stack(pieces[at : at + 16]))[:, first : first + hop])
+        made.extend(encode(encoder, np.stack(pieces[at : at + 16]))[:, first : first + HOP])
     return np.concatenate(made)[:frames]
 
 
@@ -84,12 +80,6 @@ def log_mel(window: np.ndarray) -> np.ndarray:
     power = np.abs(np.fft.rfft(pieces, 512, axis=1)) ** 2
     bands = np.log(power @ _mel_bands() + 1e-4)
     return ((bands + 1.0) / 4.0).astype(np.float32).reshape(-1, MEL)
-
-
-def level(window: np.ndarray) -> np.ndarray:
-    """Return the level (2 F,) of a window's subframes in dB against loud speech."""
-    power = (_pieces(window, 400).astype(np.float64) ** 2).mean(axis=1)
-    return np.asarray(10 * np.log10(power / _SPEECH_LEVEL**2 + 1e-8), np.float32)
 
 
 def powers(sound: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Speech as it comes: sound in pieces of any size in, frames of weights out, at a fixed delay.
 
-A short window follows the sound, a frame (24 ms) at a time. The delay of the algorithm, from the
+A short window follows the sound, two frames (48 ms) at a time. The delay of the algorithm, from the
 end of the sound that a frame needs to the frame's own time, is at most :func:`delay`.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LISTENED = 800  # pieces of 24 ms over which the level is measured: 19 s
 _USUAL = 0.1  # root mean square that a stream is taken to have before it was heard
-_SLOWEST = 1.01  # the most by which the gain changes in 24 ms
+_SLOWEST = 1.02  # the most by which the gain changes in 48 ms
 
 
 class Stream:
@@ -63,20 +63,23 @@ class Stream:
         return self._give(count)
 
     def _hear(self, samples: np.ndarray) -> None:
-        """Work off all whole windows that the samples complete, one for each frame."""
+        """Work off all whole windows that the samples complete."""
         self._sound = np.concatenate([self._sound, np.asarray(samples, np.float32)])
-        size, stride = features.window_samples(features.SHORT), features.STRIDE
-        here = slice(features.SHORT - 1 - features.AHEAD, features.SHORT - features.AHEAD)
+        size, hop = features.window_samples(features.SHORT), features.HOP * features.STRIDE
+        first = features.SHORT - 1 - features.AHEAD
+        here = slice(first, first + features.HOP)
+        # Log-mel needs the sound around these frames only.
+        near = slice((first - 1) * features.STRIDE, None)
         while len(self._sound) >= size:
             raw = self._sound[:size]
-            self._level.extend(features.powers(raw[-stride:]))
+            self._level.extend(features.powers(raw[-hop:]))
             wanted = features.gain_of(np.array(self._level))
             self._gain = float(np.clip(wanted, self._gain / _SLOWEST, self._gain * _SLOWEST))
             window = np.clip(raw * np.float32(self._gain), -1.0, 1.0)
             encoded = features.encode(self._model.encoder, window[None])[0][here]
-            mel = features.log_mel(window)[here]
+            mel = features.log_mel(window[near])[1 : 1 + features.HOP]
             self._mouth.append(self._framing.push(self._decoding.push(encoded, mel)))
-            self._sound = self._sound[stride:]
+            self._sound = self._sound[hop:]
 
     def _give(self, count: int | None) -> Weights:
         """Return the frames that mouth and life both have."""

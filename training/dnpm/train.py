@@ -92,9 +92,7 @@ def learn_encoder(
     average = run_stage(stage, out, stage_options.minutes, stage_options.steps, options.seed)
     encoder.load_state_dict(average.state_dict())
     both = (bases.coarse, bases.fine)
-    restore_amplitude(
-        encoder, both, held, options.wanted, options.amplitude, options.basis_gains
-    )
+    restore_amplitude(encoder, both, held, options.wanted, options.amplitude, options.basis_gains)
     spread_styles(encoder, held, options.wanted)
 
 

@@ -94,8 +94,8 @@ def _unsettle(encoded: np.ndarray, mel: np.ndarray, rng: np.random.Generator) ->
     count = len(mel)
     tilt = rng.normal(0, 0.12, (count, 1, 1)) * np.linspace(-1, 1, BANDS)
     mel += np.tile(tilt, SUBFRAMES) + rng.normal(0, 0.1, (count, 1, 1))
-    encoded += 0.15 * rng.standard_normal(encoded.shape, np.float32)
-    for k in range(count):
+    for k in np.flatnonzero(rng.random(count) < 0.5):
+        encoded[k] += 0.15 * rng.standard_normal(encoded[k].shape, np.float32)
         for array in (encoded[k], mel[k]):
             for _ in range(int(rng.integers(0, 4))):  # gaps of up to 120 ms
                 at = int(rng.integers(0, CROP))
