@@ -11,7 +11,8 @@ pytest.importorskip("scipy")
 from furrow.backend.errors import FurrowError
 from furrow.backend.expressions import INDEX
 from furrow.backend.files import ASSETS
-from furrow.training.speech import baselines, formant, measures, testsets
+from furrow.backend.weights import Weights
+from furrow.training.speech import baselines, evaluate, formant, measures, testsets
 from furrow.training.speech.measures import Said
 from furrow.training.speech.voices import Phone
 
@@ -141,3 +142,35 @@ def test_formant_phones_fill_the_sentence():
 def test_baselines_of_other_targets_are_refused(sentence):
     with pytest.raises(FurrowError, match="--full"):
         baselines.kept({name: [sentence] for name in ("heldout", "synthesiser", "real")})
+
+
+class _Late:
+    """A model whose frames wait for 0.1 s of sound; streamed, its lips open 0.02 too far."""
+
+    def weights(self, path, fps, style=None, life=None):
+        return Weights(np.zeros((round(0.9 * fps), 52), np.float32), fps)
+
+    def stream(self, fps, style, life):
+        self.fps, self.samples, self.given = fps, 0, 0
+        return self
+
+    def push(self, samples):
+        self.samples += len(samples)
+        return self._up_to(int((self.samples / 16000 - 0.1) * self.fps + 1e-6))
+
+    def finish(self):
+        return self._up_to(round(self.samples / 16000 * self.fps))
+
+    def _up_to(self, count):
+        fresh = max(0, count - self.given)
+        self.given += fresh
+        return Weights(np.tile(0.02 * _one("jawOpen"), (fresh, 1)), self.fps)
+
+
+def test_a_streams_delay_and_difference_are_measured(sentence):
+    heard = dataclasses.replace(sentence, sound=np.zeros(round(0.9 * 16000), np.float32))
+    found = {f.name: f.value for f in evaluate._streaming(_Late(), heard)}
+    frame = 1000 / measures.FPS
+    assert 100 <= found["stream_delay_ms"] <= 100 + frame + 5
+    assert found["stream_difference_max"] == pytest.approx(0.02)
+    assert found["stream_difference_mean"] == pytest.approx(0.02 / len(measures.MOUTH))
