@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LISTENED = 800  # pieces of 24 ms over which the level is measured: 19 s
 _USUAL = 0.1  # root mean square that a stream is taken to have before it was heard
-_SLOWEST = 1.02  # the most by which the gain changes in 48 ms
+_DOWN, _UP = 1.15, 1.02  # the most by which the gain falls and rises in 48 ms
 
 
 class Stream:
@@ -74,7 +74,7 @@ class Stream:
             raw = self._sound[:size]
             self._level.extend(features.powers(raw[-hop:]))
             wanted = features.gain_of(np.array(self._level))
-            self._gain = float(np.clip(wanted, self._gain / _SLOWEST, self._gain * _SLOWEST))
+            self._gain = float(np.clip(wanted, self._gain / _DOWN, self._gain * _UP))
             window = np.clip(raw * np.float32(self._gain), -1.0, 1.0)
             encoded = features.encode(self._model.encoder, window[None])[0][here]
             mel = features.log_mel(window[near])[1 : 1 + features.HOP]
