@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
 av = pytest.importorskip("av")
 
+from furrow.backend import moonshine  # noqa: E402
+from furrow.backend import speech_features as features  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
 from furrow.backend.expressions import INDEX  # noqa: E402
-from furrow.backend.speech_features import STEP  # noqa: E402
-from furrow.training.speech import videos  # noqa: E402
+from furrow.backend.head import Head  # noqa: E402
+from furrow.training.speech import calibration, tracking, videos, visemes  # noqa: E402
 from furrow.training.speech.films import Film, FilmError  # noqa: E402
 from furrow.training.speech.tracking import Track  # noqa: E402
 
+LANDMARKER = Path(__file__).parents[2] / "out/speech/sources/face_landmarker.task"
+"""Google's model, where a developer has put it; it is not ours to ship."""
 RATE = 48000
 TICK = 1000  # time base of the pictures: milliseconds
 
@@ -26,7 +35,7 @@ def write_film(path: Path, pictures, times, sound=None, sound_from=0.0) -> Path:
         video = container.add_stream("libx264", rate=TICK)
         video.height, video.width = pictures[0].shape[:2]
         video.pix_fmt, video.options = "yuv420p", {"crf": "12"}
-        video.time_base = video.codec_context.time_base = 1 / av_fraction(TICK)
+        video.time_base = video.codec_context.time_base = Fraction(1, TICK)
         audio = container.add_stream("aac", rate=RATE) if sound is not None else None
         for picture, time in zip(pictures, times, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
@@ -42,12 +51,6 @@ def write_film(path: Path, pictures, times, sound=None, sound_from=0.0) -> Path:
                 container.mux(audio.encode(frame))
             container.mux(audio.encode())
     return path
-
-
-def av_fraction(number: int):
-    from fractions import Fraction
-
-    return Fraction(number)
 
 
 def grey(level: int, shape=(48, 64)) -> np.ndarray:
@@ -145,7 +148,7 @@ def test_short_losses_are_filled_and_long_ones_and_cuts_part_a_film():
     place = np.tile([0.5, 0.5, 0.4], (len(times), 1))
     place[times > 5.5, 0] = 0.1  # a cut
     found = videos.pieces(track(times, talking(times), gap, place=place), "film")
-    spans = [(p.start, p.start + STEP * (len(p.values) - 1)) for p in found]
+    spans = [(p.start, p.start + features.STEP * (len(p.values) - 1)) for p in found]
     np.testing.assert_allclose(spans, [(0, 3), (3.5, 5.5), (5.53, 7.2)], atol=0.05)
     assert all(np.isfinite(p.values).all() and len(p.contact) == len(p.values) for p in found)
 
@@ -156,7 +159,7 @@ def test_lips_that_meet_for_two_pictures_meet_in_the_weights_when_they_did():
     for at in (1.5, 2.5):
         gap[np.abs(times - at) < 0.04] = 0.45
     (piece,) = videos.pieces(track(times, talking(times), gap), "film")
-    met = piece.start + STEP * np.flatnonzero(piece.contact > 0.99)
+    met = piece.start + features.STEP * np.flatnonzero(piece.contact > 0.99)
     for at in (1.5, 2.5):
         assert met[np.abs(met - at) < 0.2].mean() == pytest.approx(at, abs=0.012)
     assert np.all(met > 1.0)  # at rest lips lie together; they do not press
@@ -167,7 +170,7 @@ def test_a_person_s_own_rest_is_zero_and_nothing_lags():
     jaw = np.exp(-(((times - 3.0) / 0.08) ** 2))
     (piece,) = videos.pieces(track(times, jaw, 0.4 + 20 * jaw), "film")
     opened = piece.values[:, INDEX["jawOpen"]]
-    at = piece.start + STEP * np.arange(len(opened))
+    at = piece.start + features.STEP * np.arange(len(opened))
     assert opened[np.abs(at - 3.0) > 0.5].max() < 0.02
     assert (opened * at).sum() / opened.sum() == pytest.approx(3.0, abs=0.01)
     assert opened.max() > 0.3
@@ -186,3 +189,126 @@ def test_a_film_of_no_use_says_why(rate, faces, words):
     seen = track(times, times * 0, gap, faces=np.full(len(times), faces))
     with pytest.raises(FilmError, match=words):
         videos.pieces(seen, "film")
+
+
+class Seer:
+    """A landmarker that sees one face in every picture, and counts them."""
+
+    digest = "seer"
+
+    def __init__(self) -> None:
+        self.pictures = 0
+
+    def faces(self, pixels):
+        self.pictures += 1
+        open_ = pixels.mean() / 255
+        return [tracking.Face(np.full(52, open_, np.float32), 20 * open_, (0.5, 0.5, 0.4), 0.1)]
+
+
+def test_a_film_is_watched_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "CACHE", tmp_path / "kept")
+    path = write_film(
+        tmp_path / "a.mp4", [grey(k * 8) for k in range(30)], np.arange(30) / 25, click(0, 1)
+    )
+    seer = Seer()
+    first = tracking.track(Film(path), seer)
+    again = tracking.track(Film(path.rename(tmp_path / "b.mp4")), seer)
+    assert seer.pictures == 30
+    np.testing.assert_array_equal(first.scores, again.scores)
+    np.testing.assert_allclose(first.gap, 20 * np.arange(30) * 8 / 255, atol=0.3)
+    other = write_film(tmp_path / "c.mp4", [grey(90)] * 30, np.arange(30) / 25, click(0, 1))
+    tracking.track(Film(other), seer)
+    assert seer.pictures == 60
+
+
+@pytest.fixture
+def network():
+    import torch
+    from furrow.training.speech.network import Config, SpeechNetwork
+
+    torch.manual_seed(0)
+    made = SpeechNetwork(Config(width=64, span=12, near=3), len(visemes.PHONES)).eval()
+    torch.nn.init.constant_(made.decoder.out.bias, 0.25)  # what it says of everything
+    return made
+
+
+def test_scenes_show_what_was_seen_when_it_was_heard(tmp_path, monkeypatch, capsys, network):
+    if not moonshine.is_set_up():
+        pytest.skip("python -m furrow.backend.moonshine was not run")
+    monkeypatch.setattr(features, "LONG", 60)  # frames; real windows are 8 s
+    times = np.arange(0, 2.5, 1 / 25)
+    pulse = np.exp(-(((times - 1.9) / 0.1) ** 2))
+    seen = track(times, pulse, 0.4 + 20 * pulse)
+    (tmp_path / "films").mkdir()
+    write_film(tmp_path / "films/talk.mp4", [grey(9)] * len(times), times, click(1.895, 2.5))
+    (tmp_path / "films/torn.avi").write_text("torn")
+    monkeypatch.setattr(tracking, "track", lambda film, model: seen)
+    monkeypatch.setattr(videos, "Landmarker", contextlib.nullcontext)
+    made = videos.scenes(tmp_path / "films", LANDMARKER, network)
+    assert [len(scene.measured) for scene in made] == [104, 104, 102, 102]  # each heard twice
+    said = "".join(capsys.readouterr().err.split("\n"))
+    assert "torn.avi is no readable film" in said and "talk.mp4: 2.5 s" in said
+    for scene in made[2:]:
+        jaw = scene.measured[:, INDEX["jawOpen"]].astype(float)
+        centre = (jaw * np.arange(len(jaw))).sum() / jaw.sum()
+        assert np.argmax(scene.mel.reshape(len(jaw), -1).sum(1)) == pytest.approx(centre, abs=1)
+        assert np.isfinite(scene.measured).all() and (scene.phone < 0).all()
+        np.testing.assert_allclose(scene.measured[:, INDEX["browInnerUp"]], 0.25, atol=1e-3)
+
+
+def test_without_a_film_of_use_there_is_nothing_to_learn(tmp_path, monkeypatch, network):
+    monkeypatch.setattr(videos, "Landmarker", contextlib.nullcontext)
+    with pytest.raises(FurrowError, match="There is no folder"):
+        videos.scenes(tmp_path / "films", LANDMARKER, network)
+    (tmp_path / "films").mkdir()
+    with pytest.raises(FurrowError, match="holds no films"):
+        videos.scenes(tmp_path / "films", LANDMARKER, network)
+    (tmp_path / "films/torn.mkv").write_text("torn")
+    if moonshine.is_set_up():
+        with pytest.raises(FurrowError, match="None of the 1 films"):
+            videos.scenes(tmp_path / "films", LANDMARKER, network)
+
+
+def test_a_model_that_is_no_landmarker_is_refused(tmp_path):
+    pytest.importorskip("mediapipe")
+    with pytest.raises(FurrowError, match="There is no model file"):
+        tracking.Landmarker(tmp_path / "none.task")
+    (tmp_path / "bad.task").write_bytes(b"no model")
+    with pytest.raises(FurrowError, match="no face landmarker"):
+        tracking.Landmarker(tmp_path / "bad.task")
+
+
+def test_a_rendered_head_gives_its_weights_back(root, tmp_path, monkeypatch):
+    pytest.importorskip("mediapipe")
+    pytest.importorskip("bpy")
+    if not LANDMARKER.is_file():
+        pytest.skip(f"there is no {LANDMARKER}")
+    tool = root / "tools" / "landmarker_pictures.py"
+    command = [sys.executable, tool, tmp_path, "--people", "1", "--poses", "4", "--seed", "3"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    with np.load(tmp_path / "poses.npz") as data:
+        poses = data["weights"][0]
+    pictures = [read_picture(tmp_path / f"00-{k:02d}.png") for k in range(4)]
+    shown = np.repeat(np.arange(4), 15)  # each for 0.6 s
+    path = write_film(
+        tmp_path / "head.mp4", [pictures[k] for k in shown], np.arange(60) / 25, click(1, 2)
+    )
+    monkeypatch.setattr(tracking, "CACHE", tmp_path / "kept")
+    with tracking.Landmarker(LANDMARKER) as model:
+        (piece,) = videos.pieces(tracking.track(Film(path), model), "head")
+    at = np.round((0.3 + 0.6 * np.arange(4)) / features.STEP).astype(int)
+    seen, true = (np.where(calibration.MEASURED, w, 0.0) for w in (piece.values[at], poses))
+    assert seen[0].max() < 0.1
+    head = Head.load()
+    offsets = head.blendshapes(head.average().shape)
+    off, moved = (
+        np.linalg.norm(np.einsum("pk,kvd->pvd", w, offsets), axis=-1).mean()
+        for w in (seen - true, true)
+    )
+    assert off < 0.6 * moved
+
+
+def read_picture(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    return np.array(Image.open(path).convert("RGB"))
