@@ -2,8 +2,9 @@
 
 The child of ``speech_film.py``. JOB.json holds ``blend`` and ``object``, a baked head; ``film`` {path,
 frames, view, quality} or null; ``stills``, a list of {frame, picture}, with their ``view``; ``folder``
-for pictures on the way; ``samples``. A view is {"size": [width, height] in pixels, "target": [x, y,
-z] m, "height": m that the picture spans, "yaw": degrees}. One line is printed for each picture.
+for pictures on the way. A view is {"size": [width, height] in pixels, "target": [x, y,
+z] m, "height": m that the picture spans, "yaw": degrees, "samples": of Cycles}. One line is printed
+for each picture.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SOUND_KBPS = 64
 """Plenty for speech at 16 kHz."""
 
 
-def stage_scene(head: bpy.types.Object, samples: int) -> bpy.types.Scene:
+def stage_scene(head: bpy.types.Object) -> bpy.types.Scene:
     """A scene that holds the head and the stage alone, for quick pictures by Cycles."""
     from furrow.addon import stage
 
@@ -37,14 +38,20 @@ def stage_scene(head: bpy.types.Object, samples: int) -> bpy.types.Scene:
         if modifier.type == "SUBSURF":
             modifier.render_levels = SUBDIVISIONS
     stage.build(scene, head)
+    show(scene)
+    return scene
+
+
+def settings(scene: bpy.types.Scene, samples: int) -> None:
+    """Cycles with few samples and bounces, and the quick denoiser."""
+    from furrow.addon import stage
+
     stage.render_settings(scene, samples)
     cycles = scene.cycles
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 4, 1, 2
     if stage.denoises():
         cycles.denoising_quality = "FAST"
     scene.render.use_persistent_data = True
-    show(scene)
-    return scene
 
 
 def show(scene: bpy.types.Scene) -> None:
@@ -55,6 +62,7 @@ def show(scene: bpy.types.Scene) -> None:
 
 def look(scene: bpy.types.Scene, head: bpy.types.Object, view: dict[str, Any]) -> None:
     """Point the camera, and leave out what it does not see."""
+    settings(scene, view["samples"])
     closeups_render.keep_seen(head, view)
     camera = scene.camera
     lens = camera.data
@@ -84,7 +92,7 @@ def main(job: dict[str, Any]) -> None:
     bpy.ops.wm.open_mainfile(filepath=job["blend"], load_ui=False)
     with_sound = bpy.context.scene
     head = bpy.data.objects[job["object"]]
-    scene = stage_scene(head, job["samples"])
+    scene = stage_scene(head)
     look(scene, head, job["view"])
     for still in job["stills"]:
         picture(scene, still["frame"], Path(still["picture"]))
