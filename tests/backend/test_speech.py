@@ -86,7 +86,7 @@ def test_the_mouth_is_not_simply_shut(hello):
         (3.581, 3.674),
     ):
         assert (
-            gap[(times >= start) & (times <= end)].max() > 0.1
+            gap[(times >= start) & (times <= end)].max() > 0.07  # 2.4 mm
         )  # vowels of hello, map, of, prob, brow
 
 
@@ -255,9 +255,10 @@ def test_a_stream_says_the_same_within_its_delay(model):
     assert values.shape == offline.values.shape and head.shape == (len(values), 3)
     assert waited.max() <= speech_stream.delay(model) + 200 / audio.RATE
     assert speech_stream.delay(model) <= 0.2
-    assert np.abs(values - offline.values).mean() < 0.02
+    # A short clip of a voice never heard: the level is still being learned as it ends.
+    assert np.abs(values - offline.values).mean() < 0.012
     jaw = INDEX["jawOpen"]
-    assert np.corrcoef(values[:, jaw], offline.values[:, jaw])[0, 1] > 0.9
+    assert np.corrcoef(values[:, jaw], offline.values[:, jaw])[0, 1] > 0.8
     pieces, *_ = _streamed(model, sound, 30, (1, 5000), life=STILL)
     np.testing.assert_allclose(pieces, values, atol=1e-4)  # however the sound is cut
 
