@@ -278,6 +278,16 @@ def test_a_model_that_is_no_landmarker_is_refused(tmp_path):
         tracking.Landmarker(tmp_path / "bad.task")
 
 
+@pytest.mark.parametrize("name", ["av", "mediapipe"])
+def test_a_package_that_is_not_there_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    (tmp_path / "a.task").write_bytes(b"")
+    made = {"av": Film, "mediapipe": tracking.Landmarker}[name]
+    with pytest.raises(FurrowError, match=f"needs {name}.*video") as caught:
+        made(tmp_path / "a.task")
+    assert not isinstance(caught.value, FilmError)
+
+
 def test_a_rendered_head_gives_its_weights_back(root, tmp_path, monkeypatch):
     pytest.importorskip("mediapipe")
     pytest.importorskip("bpy")

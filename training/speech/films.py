@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,24 @@ from ...backend.errors import FurrowError
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 LONGEST_SIDE = 1280
 """Pixels; larger pictures are scaled down, since the landmarker works on 256 x 256 of a face."""
+
+
+def library(name: str) -> Any:
+    """Return a package that only learning from films needs.
+
+    Raises
+    ------
+    FurrowError
+        If it, or what it needs, is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise FurrowError(
+            f"Learning from films needs {name.split('.')[0]}, which cannot be loaded ({error}): "
+            'pip install "furrow[train,video]".',
+            "engine_unavailable",
+        ) from None
 
 
 class FilmError(FurrowError):
@@ -53,8 +72,7 @@ class Film:
 
     def sound(self) -> np.ndarray:
         """Return the first sound track, channels averaged, float32 (n,); sample k is heard at k / 16000 s."""
-        import av
-
+        av = library("av")
         pieces: list[np.ndarray] = []
         have = 0
         with self._open() as container:
@@ -91,8 +109,7 @@ class Film:
                 yield _time(container, frame), np.ascontiguousarray(turned)
 
     def _open(self) -> Any:
-        import av
-
+        av = library("av")
         try:
             return av.open(str(self.path))
         except (av.FFmpegError, OSError) as error:
@@ -100,8 +117,7 @@ class Film:
 
     def _decoded(self, container: Any, kind: str) -> Iterator[Any]:
         """Yield the frames of the first stream of a kind; damaged ones are counted and left out."""
-        import av
-
+        av = library("av")
         stream = getattr(container.streams, kind)[0]
         stream.thread_type = "AUTO"
         packets = container.demux(stream)

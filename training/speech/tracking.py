@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ...backend.errors import FurrowError
 from ...backend.expressions import EXPRESSIONS, INDEX
 from ...backend.files import write_whole
-from .films import Film, FilmError
+from .films import Film, FilmError, library
 
 CACHE = Path("out/speech/videos")
 MOST_TURNED = math.radians(45)
@@ -98,7 +98,8 @@ class Landmarker:
             raise FurrowError(f"There is no model file {path}.", "missing_file")
         data = path.read_bytes()
         self.digest = hashlib.sha256(data).hexdigest()
-        vision, self._mediapipe = _mediapipe()
+        self._mediapipe = library("mediapipe")
+        vision = library("mediapipe.tasks.python.vision")
         options = vision.FaceLandmarkerOptions(
             base_options=self._mediapipe.tasks.BaseOptions(model_asset_buffer=data),
             output_face_blendshapes=True,
@@ -199,19 +200,6 @@ def _face(aspect: float, landmarks: Any, blendshapes: Any, matrix: np.ndarray) -
     front = np.asarray(matrix)[:3, 2]
     turn = math.acos(min(1.0, max(-1.0, float(front[2] / np.linalg.norm(front)))))
     return Face(scores, float(gap), (float(x), float(y), float(high[1] - low[1])), turn)
-
-
-def _mediapipe() -> tuple[Any, Any]:
-    try:
-        import mediapipe
-        from mediapipe.tasks.python import vision
-    except ModuleNotFoundError as error:
-        raise FurrowError(
-            f"Learning from films needs {error.name}, which is not installed: "
-            'pip install "furrow[train,video]".',
-            "engine_unavailable",
-        ) from None
-    return vision, mediapipe
 
 
 @contextlib.contextmanager
