@@ -82,6 +82,7 @@ def speak(text: str, manner: Manner) -> tuple[np.ndarray, list[Phone]]:
     library = voices.espeak_library()
     if library.espeak_SetVoiceByName(manner.voice.encode()):
         raise RuntimeError(f"espeak-ng has no voice {manner.voice}")
+    library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # breath is noise
     library.espeak_SetParameter(_PACE, manner.pace, 0)
     library.espeak_SetParameter(_PITCH, manner.pitch, 0)
     pieces: list[np.ndarray] = []

@@ -42,6 +42,7 @@ _HEIGHTS = {
 }  # how far the jaw opens; ə and ʌ go with their neighbours
 _HEIGHT = {vowel: height for vowels, height in _HEIGHTS.items() for vowel in vowels}
 _LARGEST_LAG = 0.15  # seconds
+_STILL_MM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -171,11 +172,16 @@ def jaw_height(said: Sequence[Said]) -> float:
             if phone.name in _HEIGHT and phone.end - phone.start >= _LONG and inside.any():
                 heights.append(_HEIGHT[phone.name])
                 drops.append(drop[inside].max())
-    return float(spearmanr(heights, drops).statistic) if np.ptp(drops) > 1e-6 else 0.0
+    return float(spearmanr(heights, drops).statistic) if np.ptp(drops) > _STILL_MM else 0.0
 
 
 def sync_offset(said: Sequence[Said]) -> float:
-    """Return by how many seconds the mouth comes late: the lag of the best correlation of openings."""
+    """Return by how many seconds the mouth comes late: the lag of the best correlation of openings.
+
+    A mouth that is still is not late: 0.
+    """
+    if all(np.ptp(lip_gap(s.made)) < _STILL_MM for s in said):
+        return 0.0
     lags = np.arange(-_LARGEST_LAG, _LARGEST_LAG + 1e-4, 0.002)
     scores = np.zeros(len(lags))
     for s in said:
@@ -183,8 +189,7 @@ def sync_offset(said: Sequence[Said]) -> float:
         for k, lag in enumerate(lags):
             moved = np.interp(s.times + lag, s.times, made)
             scores[k] += ((moved - moved.mean()) * (target - target.mean())).sum()
-    best = int(np.argmax(scores))
-    return round(float(lags[best]), 3) if scores[best] > 1e-6 else 0.0  # what is still is not late
+    return round(float(lags[np.argmax(scores)]), 3)
 
 
 def jitter(said: Sequence[Said]) -> float:
