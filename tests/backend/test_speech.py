@@ -63,7 +63,7 @@ def test_lips_meet_on_m_b_p(hello):
         gap[(times >= start - 0.03) & (times <= end + 0.02)].min() < 0.02
         for start, end in BILABIALS
     ]
-    assert sum(met) >= len(met) - 3  # a synthesiser never heard: its "ring me" hardly has an m
+    assert sum(met) >= len(met) - 2  # a synthesiser never heard: its "ring me" hardly has an m
 
 
 def test_lips_meet_at_slow_frame_rates_too(model):
@@ -73,7 +73,7 @@ def test_lips_meet_at_slow_frame_rates_too(model):
         gap[(times >= start - 0.045) & (times <= end + 0.035)].min() < 0.03
         for start, end in BILABIALS
     ]
-    assert sum(met) >= len(met) - 3
+    assert sum(met) >= len(met) - 2
 
 
 def test_the_mouth_is_not_simply_shut(hello):

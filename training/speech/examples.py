@@ -35,7 +35,7 @@ def batch(scenes: Sequence[Scene], rng: np.random.Generator, augment: bool = Tru
     Parameters
     ----------
     augment
-        Vary the mel bands, so that a new microphone is nothing new.
+        Vary the features, so that a new voice or microphone is nothing new.
     """
     columns: list[list[np.ndarray]] = [[] for _ in Batch._fields]
     for scene in scenes:
@@ -53,10 +53,7 @@ def batch(scenes: Sequence[Scene], rng: np.random.Generator, augment: bool = Tru
             column.append(array)
     arrays = [np.stack(column) for column in columns]
     if augment:
-        mel = arrays[1]
-        tilt = rng.normal(0, 0.12, (len(mel), 1, 1)) * np.linspace(-1, 1, BANDS)
-        mel += np.tile(tilt, SUBFRAMES) + rng.normal(0, 0.1, (len(mel), 1, 1))
-        mel *= rng.random((len(mel), 1, 1)) > 0.1  # now and then Moonshine alone has to do
+        _unsettle(arrays[0], arrays[1], rng)
     made = [torch.from_numpy(a.astype(np.float32)) for a in arrays]
     made[5] = made[5].long()
     return Batch(*made)
@@ -90,6 +87,23 @@ def noisy(past: torch.Tensor) -> torch.Tensor:
     there = (torch.rand(len(past), 1, 1) > 0.2).to(past)
     drift = 0.04 * torch.randn(len(past), 1, past.shape[-1])
     return (past + drift + 0.03 * torch.randn_like(past)).clamp(0, 1) * there
+
+
+def _unsettle(encoded: np.ndarray, mel: np.ndarray, rng: np.random.Generator) -> None:
+    """Vary features (B, F, 288) and (B, F, 80) in place: microphones, doubt, and gaps (SpecAugment)."""
+    count = len(mel)
+    tilt = rng.normal(0, 0.12, (count, 1, 1)) * np.linspace(-1, 1, BANDS)
+    mel += np.tile(tilt, SUBFRAMES) + rng.normal(0, 0.1, (count, 1, 1))
+    for k in np.flatnonzero(rng.random(count) < 0.5):
+        encoded[k] += 0.15 * rng.standard_normal(encoded[k].shape, np.float32)
+        for array in (encoded[k], mel[k]):
+            for _ in range(int(rng.integers(0, 4))):  # gaps of up to 120 ms
+                at = int(rng.integers(0, CROP))
+                array[at : at + int(rng.integers(1, 6))] = 0
+    # Now and then one of the two has to do alone.
+    alone = rng.random((2, count, 1, 1)) > 0.08
+    encoded *= alone[0] | ~alone[1]
+    mel *= alone[1]
 
 
 def _crop(scene: Scene, first: int, frames: int) -> Scene:
