@@ -96,6 +96,8 @@ def _add_speak(parser: argparse.ArgumentParser) -> None:
                         help="make frames as the sound comes, in memory that does not grow; what - does")  # fmt: skip
     parser.add_argument("--rate", type=_positive(int), default=RATE, metavar="HZ",
                         help="of a stream without a WAV header: 16-bit little-endian mono (default: 16000)")  # fmt: skip
+    parser.add_argument("--network", type=Path, metavar="FOLDER",
+                        help="a network of your own, as furrow train speech wrote it")  # fmt: skip
     performance_arguments.add_arguments(parser)
 
 
@@ -109,7 +111,7 @@ def _speak(arguments: argparse.Namespace) -> None:
     if arguments.output.suffix.lower() not in (".csv", ".npz"):
         raise FurrowError(f"{arguments.output} must end in .csv or .npz.")
     with _audio_file(arguments.input) as path, _progress_bar() as progress:
-        model = speech.SpeechModel.load()
+        model = speech.SpeechModel.load(arguments.network)
         values = model.weights(path, arguments.fps, style, life, progress)
     weights.write_weights(arguments.output, values)
     print(f"{arguments.output}: {len(values.values)} frames at {values.fps:g} frames a second")
@@ -122,7 +124,7 @@ def _speak_live(arguments: argparse.Namespace, style: Style, life: Life) -> None
     live = arguments.output == Path("-")
     if not live and arguments.output.suffix.lower() != ".csv":
         raise FurrowError(f"{arguments.output} must end in .csv: an .npz is written as a whole.")
-    stream = speech.SpeechModel.load().stream(arguments.fps, style, life)
+    stream = speech.SpeechModel.load(arguments.network).stream(arguments.fps, style, life)
     if arguments.input == "-":
         blocks = pcm.blocks(cast(pcm.Pipe, sys.stdin.buffer), arguments.rate)
     else:

@@ -22,6 +22,7 @@ from .errors import FurrowError
 from .files import ASSETS
 from .performance import Life, Style
 from .speech_decoder import DecoderSizes, Decoding, Framing
+from .speech_encoder import SpeechEncoder
 from .speech_stream import Stream
 from .weights import Weights
 
@@ -30,40 +31,51 @@ FORMAT = "furrow.speech/2"
 
 @dataclass(frozen=True)
 class SpeechModel:
-    """The networks, loaded: Moonshine's encoder, and the listener and decoder of our own."""
+    """The networks, loaded: a pretrained encoder, and the listener and decoder of our own."""
 
-    encoder: onnxruntime.InferenceSession
+    encoder: SpeechEncoder
     listener: onnxruntime.InferenceSession
     decoder: onnxruntime.InferenceSession
     sizes: DecoderSizes
 
     @classmethod
-    def load(cls, folder: Path = ASSETS / "speech") -> SpeechModel:
-        """Load Moonshine's encoder, ``listener.onnx`` and ``decoder.onnx`` with ``speech.json``.
+    def load(cls, folder: Path | None = None) -> SpeechModel:
+        """Load ``listener.onnx`` and ``decoder.onnx`` with ``speech.json``, and their encoder.
+
+        The encoder is Moonshine's, or the file that ``speech.json`` names, which lies beside it. The
+        folder is by default that of the network that ships.
 
         Raises
         ------
         FurrowError
             ``missing_model`` if one of them is not there, or of another format.
         """
-        encoder = moonshine.encoder_path()
+        folder = folder or ASSETS / "speech"
         try:
             about = json.loads((folder / "speech.json").read_text(encoding="utf-8"))
             if about["format"] != FORMAT:
                 raise ValueError(f"the format is {about['format']}, not {FORMAT}")
-            names = ("width", "heads", "layers", "span", "near", "period")
+            names = ("encoded", "width", "heads", "layers", "span", "near", "period")
             sizes = DecoderSizes(
                 **{name: int(about["config"][name]) for name in names},
                 past=int(about["past"]),
                 future=int(about["future"]),
             )
             listener, decoder = (_session(folder / f"{n}.onnx", 1) for n in ("listener", "decoder"))
-            return cls(_session(encoder), listener, decoder, sizes)
         except Exception as error:  # onnxruntime's errors share no public base class
             raise FurrowError(
                 f"The speech network in {folder} cannot be loaded ({error}). Install Furrow again.",
                 "missing_model",
             ) from None
+        own = about.get("encoder")
+        encoder = SpeechEncoder.load(folder / own if own else moonshine.encoder_path())
+        if encoder.width != sizes.encoded:
+            raise FurrowError(
+                f"The speech network in {folder} was learned with an encoder of {sizes.encoded} "
+                f"numbers a frame, this one gives {encoder.width}.",
+                "missing_model",
+            )
+        return cls(encoder, listener, decoder, sizes)
 
     def weights(
         self,
@@ -133,7 +145,7 @@ class SpeechModel:
     def features(
         self, path: str | Path, frames: int
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yield (frames so far, encoded (F, 288), mel (F, 80)) of a file from frame 0 to `frames`.
+        """Yield (frames so far, encoded (F, width), mel (F, 80)) of a file from frame 0 to `frames`.
 
         Where two windows meet, the features of one fade into those of the other.
         """
@@ -142,7 +154,7 @@ class SpeechModel:
         held: np.ndarray | None = None
         fade = ((np.arange(features.FADE) + 0.5) / features.FADE).astype(np.float32)[:, None]
         for start, window in features.windows(audio.blocks(path), frames, gain):
-            encoded = features.encode(self.encoder, window[None])[0]
+            encoded = self.encoder(window[None])[0]
             mel = features.log_mel(window)
             inside = slice(features.MARGIN, len(encoded) - features.MARGIN)
             middle = encoded[inside].copy()
@@ -160,7 +172,7 @@ def check_rate(fps: float) -> None:
         raise FurrowError(f"The frame rate is {fps}; it must lie above 0 and at most at 1000.")
 
 
-def _session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads  # small networks lose more to threads than they gain

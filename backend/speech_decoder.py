@@ -15,7 +15,7 @@ import onnxruntime
 from . import lips
 from .expressions import EXPRESSIONS
 from .performance import Style
-from .speech_features import ENCODED, MEL, STEP, SUBFRAMES
+from .speech_features import MEL, STEP, SUBFRAMES
 
 ROW = len(EXPRESSIONS) + 2
 """Numbers in a row: weights, probability that lips meet, probability that lip meets teeth."""
@@ -27,8 +27,9 @@ _SMOOTH = {"weights": (1, 2, 3, 2, 1), "contact": (1, 2, 1)}
 
 @dataclass(frozen=True)
 class DecoderSizes:
-    """Sizes that ``speech.json`` names, in frames where they are times."""
+    """Sizes that ``speech.json`` names, in frames where they are times; `encoded` is the encoder's width."""
 
+    encoded: int
     width: int
     heads: int
     layers: int
@@ -53,7 +54,7 @@ class Decoding:
         # The variant without its own past has no input for it.
         self._inputs = [entry.name for entry in decoder.get_inputs()]
         self._style = style.vector()[None]
-        self._encoded = np.zeros((0, ENCODED), np.float32)
+        self._encoded = np.zeros((0, sizes.encoded), np.float32)
         self._mel = np.zeros((0, MEL), np.float32)
         self._heard = 0  # frames at the front of the features whose rows were given
         self._memory = np.zeros((sizes.near, sizes.width), np.float32)
@@ -68,7 +69,7 @@ class Decoding:
         Parameters
         ----------
         encoded, mel
-            The next frames, (F, 288) and (F, 80).
+            The next frames, (F, encoded) and (F, 80).
         """
         self._encoded = np.concatenate([self._encoded, encoded])
         self._mel = np.concatenate([self._mel, mel])

@@ -1,4 +1,4 @@
-"""What the speech network hears: Moonshine's features (what is said) and log-mel energies (when).
+"""What the speech network hears: an encoder's features (what is said) and log-mel energies (when).
 
 A frame is 24 ms; frame k is centred at k x 24 ms. A window is a stretch of sound that gives a whole
 number of frames. Offline, windows are long and overlap; streamed, a short window follows the sound,
@@ -10,11 +10,14 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 
 from . import audio
+
+if TYPE_CHECKING:
+    from .speech_encoder import SpeechEncoder
 
 STRIDE = 384
 """Samples between two frames of the encoder: 24 ms at 16 kHz."""
@@ -24,8 +27,6 @@ SUBFRAMES = 2
 """Rows that the network gives for each frame of the encoder: one every 12 ms."""
 STEP = STRIDE / SUBFRAMES / audio.RATE
 """Seconds between two rows of the network; row j is at (j - 0.5) x 12 ms."""
-ENCODED = 288
-"""Numbers of the encoder in each frame."""
 BANDS = 40
 """Log-mel bands, of each of two subframes."""
 MEL = SUBFRAMES * BANDS
@@ -49,17 +50,8 @@ def window_frames(samples: int) -> int:
     return (samples - 895) // STRIDE + 1
 
 
-def encode(encoder: onnxruntime.InferenceSession, windows: np.ndarray) -> np.ndarray:
-    """Return Moonshine's features float32 (B, F, 288) of windows (B, window_samples(F))."""
-    inputs = {
-        "input_values": np.ascontiguousarray(windows, np.float32),
-        "attention_mask": np.ones(windows.shape, np.int64),
-    }
-    return np.asarray(encoder.run(None, inputs)[0])
-
-
-def encode_streamed(encoder: onnxruntime.InferenceSession, window: np.ndarray) -> np.ndarray:
-    """Return the features (F, 288) of a window as a stream hears them, silence ahead of it."""
+def encode_streamed(encoder: SpeechEncoder, window: np.ndarray) -> np.ndarray:
+    """Return the features (F, width) of a window as a stream hears them, silence ahead of it."""
     frames = window_frames(len(window))
     padded = np.pad(window, ((SHORT - 1) * STRIDE, (AHEAD + HOP) * STRIDE))
     size = window_samples(SHORT)
@@ -67,7 +59,7 @@ def encode_streamed(encoder: onnxruntime.InferenceSession, window: np.ndarray) -
     first = SHORT - 1 - AHEAD
     made: list[np.ndarray] = []
     for at in range(0, len(pieces), 16):
-        made.extend(encode(encoder, np.stack(pieces[at : at + 16]))[:, first : first + HOP])
+        made.extend(encoder(np.stack(pieces[at : at + 16]))[:, first : first + HOP])
     return np.concatenate(made)[:frames]
 
 

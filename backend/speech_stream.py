@@ -76,7 +76,7 @@ class Stream:
             wanted = features.gain_of(np.array(self._level))
             self._gain = float(np.clip(wanted, self._gain / _DOWN, self._gain * _UP))
             window = np.clip(raw * np.float32(self._gain), -1.0, 1.0)
-            encoded = features.encode(self._model.encoder, window[None])[0][here]
+            encoded = self._model.encoder(window[None])[0][here]
             mel = features.log_mel(window[near])[1 : 1 + features.HOP]
             self._mouth.append(self._framing.push(self._decoding.push(encoded, mel)))
             self._sound = self._sound[hop:]

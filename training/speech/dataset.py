@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import soxr
 from tqdm import tqdm
 
@@ -24,6 +23,7 @@ from ...backend import lips, moonshine
 from ...backend import speech_features as features
 from ...backend.audio import RATE
 from ...backend.files import write_whole
+from ...backend.speech_encoder import SpeechEncoder
 from . import closures, recording, synthesise, visemes
 from .voices import SILENCE, Phone
 
@@ -53,7 +53,7 @@ class Scene:
     Attributes
     ----------
     encoded, mel
-        float16 (F, 288) and (F, 80).
+        float16 (F, width of the encoder) and (F, 80).
     ordinary
         float16 (2 F, channels), what phones ask of an ordinary mouth every 12 ms.
     effort
@@ -138,15 +138,20 @@ def at_speed(utterance: Utterance, factor: float) -> Utterance:
     return Utterance(sound, phones, touches, utterance.about)
 
 
-def scenes(files: Sequence[Path], count: int, seed: int, processes: int = 1) -> list[Scene]:
+def scenes(
+    files: Sequence[Path], count: int, seed: int, processes: int = 1, encoder: Path | None = None
+) -> list[Scene]:
     """Return at least `count` training scenes from files of the corpus; cached by what made them.
 
-    Some come twice, as a file and as a stream is heard.
+    Some come twice, as a file and as a stream is heard. `encoder` is that of the network, by
+    default Moonshine's.
     """
+    encoder = encoder or moonshine.encoder_path()
     digest = hashlib.sha256(f"{seed} {STREAMED} {SPEECHLESS}".encode())
     sources = (__file__, closures.__file__, visemes.__file__, lips.__file__, recording.__file__)
     for source in (*sources, features.__file__):
         digest.update(Path(source).read_bytes())
+    digest.update(encoder.read_bytes())
     for path in files:
         digest.update(path.name.encode())
     folder = CACHE / digest.hexdigest()[:16]
@@ -156,20 +161,15 @@ def scenes(files: Sequence[Path], count: int, seed: int, processes: int = 1) -> 
     if missing:
         context = multiprocessing.get_context("spawn")  # threads survive no fork
         with ProcessPoolExecutor(processes, context) as pool:
-            jobs = [pool.submit(_make_shard, wanted[n], files, n, seed) for n in missing]
+            jobs = [pool.submit(_make_shard, wanted[n], files, n, seed, encoder) for n in missing]
             for job in tqdm(jobs, f"shards of {SHARD} scenes"):
                 job.result()
     return [scene for path in wanted for scene in _read(path)]
 
 
-def _make_shard(path: Path, files: Sequence[Path], number: int, seed: int) -> None:
+def _make_shard(path: Path, files: Sequence[Path], number: int, seed: int, encoder: Path) -> None:
     rng = np.random.default_rng([seed, number])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    encoder = onnxruntime.InferenceSession(
-        str(moonshine.encoder_path()), options, providers=["CPUExecutionProvider"]
-    )
+    hears = SpeechEncoder.load(encoder, threads=1)
     made: list[Scene] = []
     # Shards go through the corpus side by side, so that the first few already hear many voices.
     order = np.random.default_rng(seed).permutation(len(files))
@@ -185,7 +185,7 @@ def _make_shard(path: Path, files: Sequence[Path], number: int, seed: int) -> No
             at += 2
         clean, phones, touches = compose(chosen, seconds, rng)
         babble = load_utterance(files[rng.integers(len(files))]).sound
-        made += _heard(clean, phones, touches, babble, encoder, rng)
+        made += _heard(clean, phones, touches, babble, hears, rng)
     _write(path, made)
 
 
@@ -194,7 +194,7 @@ def _heard(
     phones: list[Phone],
     touches: list[lips.Closure],
     babble: np.ndarray,
-    encoder: onnxruntime.InferenceSession,
+    encoder: SpeechEncoder,
     rng: np.random.Generator,
 ) -> list[Scene]:
     """Return the scene as the network hears it, and for some also as a stream hears it."""
@@ -214,7 +214,7 @@ def _heard(
         visemes.contacts(touches, times),
         visemes.labels(phones, times)[:, None],
     )
-    heard = [features.encode(encoder, window[None])[0]]
+    heard = [encoder(window[None])[0]]
     if rng.random() < STREAMED:
         heard.append(features.encode_streamed(encoder, window))
     return [Scene(*(a.astype(np.float16) for a in (encoded, *labels))) for encoded in heard]

@@ -16,7 +16,7 @@ from ...backend.errors import FurrowError
 from ...backend.expressions import EXPRESSIONS
 from ...backend.files import whole_file, write_whole
 from ...backend.performance import STYLE_SIZE
-from ...backend.speech_features import ENCODED, MEL, SUBFRAMES
+from ...backend.speech_features import MEL, SUBFRAMES
 from . import visemes
 from .network import FUTURE, PAST, Config, SpeechNetwork, Step
 
@@ -39,17 +39,24 @@ class _Played(nn.Module):
         return used, said.flatten(1), keys, values
 
 
-def export(network: SpeechNetwork, folder: Path, about: dict) -> None:
-    """Write the four files into a folder; `about` goes into speech.json and holds `config`."""
+def export(network: SpeechNetwork, folder: Path, about: dict, encoder: Path | None = None) -> None:
+    """Write the four files into a folder; `about` goes into speech.json and holds `config`.
+
+    An encoder in Moonshine's place is copied beside them.
+    """
     network.eval()
     hashes = {}
+    if encoder is not None:
+        about = about | {"encoder": encoder.name}
+        if encoder.resolve() != (folder / encoder.name).resolve():
+            write_whole(folder / encoder.name, encoder.read_bytes())
     with whole_file(folder / "speech.safetensors") as path:
         save_file({n: t.half().contiguous() for n, t in network.state_dict().items()}, path)
         hashes["speech.safetensors"] = hashlib.sha256(path.read_bytes()).hexdigest()
     with whole_file(folder / "listener.onnx") as path:
         torch.onnx.export(
             network.listener,
-            (torch.zeros(1, 80, ENCODED), torch.zeros(1, 80, MEL)),
+            (torch.zeros(1, 80, network.config.encoded), torch.zeros(1, 80, MEL)),
             str(path),
             input_names=["encoded", "mel"],
             output_names=["memory"],

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from ...backend.expressions import EXPRESSIONS
 from ...backend.performance import STYLE_SIZE
-from ...backend.speech_features import ENCODED, MEL, SUBFRAMES
+from ...backend.speech_features import MEL, SUBFRAMES
 
 CONTACTS = 2
 """Lips to lips, lower lip to teeth."""
@@ -38,10 +38,11 @@ FUTURE = sum(d * ahead for d, ahead in _DILATIONS)
 class Config:
     """Sizes of the network, in frames of 24 ms where they are times.
 
-    `span` frames of its past are attended to, `near` frames of speech; `period` is that of the
+    `encoded` is the encoder's width; `span` frames of its past are attended to, `near` frames of speech; `period` is that of the
     positional encoding (1 s, as FaceFormer's).
     """
 
+    encoded: int = 288
     width: int = 160
     heads: int = 4
     layers: int = 1
@@ -52,12 +53,12 @@ class Config:
 
 
 class Listener(nn.Module):
-    """Speech features (B, F, 288) and (B, F, 80) to what the decoder attends to, (B, F, width)."""
+    """Speech features (B, F, encoded) and (B, F, 80) to what the decoder attends to, (B, F, width)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, encoded: int, width: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(ENCODED)
-        self.from_encoded = nn.Linear(ENCODED, width - 48)
+        self.norm = nn.LayerNorm(encoded)
+        self.from_encoded = nn.Linear(encoded, width - 48)
         self.from_mel = nn.Sequential(nn.Linear(MEL, 48), nn.GELU())
         self.blocks = nn.ModuleList(_Convolution(width, d, ahead) for d, ahead in _DILATIONS)
 
@@ -217,7 +218,7 @@ class SpeechNetwork(nn.Module):
     def __init__(self, config: Config, phones: int) -> None:
         super().__init__()
         self.config = config
-        self.listener = Listener(config.width)
+        self.listener = Listener(config.encoded, config.width)
         self.decoder = Decoder(config)
         self.phones = nn.Linear(config.width, SUBFRAMES * phones)
         self.register_buffer("gain", torch.ones(len(EXPRESSIONS)))

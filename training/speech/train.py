@@ -44,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="go on from the network that is there, with films of people who talk")  # fmt: skip
     parser.add_argument("--landmarker", type=Path, metavar="FILE",
                         help="MediaPipe's face_landmarker.task, which sees the faces in the films")  # fmt: skip
+    parser.add_argument("--encoder", type=Path, metavar="FILE",
+                        help="wav2vec 2.0 or HuBERT as ONNX in Moonshine's place")  # fmt: skip
     parser.add_argument("--epochs", type=int, help=f"{FRESH[0]}; with films {ONWARD[0]}")
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
@@ -72,16 +74,17 @@ def run(args: argparse.Namespace) -> None:
         "training_seconds": round(time.perf_counter() - started),
         "torch": torch.__version__,
     }
-    export.export(network, args.output, about)
+    export.export(network, args.output, about, args.encoder)
 
 
 def _learn_anew(args: argparse.Namespace) -> tuple[SpeechNetwork, dict]:
     """Return a network that learned from synthetic speech, and what it learned from."""
     files = synthesise.synthesise(args.sentences, args.seed)
     train_files = [f for f in files if f.name.startswith("train")]
-    scenes = dataset.scenes(train_files, args.scenes, args.seed, args.processes)
+    scenes = dataset.scenes(train_files, args.scenes, args.seed, args.processes, args.encoder)
     kept_out = scenes[: max(1, len(scenes) // 25)]  # share voices with the rest: a check, no figure
-    network = SpeechNetwork(Config(autoregressive=not args.parallel), len(visemes.PHONES))
+    config = Config(scenes[0].encoded.shape[1], autoregressive=not args.parallel)
+    network = SpeechNetwork(config, len(visemes.PHONES))
     checkpoint = args.state / ("parallel.pt" if args.parallel else "autoregressive.pt")
     epochs = args.epochs or FRESH[0]
     curve = fit(

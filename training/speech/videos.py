@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 import torch
 from scipy.interpolate import PchipInterpolator
 from scipy.signal import savgol_filter
@@ -28,6 +27,7 @@ from ...backend.errors import FurrowError
 from ...backend.performance import Style
 from ...backend.reenactment import REST_PERCENTILE
 from ...backend.speech import SpeechModel
+from ...backend.speech_encoder import SpeechEncoder
 from . import calibration, dataset, tracking, visemes
 from .films import SUFFIXES, Film, FilmError
 from .network import SpeechNetwork
@@ -233,7 +233,7 @@ def _sound(film: Film) -> np.ndarray:
 def _heard(
     found: list[Piece],
     sound: np.ndarray,
-    encoder: onnxruntime.InferenceSession,
+    encoder: SpeechEncoder,
     network: SpeechNetwork,
 ) -> list[dataset.Scene]:
     """Return a film's pieces with what the network hears of them, as a file and as a stream."""
@@ -242,7 +242,7 @@ def _heard(
         for window, rows in _windows(piece, sound):
             mel = features.log_mel(window)
             for encoded in (
-                features.encode(encoder, window[None])[0],
+                encoder(window[None])[0],
                 features.encode_streamed(encoder, window),
             ):
                 made.append(_scene(encoded, mel, piece.values[rows], piece.contact[rows], network))
