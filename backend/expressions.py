@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -85,6 +84,13 @@ def mirrored(name: str) -> str:
     return name
 
 
+def nearest(name: str, known: Sequence[str]) -> str:
+    """Return the known name that is most like a misspelled one."""
+    import difflib  # only for an error: it would add 20 ms to Blender's start
+
+    return difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+
+
 def canonical(name: str) -> str:
     """Return the ARKit name in lower camel case; a capital first letter is accepted.
 
@@ -96,8 +102,8 @@ def canonical(name: str) -> str:
     lowered = name[:1].lower() + name[1:]
     if lowered in INDEX:
         return lowered
-    near = difflib.get_close_matches(lowered, EXPRESSIONS, n=1, cutoff=0.0)
-    raise FurrowError(f'There is no expression "{name}". Did you mean "{near[0]}"?')
+    near = nearest(lowered, EXPRESSIONS)
+    raise FurrowError(f'There is no expression "{name}". Did you mean "{near}"?')
 
 
 def vector(weights: Mapping[str, float]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .errors import FurrowError
-from .expressions import parse_pairs
+from .expressions import nearest, parse_pairs
 
 FORMAT = "furrow.identity/1"
 
@@ -133,8 +132,8 @@ def adjustments_of(values: object) -> np.ndarray:
         raise FurrowError(f'"detail" must be an object of {", ".join(ADJUSTMENTS)}.')
     for name, value in values.items():
         if name not in ADJUSTMENTS:
-            near = difflib.get_close_matches(str(name), ADJUSTMENTS, n=1, cutoff=0.0)
-            raise FurrowError(f'There is no detail adjustment "{name}". Did you mean "{near[0]}"?')
+            near = nearest(str(name), ADJUSTMENTS)
+            raise FurrowError(f'There is no detail adjustment "{name}". Did you mean "{near}"?')
         if isinstance(value, bool) or not isinstance(value, int | float) or not -1 <= value <= 1:
             raise FurrowError(f"The detail adjustment {name} is {value}; it must lie in [-1, 1].")
         vector[ADJUSTMENTS.index(name)] = value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import math
 import re
@@ -16,7 +15,7 @@ from typing import TextIO
 import numpy as np
 
 from .errors import FurrowError
-from .expressions import EXPRESSIONS, INDEX
+from .expressions import EXPRESSIONS, INDEX, nearest
 from .files import whole_file, write_whole
 
 HEAD_AND_EYES: tuple[str, ...] = (
@@ -277,7 +276,7 @@ def _by_name(path: Path, names: Sequence[str], values: np.ndarray) -> np.ndarray
             continue
         lowered = name[:1].lower() + name[1:]
         if lowered not in INDEX:
-            near = difflib.get_close_matches(lowered, EXPRESSIONS, n=1, cutoff=0.0)[0]
+            near = nearest(lowered, EXPRESSIONS)
             raise FurrowError(f'{path} has an unknown column "{name}". Did you mean "{near}"?')
         if lowered in seen:
             raise FurrowError(f'{path} has the column "{name}" twice.')
