@@ -7,19 +7,10 @@ python tools/evaluation_tables.py out/encoder.json out/dnpm.json
 
 from __future__ import annotations
 
-import argparse
-import json
-import re
-import sys
-from pathlib import Path
-
-from furrow.backend.errors import FurrowError
-from furrow.backend.files import write_whole
 from furrow.training.encoder.evaluate import UNITS
 from furrow.training.encoder.scores import REGIONS
 from furrow.training.networks.metrics import BANDS_MM
-
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "detail-evaluation.md"
+from tables import main
 
 METHODS = {
     "": "**the networks**",
@@ -104,49 +95,16 @@ def listed(part: str, figures: dict[str, float]) -> list[str]:
     return rows
 
 
-def read_figures(paths: list[Path]) -> dict[str, float]:
-    """Values by name from files of figures; raises FurrowError."""
-    figures: dict[str, float] = {}
-    for path in paths:
-        try:
-            found = json.loads(path.read_text())["figures"]
-        except (OSError, ValueError, KeyError) as error:
-            raise FurrowError(f"{path} holds no figures ({error}).") from None
-        figures |= {figure["name"]: figure["value"] for figure in found}
-    return figures
-
-
-def fill(path: Path, tables: dict[str, list[str]]) -> None:
-    """Write tables (rows by name) into a page, each between a pair of comments that name it."""
-    page = path.read_text()
-    for name, rows in tables.items():
-        marks = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        table = "\n".join(rows)
-        page = re.sub(marks, lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page, flags=re.DOTALL)
-    write_whole(path, page.encode())
-
-
-def main() -> int:
-    """Fill the page's tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
-    try:
-        figures = read_figures(parser.parse_args().files)
-        tables: dict[str, list[str]] = {}
-        if "psnr_db" in figures:
-            tables |= {"methods": methods(figures), "bands": bands(figures)}
-            tables["lines"] = listed("lines", figures)
-        if "frechet_vgg" in figures:
-            tables["samples"] = listed("samples", figures)
-        fill(PAGE, tables)
-    except KeyError as error:
-        print(f"The figure {error} is missing: measure with --full.", file=sys.stderr)
-        return 1
-    except FurrowError as error:
-        print(f"{error} See: {__doc__}", file=sys.stderr)
-        return 1
-    return 0
+def tables(figures: dict[str, float]) -> dict[str, list[str]]:
+    """The page's tables, of those evaluations whose figures are there."""
+    made: dict[str, list[str]] = {}
+    if "psnr_db" in figures:
+        made |= {"methods": methods(figures), "bands": bands(figures)}
+        made["lines"] = listed("lines", figures)
+    if "frechet_vgg" in figures:
+        made["samples"] = listed("samples", figures)
+    return made
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main("detail-evaluation.md", __doc__, tables))

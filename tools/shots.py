@@ -155,7 +155,7 @@ def sheet(
 
 
 def save(page: Image.Image, path: Path) -> None:
-    """Write a sheet as a grey JPEG, as good as LARGEST allows."""
+    """Write a sheet as a JPEG, as good as LARGEST allows."""
     for quality in range(90, 30, -4):
         file = io.BytesIO()
         page.save(file, "JPEG", quality=quality, optimize=True)

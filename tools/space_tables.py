@@ -6,16 +6,9 @@ python tools/space_tables.py out/space.json
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
-
-from evaluation_tables import fill, read_figures
-from furrow.backend.errors import FurrowError
 from furrow.backend.identity import ADJUSTMENTS
 from furrow.training.space.evaluate import LEVELS
-
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "detail-space.md"
+from tables import main
 
 SAMPLES = {
     "mapping": "**the mapping network**",
@@ -59,26 +52,14 @@ def truncated(figures: dict[str, float]) -> list[str]:
     return rows
 
 
-def main() -> int:
-    """Fill the page's tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, metavar="FILE.json")
-    try:
-        figures = read_figures([parser.parse_args().file])
-        tables = {
-            "samples": samples(figures),
-            "sliders": sliders(figures),
-            "truncation": truncated(figures),
-        }
-        fill(PAGE, tables)
-    except KeyError as error:
-        print(f"The figure {error} is missing. See: {__doc__}", file=sys.stderr)
-        return 1
-    except FurrowError as error:
-        print(f"{error} See: {__doc__}", file=sys.stderr)
-        return 1
-    return 0
+def tables(figures: dict[str, float]) -> dict[str, list[str]]:
+    """The page's tables."""
+    return {
+        "samples": samples(figures),
+        "sliders": sliders(figures),
+        "truncation": truncated(figures),
+    }
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main("detail-space.md", __doc__, tables))

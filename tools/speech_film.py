@@ -10,7 +10,6 @@ vowels, each frame the one nearest to the middle of the sound, none of them chos
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import shutil
 import subprocess
@@ -29,6 +28,7 @@ from furrow.training.speech.visemes import VOWELS
 from furrow.training.speech.voices import SILENCE, Phone
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
+from shots import LARGEST, save
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,8 +42,7 @@ RESOLUTION = 512
 FACE: dict[str, Any] = {"size": [320, 320], "target": [0.0, -0.1, 0.146], "height": 0.19, "yaw": 20.0, "samples": 2}  # fmt: skip
 LIPS: dict[str, Any] = {"size": [216, 180], "target": [0.0, -0.115, 0.112], "height": 0.075, "yaw": 12.0, "samples": 4}  # fmt: skip
 QUALITIES = ("HIGH", "MEDIUM", "LOW")
-LARGEST = 300_000
-"""Bytes of a film, and of a sheet."""
+"""Of the film, from the best on: the first one of at most LARGEST bytes is taken."""
 COLUMNS, MOST = 6, 30
 LONG_VOWEL, LONG_PAUSE = 0.1, 0.2
 """Seconds from which on a vowel, and a pause, has a picture."""
@@ -162,16 +161,6 @@ def sheet(
         pen.text((left + 6, top + height + 2), label, (255, 214, 120), letters)
         pen.text((left + width - 62, top + height + 2), f"{at:.2f} s", (170, 170, 170), letters)
     return page
-
-
-def save(page: Image.Image, path: Path) -> None:
-    """Write a sheet as a JPEG, as good as LARGEST allows."""
-    for quality in range(90, 30, -4):
-        file = io.BytesIO()
-        page.save(file, "JPEG", quality=quality, optimize=True)
-        if file.tell() <= LARGEST:
-            break
-    write_whole(path, file.getvalue())
 
 
 def make(clip: Clip, sheet_only: bool) -> None:

@@ -6,16 +6,9 @@ python tools/speech_tables.py out/speech.json
 
 from __future__ import annotations
 
-import argparse
-import sys
-from pathlib import Path
-
-from evaluation_tables import fill, read_figures
-from furrow.backend.errors import FurrowError
 from furrow.training.speech.evaluate import name_of
 from furrow.training.speech.testsets import SETS
-
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "speech.md"
+from tables import main
 
 METHODS = {
     "": "**the network**",
@@ -82,24 +75,10 @@ def alone(figures: dict[str, float]) -> list[str]:
     return rows
 
 
-def main() -> int:
-    """Fill the page's tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE.json")
-    try:
-        figures = read_figures(parser.parse_args().files)
-        tables = {where: methods(figures, where) for where in SETS}
-        fill(PAGE, tables | {"alone": alone(figures)})
-    except KeyError as error:
-        print(
-            f"The figure {error} is missing: furrow evaluate speech measures it.", file=sys.stderr
-        )
-        return 1
-    except FurrowError as error:
-        print(f"{error} See: {__doc__}", file=sys.stderr)
-        return 1
-    return 0
+def tables(figures: dict[str, float]) -> dict[str, list[str]]:
+    """The page's tables."""
+    return {where: methods(figures, where) for where in SETS} | {"alone": alone(figures)}
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main("speech.md", __doc__, tables))
