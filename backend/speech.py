@@ -22,9 +22,9 @@ from .errors import FurrowError
 from .files import ASSETS
 from .performance import Life, Style
 from .speech_decoder import DecoderSizes, Decoding, Framing
-from .speech_encoder import SpeechEncoder
+from .speech_encoder import SpeechEncoder, open_session
 from .speech_stream import Stream
-from .weights import Weights
+from .weights import Weights, check_fps
 
 FORMAT = "furrow.speech/2"
 
@@ -61,7 +61,9 @@ class SpeechModel:
                 past=int(about["past"]),
                 future=int(about["future"]),
             )
-            listener, decoder = (_session(folder / f"{n}.onnx", 1) for n in ("listener", "decoder"))
+            listener, decoder = (
+                open_session(folder / f"{n}.onnx", 1) for n in ("listener", "decoder")
+            )
         except Exception as error:  # onnxruntime's errors share no public base class
             raise FurrowError(
                 f"The speech network in {folder} cannot be loaded ({error}). Install Furrow again.",
@@ -109,7 +111,7 @@ class SpeechModel:
         FurrowError
             For files that are no sound (see :mod:`.audio`), a bad rate, or ``cancelled``.
         """
-        check_rate(fps)
+        check_fps(fps, "The frame rate")
         seconds = audio.duration(path)
         count = max(1, round(seconds * fps))
         # The decoder answers for a frame when it knows the next ones.
@@ -135,7 +137,7 @@ class SpeechModel:
         FurrowError
             For a bad rate.
         """
-        check_rate(fps)
+        check_fps(fps, "The frame rate")
         return Stream(self, fps, style or Style(), life or Life())
 
     def decoding(self, style: Style) -> Decoding:
@@ -164,16 +166,3 @@ class SpeechModel:
             held = encoded[inside.stop :][: features.FADE]
             wanted = min(frames, start + inside.stop) - (start + inside.start)
             yield start + inside.start + wanted, middle[:wanted], mel[inside][:wanted]
-
-
-def check_rate(fps: float) -> None:
-    """Raise FurrowError unless `fps` lies above 0 and at most at 1000."""
-    if not 0 < fps <= 1000:  # false for NaN too
-        raise FurrowError(f"The frame rate is {fps}; it must lie above 0 and at most at 1000.")
-
-
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads  # small networks lose more to threads than they gain
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -52,13 +52,8 @@ class SpeechEncoder:
         FurrowError
             ``missing_model`` for a file that is none of these.
         """
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads
         try:
-            session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
+            session = open_session(path, threads)
             shape = np.shape(_run(session, np.zeros((1, _PROBE), np.float32)))
         except Exception as error:  # onnxruntime's errors share no public base class
             raise FurrowError(
@@ -84,6 +79,14 @@ class SpeechEncoder:
         low = np.minimum(at.astype(int), made.shape[1] - 2)
         share = (at - low).astype(np.float32)[:, None]
         return np.asarray(made[:, low] * (1 - share) + made[:, low + 1] * share)
+
+
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Open a network of speech on the CPU: small ones lose more to threads than they gain."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _run(session: onnxruntime.InferenceSession, windows: np.ndarray) -> np.ndarray:

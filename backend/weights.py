@@ -73,7 +73,7 @@ def resample(weights: Weights, fps: float) -> Weights:
     FurrowError
         If `fps` is not a positive number up to 1000.
     """
-    _check_fps(fps, "The frame rate")
+    check_fps(fps, "The frame rate")
     if fps == weights.fps:
         return weights
     count = max(1, round(len(weights.values) * fps / weights.fps))
@@ -127,7 +127,7 @@ def write_weights(path: str | Path, weights: Weights) -> None:
     path = Path(path)
     values = _checked(weights.values, "The weights")
     head = None if weights.head is None else _checked_head(weights.head, len(values), "The head")
-    _check_fps(weights.fps, "The frame rate")
+    check_fps(weights.fps, "The frame rate")
     if path.suffix.lower() == ".npz":
         arrays: dict[str, np.ndarray] = {"values": values, "names": np.array(EXPRESSIONS)}
         if head is not None:
@@ -152,7 +152,7 @@ class LiveLinkWriter:
     """
 
     def __init__(self, file: TextIO, fps: float) -> None:
-        _check_fps(fps, "The frame rate")
+        check_fps(fps, "The frame rate")
         self._file, self._fps, self._frame = file, fps, 0
         self._writer = csv.writer(file, lineterminator="\n")
         self._writer.writerow(("Timecode", "BlendshapeCount", *_COLUMNS))
@@ -169,7 +169,8 @@ class LiveLinkWriter:
         self._file.flush()
 
 
-def _check_fps(fps: float, what: str) -> None:
+def check_fps(fps: float, what: str) -> None:
+    """Raise FurrowError, which begins with `what`, unless `fps` lies above 0 and at most at 1000."""
     if not 0 < fps <= 1000:  # false for NaN too
         raise FurrowError(f"{what} is {fps}; it must lie above 0 and at most at 1000.")
 
@@ -220,7 +221,7 @@ def _read_npz(path: Path) -> Weights:
             head = np.asarray(data["head"], np.float32) if "head" in data else None
     except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise FurrowError(f"{path} is no readable weights file: {error}.") from None
-    _check_fps(fps, f"{path}: the frame rate")
+    check_fps(fps, f"{path}: the frame rate")
     if values.ndim != 2 or values.shape[1] != len(names) or values.dtype.kind not in "fiu":
         raise FurrowError(f"{path} is damaged: its values do not match its names.")
     if head is not None:
@@ -315,7 +316,7 @@ def _steady(
     if seconds[0] != seconds[-1]:
         nominal = highest  # the last frame before a full second shows how many there are
     elif fps is not None:
-        _check_fps(fps, "The frame rate")
+        check_fps(fps, "The frame rate")
         nominal = max(highest, math.ceil(fps - 1e-6))
     else:
         nominal = 30 if highest <= 30 else max(60, highest)
