@@ -20,7 +20,6 @@ from furrow.training.dnpm import inversion, sampling_quality
 from furrow.training.dnpm.data import Maps, draw
 from furrow.training.encoder import baselines, evaluate, image_to_image, vertices
 from furrow.training.encoder.scores import Judge, errors_db, summary
-from furrow.training.networks import pretrained
 from furrow.training.networks.metrics import BANDS_MM, band_energies, resized
 from scipy import ndimage
 
@@ -48,17 +47,6 @@ def known(data: Path, head: Head) -> baselines.Baselines:
 @pytest.fixture(scope="module")
 def test_set(data: Path, head: Head) -> Maps:
     return draw(data / "test", head, 256, 2, 2, 100, relief=True)
-
-
-@pytest.fixture
-def perceptual() -> None:
-    """The pretrained networks; without a way to fetch them nothing can be measured."""
-    try:
-        pretrained.load("alexnet")
-    except FurrowError as error:
-        if error.code != "missing_model":
-            raise
-        pytest.skip(str(error))
 
 
 def test_energy_lands_in_the_band_of_its_wavelength() -> None:

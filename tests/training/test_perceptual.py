@@ -33,15 +33,7 @@ from scipy import ndimage
 RAISED = {"browInnerUp": 1.0, "browOuterUpLeft": 0.9, "browOuterUpRight": 0.9}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def networks() -> None:
-    """The pretrained networks, fetched once; without a way to fetch them nothing can be measured."""
-    try:
-        pretrained.load("alexnet")
-    except FurrowError as error:
-        if error.code != "missing_model":
-            raise
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("perceptual")
 
 
 @pytest.fixture(scope="module")
