@@ -109,7 +109,7 @@ def _learn_on(args: argparse.Namespace) -> tuple[SpeechNetwork, dict]:
     Raises
     ------
     FurrowError
-        If the landmarker is not given, or the films give fewer than two scenes.
+        If the landmarker is not given, an encoder is, or the films give fewer than two scenes.
     """
     from . import videos
 
@@ -118,6 +118,8 @@ def _learn_on(args: argparse.Namespace) -> tuple[SpeechNetwork, dict]:
             "Films need --landmarker FILE: Google's face_landmarker.task for MediaPipe.",
             "missing_model",
         )
+    if args.encoder is not None:
+        raise FurrowError("Films go on from the network that ships: leave out --encoder.")
     network = export.load(ASSETS / "speech")
     scenes = videos.scenes(args.videos, args.landmarker, network)
     if len(scenes) < 4:
