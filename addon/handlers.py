@@ -11,7 +11,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..backend.errors import FurrowError
-from . import detail, head_object, jobs
+from . import detail, head_object, jobs, live_detail
 
 _refused: dict[str, tuple[bool, float, float]] = {}  # scene -> its render border before we shut it
 _broken: dict[str, tuple[int, list[str]]] = {}  # scene -> frame without map, heads hidden for it
@@ -21,33 +21,34 @@ _broken: dict[str, tuple[int, list[str]]] = {}  # scene -> frame without map, he
 def depsgraph_changed(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """A slider, a shape key or an object changed: give copies their id, ask for new maps."""
     _reopen_borders()
-    if detail.is_held():
+    if live_detail.is_held():
         return
     for copy in head_object.separate_copies():
         detail.own_textures(copy)
+        live_detail.request(copy, again=True)
     if any(depsgraph.id_type_updated(kind) for kind in ("OBJECT", "KEY", "MESH")):
         for head in head_object.all_heads():
-            detail.request(head)
+            live_detail.request(head)
 
 
 @persistent
 def frame_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """The timeline moved. In a render, and without a window, the picture waits for the exact map."""
-    if detail.is_paused():
+    if live_detail.is_paused():
         return
     heads = [head for head in head_object.heads(scene) if detail.is_live(head)]
-    if not (detail.is_held() or bpy.app.background):
-        for head in heads:
-            detail.request(head)
+    if not (live_detail.is_held() or bpy.app.background):
+        for head in heads:  # waits, so that skin and shape of a frame are drawn together
+            live_detail.request(head, wait=live_detail.TICK_SECONDS)
         return
     for head in heads:
         if head.hide_render:
             continue
         try:
-            detail.exact_map(head, depsgraph)
+            live_detail.exact_map(head, depsgraph)
         except FurrowError as error:
-            detail.problems[head.furrow.id] = str(error)
-            if detail.is_held():
+            live_detail.problems[head.furrow.id] = str(error)
+            if live_detail.is_held():
                 _break_off(scene, head, error)
             else:
                 print(f"Furrow: {error}", file=sys.stderr)
@@ -57,13 +58,13 @@ def frame_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
 def render_started(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | None = None) -> None:
     """Before a render: stop live writing, and refuse the render if maps cannot be made."""
     _reopen_borders()
-    detail.hold(True)
+    live_detail.hold(True)
     for head in head_object.heads(scene):
-        if detail.is_live(head) and not head.hide_render and not detail.is_paused():
+        if detail.is_live(head) and not head.hide_render and not live_detail.is_paused():
             try:
-                detail.exact_map(head)
+                live_detail.exact_map(head)
             except FurrowError as error:
-                detail.problems[head.furrow.id] = str(error)
+                live_detail.problems[head.furrow.id] = str(error)
                 _refuse(scene, error)
                 return
 
@@ -74,7 +75,7 @@ def _refuse(scene: bpy.types.Scene, error: FurrowError) -> None:
     _refused[scene.name] = (render.use_border, render.border_min_x, render.border_max_x)
     render.use_border = True
     render.border_min_x = render.border_max_x = 0.0
-    detail.hold(False)
+    live_detail.hold(False)
     _tell(f"This render was refused, since its detail cannot be made. {error}")
     if not bpy.app.background:
         bpy.app.timers.register(_reopen_borders, first_interval=0.5)
@@ -121,7 +122,7 @@ def render_ended(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | None 
         head = bpy.data.objects.get(name)
         if head is not None:
             head.hide_render = False
-    detail.hold(False)
+    live_detail.hold(False)
 
 
 def _tell(message: str) -> None:
@@ -147,13 +148,13 @@ def before_save(*_arguments: object) -> None:
     _reopen_borders()
     for head in head_object.all_heads():
         if detail.is_live(head):
-            detail.pack(head)
+            live_detail.pack(head)
 
 
 @persistent
 def before_load(*_arguments: object) -> None:
     """Another file comes: nothing known about this one's images holds there."""
-    detail.forget()
+    live_detail.forget()
     head_object.forget()
 
 
@@ -161,19 +162,19 @@ def before_load(*_arguments: object) -> None:
 def after_load(*_arguments: object) -> None:
     """A file was opened: what was packed is shown, the rest is asked for."""
     before_load()
-    detail.hold(False)
+    live_detail.hold(False)
     for head in head_object.all_heads():
         if detail.is_live(head):
-            detail.adopt(head)
+            live_detail.adopt(head)
 
 
 @persistent
 def after_undo(*_arguments: object) -> None:
     """Undo brings properties back, but not the pixels of images."""
     head_object.forget()
-    detail.forget(keep_requests=True)
+    live_detail.forget(keep_requests=True)
     for head in head_object.all_heads():
-        detail.request(head)
+        live_detail.request(head)
 
 
 _HANDLERS = (
@@ -202,9 +203,9 @@ def unregister() -> None:
         registered = getattr(bpy.app.handlers, event)
         if handler in registered:
             registered.remove(handler)
-    for timer in (detail.poll, _reopen_borders):
+    for timer in (live_detail.poll, _reopen_borders):
         if bpy.app.timers.is_registered(timer):
             bpy.app.timers.unregister(timer)
-    detail.forget()
+    live_detail.forget()
     atexit.unregister(unregister)
     jobs.stop()

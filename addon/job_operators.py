@@ -12,7 +12,19 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 from ..backend import reenactment
 from ..backend.errors import FurrowError
 from ..backend.weights import read_weights, write_weights
-from . import animation, bake, detail, head_object, jobs, motion, speech, speech_options, stage
+from . import (
+    animation,
+    bake,
+    bake_record,
+    detail,
+    head_object,
+    jobs,
+    live_detail,
+    motion,
+    speech,
+    speech_options,
+    stage,
+)
 from .operators import HeadOperator
 
 SOUNDS = "*.wav;*.flac;*.ogg"
@@ -198,7 +210,7 @@ class FURROW_OT_motion_export(
         self.prepare(context, "OBJECT")
         placement = motion.Placement(turns=self.turns, bone=self.bone)
         try:
-            with detail.paused():
+            with live_detail.paused():
                 weights = motion.read(context.object, scene, placement)
             write_weights(self.filepath, weights)
         except FurrowError as error:
@@ -241,7 +253,7 @@ class FURROW_OT_bake(jobs.JobOperator, bpy.types.Operator):
         if not head_object.is_head(head):
             raise FurrowError(f'"{self._head}" is gone, so the maps have no place.', "cancelled")
         count = len(self._take.weights.values)
-        detail.show_sequence(head, self._folder / bake.MAPS, self._take.first, count)
+        detail.show_sequence(head, self._folder / bake_record.MAPS, self._take.first, count)
         self.report({"INFO"}, f"{count} maps lie in {self._folder}")
 
 

@@ -9,7 +9,7 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS, mirrored
 from ..backend.identity import ADJUSTMENTS, Identity, read_identity, write_identity
-from . import detail, head_object, jobs
+from . import detail, head_object, jobs, live_detail
 
 IDENTITY_SUFFIX = ".json"
 
@@ -71,7 +71,7 @@ class MESH_OT_furrow_head_add(bpy.types.Operator):
         context.scene.render.use_lock_interface = (
             True  # renders write maps; the window must not read
         )
-        detail.request(head)
+        live_detail.request(head)
         if self.frame and bpy.ops.view3d.view_selected.poll():
             bpy.ops.view3d.view_selected()
         return {"FINISHED"}
@@ -110,7 +110,7 @@ class FURROW_OT_identity_random(HeadOperator, bpy.types.Operator):
             name=person.name,
         )
         head_object.apply_identity(head, mixed)
-        detail.request(head)
+        live_detail.request(head)
 
 
 class FURROW_OT_identity_average(HeadOperator, bpy.types.Operator):
@@ -122,7 +122,7 @@ class FURROW_OT_identity_average(HeadOperator, bpy.types.Operator):
 
     def act(self, head: bpy.types.Object) -> None:
         head_object.apply_identity(head, head_object.head().average())
-        detail.request(head)
+        live_detail.request(head)
 
 
 class FURROW_OT_identity_load(HeadOperator, ImportHelper, bpy.types.Operator):
@@ -138,7 +138,7 @@ class FURROW_OT_identity_load(HeadOperator, ImportHelper, bpy.types.Operator):
     def act(self, head: bpy.types.Object) -> None:
         identity = read_identity(self.filepath, head_object.head().shape_count)
         head_object.apply_identity(head, identity)
-        detail.request(head)
+        live_detail.request(head)
 
 
 class FURROW_OT_identity_save(HeadOperator, ExportHelper, bpy.types.Operator):
@@ -165,7 +165,7 @@ class FURROW_OT_expression_reset(HeadOperator, bpy.types.Operator):
 
     def act(self, head: bpy.types.Object) -> None:
         head_object.set_expression(head, {})
-        detail.request(head)
+        live_detail.request(head)
 
 
 class FURROW_OT_expression_mirror(HeadOperator, bpy.types.Operator):
@@ -192,7 +192,7 @@ class FURROW_OT_expression_mirror(HeadOperator, bpy.types.Operator):
             for name, weight in weights.items()
         }
         head_object.set_expression(head, result)
-        detail.request(head)
+        live_detail.request(head)
 
 
 class FURROW_OT_expression_preset(HeadOperator, bpy.types.Operator):
@@ -214,7 +214,7 @@ class FURROW_OT_expression_preset(HeadOperator, bpy.types.Operator):
     def act(self, head: bpy.types.Object) -> None:
         weights = FACESCAPE_PRESETS[self.preset]
         head_object.set_expression(head, {n: self.amount * w for n, w in weights.items()})
-        detail.request(head)
+        live_detail.request(head)
 
 
 class FURROW_OT_adjustments_reset(HeadOperator, bpy.types.Operator):
@@ -229,7 +229,7 @@ class FURROW_OT_adjustments_reset(HeadOperator, bpy.types.Operator):
             for name in ADJUSTMENTS:
                 setattr(head.furrow, name, 0.0)
         head_object.share_identity(head)
-        detail.request(head)
+        live_detail.request(head)
 
 
 class FURROW_OT_detail_refresh(HeadOperator, bpy.types.Operator):
@@ -241,9 +241,9 @@ class FURROW_OT_detail_refresh(HeadOperator, bpy.types.Operator):
 
     def act(self, head: bpy.types.Object) -> None:
         detail.set_up(head)
-        detail.request(head, again=True)
+        live_detail.request(head, again=True)
         if bpy.app.background and detail.is_live(head):
-            detail.exact_map(head)
+            live_detail.exact_map(head)
 
 
 class FURROW_OT_detail_sequence(HeadOperator, bpy.types.Operator):
@@ -278,7 +278,7 @@ class FURROW_OT_backend_start(bpy.types.Operator):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         for head in head_object.all_heads():
-            detail.request(head, again=True)
+            live_detail.request(head, again=True)
         return {"FINISHED"}
 
 

@@ -9,7 +9,7 @@ import bpy
 from ..backend import engines, space
 from ..backend.expressions import INDEX, REGIONS, mirrored
 from ..backend.identity import ADJUSTMENTS, SKIN
-from . import animation, detail, head_object, jobs, materials, shape_names
+from . import animation, head_object, jobs, live_detail, materials, shape_names
 
 
 class FurrowPanel:
@@ -155,7 +155,7 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, state = self.layout, context.object.furrow
-        problem = detail.problems.get(state.id)
+        problem = live_detail.problems.get(state.id)
         if problem and state.detail_enabled:
             _message(layout, problem)
         layout.active = state.detail_enabled
@@ -169,11 +169,24 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
         column.prop(state, "detail_viewport_levels", text="Levels Viewport")
         column.prop(state, "detail_render_levels", text="Render")
         _adjustments(layout, state)
-        layout.label(text=detail.state_text(context.object), icon="INFO")
+        layout.label(text=_state_text(context.object), icon="INFO")
         if live:
             layout.operator("furrow.detail_refresh", icon="FILE_REFRESH")
         else:
             layout.operator("furrow.detail_sequence", icon="FILE_FOLDER")
+
+
+def _state_text(obj: bpy.types.Object) -> str:
+    """What there is to say about a head's detail."""
+    state = obj.furrow
+    if not state.detail_enabled:
+        return "Off"
+    if state.detail_mode == "BAKED":
+        texture = state.baked_texture
+        if texture is None or texture.image is None:
+            return "Nothing is baked yet"
+        return f"Plays {texture.image_user.frame_duration} baked maps"
+    return live_detail.state_text(obj)
 
 
 def _adjustments(layout: bpy.types.UILayout, state: bpy.types.PropertyGroup) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backend.expressions import FACESCAPE_PRESETS
 from ..backend.files import whole_file
-from . import bake, detail, film, head_object, portable, stage
+from . import bake, detail, film, head_object, live_detail, portable, stage
 
 NAME = "preview.png"
 
@@ -72,11 +72,11 @@ def contact_sheet(
     scene.render.resolution_x, scene.render.resolution_y = TILE
     label = _label(scene, camera)
     tiles: list[list[np.ndarray]] = []
-    with detail.paused(), tempfile.TemporaryDirectory(prefix="furrow-preview-") as temporary:
+    with live_detail.paused(), tempfile.TemporaryDirectory(prefix="furrow-preview-") as temporary:
         for name in EXPRESSIONS:
             head_object.set_expression(obj, FACESCAPE_PRESETS[name])
-            asked = detail.map_request(obj, resolution)
-            answer = client.call("map", asked, timeout=detail.EXACT_TIMEOUT)
+            asked = live_detail.map_request(obj, resolution)
+            answer = client.call("map", asked, timeout=live_detail.EXACT_TIMEOUT)
             detail.show_map(obj, answer["array"])
             obj.modifiers[detail.SUBDIVISION].render_levels = SUBDIVISIONS
             row = []

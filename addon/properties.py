@@ -17,7 +17,7 @@ from bpy.props import (
 )
 
 from ..backend.identity import SHAPE_LIMIT, SKIN
-from . import detail, head_object, speech_options
+from . import detail, head_object, live_detail, speech_options
 
 RESOLUTIONS = (
     ("256", "256", "For a fast preview"),
@@ -31,18 +31,19 @@ SHAPE_ROWS = (8, 16)
 def _identity_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
     if not head_object.is_quiet():
         head_object.sliders_moved(self.id_data)
-        detail.request(self.id_data)
+        live_detail.request(self.id_data)
 
 
 def _styles_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
     if not head_object.is_quiet():
         head_object.share_identity(self.id_data)
-        detail.request(self.id_data)
+        live_detail.request(self.id_data)
 
 
 def _detail_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
-    if not head_object.is_quiet():
-        detail.settings_changed(self.id_data)
+    if not head_object.is_quiet() and head_object.is_head(self.id_data):
+        detail.set_up(self.id_data)
+        live_detail.request(self.id_data)
 
 
 def _is_other_head(self: bpy.types.bpy_struct, obj: bpy.types.Object) -> bool:

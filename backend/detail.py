@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from .engines import DETAIL, Engine
 from .errors import FurrowError
 from .expressions import EXPRESSIONS
 from .identity import SKIN, Identity, check
+from .interrupt import Interrupt
 from .space import Space
 
 RESOLUTIONS = (256, 512, 1024)
@@ -49,7 +50,7 @@ class DetailModel:
         self.shape_count = engine.identity_size - len(SKIN)
         self._w = functools.lru_cache(_KEPT_W)(self._encode)
         self._noise = functools.lru_cache(_KEPT_NOISE)(self._make_noise)
-        self._maps = functools.lru_cache(_KEPT_MAPS)(self._synthesise)
+        self._maps: OrderedDict[tuple[bytes, int, bool], np.ndarray] = OrderedDict()
 
     def map(
         self,
@@ -57,7 +58,7 @@ class DetailModel:
         expression: np.ndarray,
         resolution: int,
         preview: bool = False,
-        cancelled: Callable[[], bool] | None = None,
+        interrupt: Interrupt | None = None,
         relief: Identity | None = None,
     ) -> np.ndarray:
         """Return the displacement map.
@@ -72,10 +73,10 @@ class DetailModel:
             256, 512 or 1024.
         preview
             Allow an engine's faster, less exact way (about 1 % off), where it has one.
-        cancelled
-            Asked between encoder and generator.
+        interrupt
+            Ends the generator's work at once when it is set.
         relief
-            Whose pores and other relief to take, if not the identity's own; the seed stays its own.
+            As in :meth:`w_plus`.
 
         Returns
         -------
@@ -88,17 +89,17 @@ class DetailModel:
             For an identity of another head, a weight out of range, another resolution; with code
             ``missing_model`` for adjustments without directions; or with code ``cancelled``.
         """
-        _check_resolution(resolution)
-        code = self.w_plus(identity, expression)
-        if relief is not None:
-            other = self.w_plus(relief, expression)
-            code = self.space.mixed(code, other, self.space.relief_layer)
-        if cancelled is not None and cancelled():
-            raise FurrowError("Cancelled.", "cancelled")
-        return self.synthesise(code, identity.detail_seed, resolution, preview)
+        check_resolution(resolution)
+        code = self.w_plus(identity, expression, relief)
+        return self.synthesise(code, identity.detail_seed, resolution, preview, interrupt)
 
-    def w_plus(self, identity: Identity, expression: np.ndarray) -> np.ndarray:
+    def w_plus(
+        self, identity: Identity, expression: np.ndarray, relief: Identity | None = None
+    ) -> np.ndarray:
         """Return W+ (num_ws, 512) of an identity, its adjustments included, and an expression.
+
+        `relief` is whose pores and other relief to take, if not the identity's own; the seed that
+        decides where they are stays the identity's.
 
         Raises
         ------
@@ -107,17 +108,33 @@ class DetailModel:
         """
         check(identity, self.shape_count)
         code = self._w(identity.vector.tobytes(), check_expression(expression).tobytes())
-        return self.space.adjusted(code, identity.adjustments)
+        code = self.space.adjusted(code, identity.adjustments)
+        if relief is None:
+            return code
+        return self.space.mixed(code, self.w_plus(relief, expression), self.space.relief_layer)
 
     def synthesise(
-        self, w: np.ndarray, detail_seed: int, resolution: int, preview: bool = False
+        self,
+        w: np.ndarray,
+        detail_seed: int,
+        resolution: int,
+        preview: bool = False,
+        interrupt: Interrupt | None = None,
     ) -> np.ndarray:
         """Return the map of styles w (num_ws, 512) and a seed; else as :meth:`map`."""
-        _check_resolution(resolution)
-        preview = preview and self.engine.has_preview
-        return resample(
-            self._maps(np.asarray(w, np.float32).tobytes(), detail_seed, preview), resolution
+        check_resolution(resolution)
+        key = (
+            np.asarray(w, np.float32).tobytes(),
+            detail_seed,
+            preview and self.engine.has_preview,
         )
+        map_mm = self._maps.get(key)
+        if map_mm is None:
+            map_mm = self._synthesise(*key, interrupt)
+            self._maps[key] = map_mm
+            while len(self._maps) > _KEPT_MAPS:
+                self._maps.popitem(last=False)
+        return resample(map_mm, resolution)
 
     def _encode(self, identity: bytes, expression: bytes) -> np.ndarray:
         return self.engine.encode(
@@ -129,16 +146,19 @@ class DetailModel:
         size = (self.resolution, self.resolution)
         return np.random.RandomState(seed).standard_normal(size).astype(np.float32)
 
-    def _synthesise(self, w: bytes, seed: int, preview: bool) -> np.ndarray:
+    def _synthesise(
+        self, w: bytes, seed: int, preview: bool, interrupt: Interrupt | None
+    ) -> np.ndarray:
         code = np.frombuffer(w, np.float32).reshape(self.engine.num_ws, -1)
-        map_mm = self.engine.synthesise(code, self._noise(seed), preview)
+        map_mm = self.engine.synthesise(code, self._noise(seed), preview, interrupt)
         if not np.isfinite(map_mm).all():
             raise FurrowError("The network made values that are not numbers.", "internal")
         map_mm.setflags(write=False)  # it is remembered
         return map_mm
 
 
-def _check_resolution(resolution: int) -> None:
+def check_resolution(resolution: int) -> None:
+    """Raise FurrowError for a size that maps do not have."""
     if resolution not in RESOLUTIONS:
         raise FurrowError(f"Maps have 256, 512 or 1024 texels a side, not {resolution}.")
 

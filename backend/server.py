@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from .errors import FurrowError
+from .interrupt import Interrupt
 from .protocol import HEARTBEAT_S, LOADING_S, SharedArrays, decode, encode
 
 PROGRESS_INTERVAL_S = 0.05
@@ -25,7 +26,13 @@ Method = Callable[["Request"], dict[str, Any]]
 
 
 class Request:
-    """One request while it waits or runs; methods read `params` and watch :meth:`cancelled`."""
+    """One request while it waits or runs; methods read `params` and watch :meth:`unwanted`.
+
+    Attributes
+    ----------
+    interrupt
+        Set when the request is unwanted, for work that nothing but an interrupt ends.
+    """
 
     def __init__(
         self,
@@ -38,19 +45,22 @@ class Request:
         self.params = params
         self.channel = channel
         self.stop_code: str | None = None
+        self.interrupt = Interrupt()
         self._send = send
         self._last_progress = 0.0
+
+    def stop(self, code: str) -> None:
+        """Ask the method that runs to end: somebody cancelled it, or a newer request superseded it."""
+        if not self.cancelled():
+            self.stop_code = code
+            self.interrupt.set()
 
     def cancelled(self) -> bool:
         """Whether somebody cancelled the request."""
         return self.stop_code == "cancelled"
 
     def unwanted(self) -> bool:
-        """Whether it was cancelled or a newer request of its channel superseded it.
-
-        Long methods watch this one. A map watches :meth:`cancelled` alone: were every map of a drag
-        given up for the next, none would ever be seen.
-        """
+        """Whether it was cancelled or a newer request of its channel superseded it."""
         return self.stop_code is not None
 
     def progress(self, fraction: float, text: str) -> None:
@@ -84,8 +94,8 @@ class Lane:
             withdrawn = [request for request, _ in self._waiting if unwanted(request)]
             self._waiting = deque(entry for entry in self._waiting if entry[0] not in withdrawn)
             for request in self.running:
-                if unwanted(request) and not request.cancelled():
-                    request.stop_code = code
+                if unwanted(request):
+                    request.stop(code)
         return withdrawn
 
     def _loop(self) -> None:

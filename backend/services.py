@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
@@ -18,17 +18,22 @@ import numpy as np
 
 from .. import __version__
 from . import engines
-from .detail import RESOLUTIONS, DetailModel
+from .detail import RESOLUTIONS, DetailModel, check_resolution, resample
 from .errors import FurrowError
 from .expressions import EXPRESSIONS
 from .files import ASSETS
 from .identity import Identity, from_request
-from .maps import blender_pixels, write_map
+from .live import LiveMaps
+from .map_writing import write_maps
+from .maps import write_map
 from .protocol import PROTOCOL
 from .server import Request, Server
 
 LANES = {"maps": 1, "files": 2, "speech": 1, "status": 1}
 """Threads by lane. Two write files: one makes the next map while the other compresses the last."""
+
+WRITERS = max(1, (os.cpu_count() or 1) // 4)
+"""Threads that compress the maps of one bake's request; two such requests run at once."""
 
 PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "soundfile", "OpenEXR", "pypng")
 
@@ -71,6 +76,7 @@ class Services:
         self.loading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
         self._networks = networks
         self._detail: DetailModel | None = None
+        self._live: LiveMaps | None = None
         self._speech: Any = None
         self._hashes: dict[tuple[str, int, int], str] = {}
         self._detail_lock = threading.Lock()
@@ -91,6 +97,7 @@ class Services:
         return {
             "map": ("maps", self.map),
             "write_map": ("files", self.write_map),
+            "write_maps": ("files", self.write_maps),
             "release_memory": ("maps", self.release_memory),
             "speech": ("speech", self.speech),
             "status": ("status", self.status),
@@ -111,24 +118,42 @@ class Services:
 
     def map(self, request: Request) -> dict[str, Any]:
         """A displacement map; params and result as in docs/backend.md."""
-        layout = request.params.get("layout", "map")
-        if layout not in ("map", "blender"):
-            raise FurrowError(f'There is no layout "{layout}"; there are "map" and "blender".')
-        map_mm = self._map(request)
-        return {"array": map_mm if layout == "map" else blender_pixels(map_mm)}
+        map_mm, exact = self._map(request)
+        return {"array": map_mm, "exact": exact}
 
     def write_map(self, request: Request) -> dict[str, Any]:
         """A displacement map as a file."""
-        path = _text(request.params, "path")
-        write_map(path, self._map(request))
+        path = _text(request.params.get("path"), "path")
+        write_map(path, self._map(request)[0])
         return {"path": path}
+
+    def write_maps(self, request: Request) -> dict[str, Any]:
+        """Displacement maps of one identity as files, one for each expression, and their hashes."""
+        identity, relief, resolution = _styles(request.params)
+        paths = request.params.get("paths")
+        rows = request.params.get("expressions")
+        if not isinstance(paths, list) or not isinstance(rows, list) or len(paths) != len(rows):
+            raise FurrowError('The request needs as many "paths" as "expressions".')
+
+        def made() -> Iterator[tuple[str, np.ndarray]]:
+            for number, row in enumerate(rows):
+                path = _text(paths[number], "paths")
+                request.progress(number / len(rows), "Synthesising")
+                expression = _floats(row, "expression")
+                with self._detail_lock:  # map by map, so that a slider waits for one
+                    map_mm = self._model().map(
+                        identity, expression, resolution, False, request.interrupt, relief
+                    )
+                yield path, map_mm
+
+        return {"sha256": list(write_maps(made(), WRITERS))}
 
     def speech(self, request: Request) -> dict[str, Any]:
         """Expression weights of a sound file, and the turn of the head."""
         from . import audio, performance
         from .speech import SpeechModel
 
-        path = _text(request.params, "path")
+        path = _text(request.params.get("path"), "path")
         audio.check(path)
         fps = _number(request.params, "fps", 30.0)
         style, life = performance.from_request(request.params)
@@ -165,7 +190,7 @@ class Services:
         """Let go of every model; the next request loads what it needs."""
         before = resident_bytes()
         with self._detail_lock:
-            self._detail = None
+            self._detail = self._live = None
         with self._speech_lock:
             self._speech = None
         engines.release()
@@ -180,17 +205,32 @@ class Services:
                 self._detail = DetailModel(engine, self._networks)
         return self._detail
 
-    def _map(self, request: Request) -> np.ndarray:
-        params = request.params
-        identity = from_request(params.get("identity"))
-        relief = None if params.get("relief") is None else from_request(params["relief"])
+    def _map(self, request: Request) -> tuple[np.ndarray, bool]:
+        """The map that is asked for, and whether it is the exact one."""
+        params, head = request.params, request.channel
+        identity, relief, resolution = _styles(params)
         expression = _floats(params.get("expression"), "expression")
-        resolution = int(_number(params, "resolution", RESOLUTIONS[1]))
-        preview = bool(params.get("preview", False))
+        check_resolution(resolution)
+        live, preview = bool(params.get("live", False)), bool(params.get("preview", False))
+        if live and head is None:
+            raise FurrowError("A live map needs a channel, which names its head.")
         with self._detail_lock:
-            return self._model().map(
-                identity, expression, resolution, preview, request.cancelled, relief
-            )
+            model = self._model()
+            w = model.w_plus(identity, expression, relief)
+            if live and head is not None:
+                map_mm = self._live_maps(model).map(head, w, resolution)
+                if map_mm is not None:
+                    return map_mm, False
+            seed = identity.detail_seed
+            map_mm = model.synthesise(w, seed, model.resolution, preview, request.interrupt)
+            if head is not None:
+                self._live_maps(model).settle(head, w, map_mm)
+        return resample(map_mm, resolution), True
+
+    def _live_maps(self, model: DetailModel) -> LiveMaps:
+        if self._live is None:
+            self._live = LiveMaps(model.engine)
+        return self._live
 
     def _models(self) -> list[dict[str, Any]]:
         """The networks on disk: folder and file, size, SHA-256 (remembered while unchanged)."""
@@ -244,8 +284,14 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _text(params: dict[str, Any], name: str) -> str:
-    value = params.get(name)
+def _styles(params: dict[str, Any]) -> tuple[Identity, Identity | None, int]:
+    """Whose map is asked for, whose relief if another's, and its resolution."""
+    relief = None if params.get("relief") is None else from_request(params["relief"])
+    resolution = int(_number(params, "resolution", RESOLUTIONS[1]))
+    return from_request(params.get("identity")), relief, resolution
+
+
+def _text(value: Any, name: str) -> str:
     if not isinstance(value, str) or not value:
         raise FurrowError(f'The request needs a text "{name}".')
     return value

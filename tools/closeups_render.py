@@ -137,7 +137,7 @@ def shoot(
 def main(job: dict[str, Any]) -> None:
     """Render every shot; shots of one identity that follow each other share its head."""
     furrow()
-    from furrow.addon import detail, head_object
+    from furrow.addon import head_object, live_detail
     from furrow.backend.identity import read_identity
 
     scene = bpy.context.scene
@@ -156,7 +156,7 @@ def main(job: dict[str, Any]) -> None:
     scene.camera.rotation_euler = (math.radians(90.0), 0.0, 0.0)
     scene.collection.objects.link(scene.camera)
     grey, head, shown = clay(), None, ""
-    with detail.paused():
+    with live_detail.paused():
         for shot in job["shots"]:
             if shot["identity"] != shown:
                 if head is not None:

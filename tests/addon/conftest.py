@@ -7,7 +7,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 import furrow  # noqa: E402
-from furrow.addon import detail, handlers, head_object, jobs  # noqa: E402
+from furrow.addon import handlers, head_object, jobs, live_detail  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,7 +53,7 @@ class FakeClient:
         if self.error:
             raise self.error
         self.calls.append(params)
-        return {"array": answer(params)}
+        return answer(params)
 
 
 class FakePending:
@@ -70,29 +70,33 @@ class FakePending:
     def result(self):
         if self.error:
             raise self.error
-        return {"array": answer(self.params)}
+        return answer(self.params)
+
+    def wait(self, seconds: float | None = None) -> bool:
+        return self.finished
 
     def cancel(self) -> None:
         self.given_up = True
 
 
 def answer(params):
-    """(R, R, 4) float32: everywhere the sum of the expression's weights plus the shape's first number."""
+    """A map, everywhere the sum of the expression's weights plus the shape's first number."""
     import numpy as np
 
     size = params["resolution"]
     value = sum(params["expression"]) + params["identity"]["shape"][0]
-    return np.full((size, size, 4), [value, value, value, 1.0], np.float32)
+    map_mm = np.full((size, size), value, np.float32)
+    return {"array": map_mm, "exact": not params.get("live", False)}
 
 
 @pytest.fixture
 def window(monkeypatch):
-    """As with a window: live maps are asked for, and the test calls detail.poll() as the timer."""
-    monkeypatch.setattr(detail, "polls", lambda: True)
+    """As with a window: live maps are asked for, and the test calls live_detail.poll() as the timer."""
+    monkeypatch.setattr(live_detail, "polls", lambda: True)
     yield
-    if bpy.app.timers.is_registered(detail.poll):
-        bpy.app.timers.unregister(detail.poll)
-    detail.forget()
+    if bpy.app.timers.is_registered(live_detail.poll):
+        bpy.app.timers.unregister(live_detail.poll)
+    live_detail.forget()
 
 
 @pytest.fixture

@@ -5,11 +5,8 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import detail, head_object, jobs
-from furrow.backend import engines
+from furrow.addon import detail, head_object, live_detail
 from furrow.backend.errors import FurrowError
-from furrow.backend.files import ASSETS
-from furrow.backend.identity import ADJUSTMENTS
 from furrow.backend.maps import write_map
 
 
@@ -80,16 +77,6 @@ def test_vertices_are_displaced_by_the_map_in_millimetres(head):
     assert not head.modifiers[detail.DISPLACEMENT].show_render
 
 
-def test_both_layouts_of_a_map_show_the_same(head):
-    map_mm = smooth_map(256)
-    rgba = np.ones((256, 256, 4), np.float32)
-    rgba[..., :3] = map_mm[::-1, :, None]
-    detail.show_map(head, map_mm)
-    first = displacement(head)
-    detail.show_map(head, rgba)
-    np.testing.assert_array_equal(displacement(head), first)
-
-
 def test_sequence_plays_its_frames_and_names_a_missing_one(head, scene, tmp_path):
     for frame in (7, 8, 9):
         write_map(tmp_path / f"{frame:04d}.exr", np.full((256, 256), 0.1 * frame, np.float32))
@@ -144,7 +131,7 @@ def test_render_waits_for_the_exact_map_of_each_frame(head, scene, client, tmp_p
     finally:
         bpy.app.handlers.render_post.remove(look)
     np.testing.assert_allclose(shown, [0.0, 0.5, 1.0], atol=1e-6)
-    assert not detail.is_held()
+    assert not live_detail.is_held()
 
 
 def test_a_render_without_backend_is_refused(head, scene, client, tmp_path, capsys):
@@ -184,28 +171,28 @@ def test_an_animation_ends_before_the_first_stale_frame(head, scene, client, tmp
 
 def test_adjustments_are_saved_with_the_file(head, client, tmp_path):
     head.furrow.skin_age, head.furrow.furrow_depth = 0.25, -0.75
-    detail.exact_map(head)
+    live_detail.exact_map(head)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "live.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "live.blend"))
     (again,) = head_object.heads(bpy.context.scene)
     assert head_object.identity_of(again).adjusted == {"skin_age": 0.25, "furrow_depth": -0.75}
-    assert detail.state_text(again) == "Up to date"
+    assert live_detail.state_text(again) == "Up to date"
     again.furrow.skin_age = 0.5
     asked = len(client.calls)
-    detail.exact_map(again)
+    live_detail.exact_map(again)
     assert client.calls[asked]["identity"]["detail"]["skin_age"] == 0.5
 
 
 def test_saved_detail_is_shown_again_without_a_backend(head, scene, client, tmp_path):
     head_object.set_expression(head, {"jawOpen": 1.0})
-    detail.exact_map(head)
+    live_detail.exact_map(head)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "live.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "live.blend"))
     (again,) = head_object.heads(bpy.context.scene)
     assert displacement(again).max() == pytest.approx(1.0, abs=1e-3)
-    assert detail.state_text(again) == "Up to date"
+    assert live_detail.state_text(again) == "Up to date"
     asked = len(client.calls)
-    detail.exact_map(again)
+    live_detail.exact_map(again)
     assert len(client.calls) == asked
 
 
@@ -214,202 +201,3 @@ def test_damaged_maps_are_refused(head):
         detail.show_map(head, np.full((256, 256), np.nan, np.float32))
     with pytest.raises(FurrowError, match="damaged"):
         detail.show_map(head, np.zeros((256, 256, 3), np.float32))
-
-
-def slide(head, value: float) -> None:
-    head.data.shape_keys.key_blocks["jawOpen"].value = value
-    bpy.context.view_layer.update()  # runs the handlers
-
-
-def test_a_drag_neither_waits_nor_starves_and_the_newest_wins(head, client, window):
-    image = head.furrow.live_texture.image
-    slide(head, 0.1)
-    first = client.requests[-1]
-    for value in (0.2, 0.3, 0.4):
-        slide(head, value)
-    assert client.requests == [first]  # one at a time
-    assert detail.poll() is not None and image.pixels[0] == 0.0
-    assert detail.state_text(head) == "Updating ..."
-    first.finished = True
-    detail.poll()
-    assert image.pixels[0] == pytest.approx(0.1)  # seen on the way
-    second = client.requests[-1]
-    assert sum(second.params["expression"]) == pytest.approx(0.4)
-    second.finished = True
-    assert detail.poll() is None
-    assert image.pixels[0] == pytest.approx(0.4)
-    assert detail.state_text(head) == "Up to date"
-    bpy.context.view_layer.update()
-    assert len(client.requests) == 2
-
-
-def test_identity_seed_and_resolution_ask_for_a_map(head, client, window):
-    def finish():
-        client.requests[-1].finished = True
-        detail.poll()
-
-    slide(head, 0.1)
-    finish()
-    head.furrow.directions[0].value = 0.5
-    assert client.requests[-1].params["identity"]["shape"] != [0.0] * 64
-    finish()
-    head.furrow.detail_seed = 9
-    assert client.requests[-1].params["identity"]["detail_seed"] == 9
-    finish()
-    head.furrow.detail_resolution = "256"
-    assert client.requests[-1].params["resolution"] == 256
-    finish()
-    assert tuple(head.furrow.live_texture.image.size) == (256, 256)
-    assert len(client.requests) == 4
-
-
-def test_adjustments_ask_for_a_map_and_travel_with_copies(head, client, window):
-    slide(head, 0.1)
-    assert "detail" not in client.requests[-1].params["identity"]
-    client.requests[-1].finished = True
-    detail.poll()
-    head.furrow.pore_strength = 0.5
-    head.furrow.asymmetry = -1.0
-    client.requests[-1].finished = True
-    detail.poll()  # the second slider moved while the first one's map was made
-    asked = client.requests[-1].params["identity"]["detail"]
-    assert asked == {"pore_strength": 0.5, "asymmetry": -1.0}
-    linked = head.copy()
-    bpy.context.collection.objects.link(linked)
-    copy = head.copy()
-    copy.data = head.data.copy()
-    bpy.context.collection.objects.link(copy)
-    bpy.context.view_layer.update()
-    head.furrow.pore_strength = -0.25
-    assert linked.furrow.pore_strength == -0.25  # Alt-D shares
-    assert copy.furrow.pore_strength == 0.5  # Shift-D does not
-    assert copy.furrow.asymmetry == -1.0
-
-
-def test_relief_comes_from_another_head(head, client, window):
-    other = head_object.create_head(head_object.head().random(1), "Other")
-    slide(head, 0.1)
-    assert "relief" not in client.requests[-1].params
-    client.requests[-1].finished = True
-    detail.poll()
-    head.furrow.relief_from = other
-    asked = client.requests[-1].params
-    assert asked["relief"] == head_object.identity_of(other).request()
-    assert asked["identity"] == head_object.identity_of(head).request()
-    client.requests[-1].finished = True
-    detail.poll()
-    other.furrow.pore_strength = 0.5  # the head that took them follows
-    bpy.context.view_layer.update()
-    asked = [p.params for p in client.requests if p.channel == f"head-{head.furrow.id}"][-1]
-    assert asked["relief"]["detail"] == {"pore_strength": 0.5}
-    head.furrow.relief_from = None
-    assert "relief" not in detail.map_request(head, 256)
-
-
-def test_adjustments_cannot_be_keyed(head):
-    """A bake takes one identity for all frames: a keyed slider would be baked wrong."""
-    with pytest.raises(TypeError, match="not animatable"):
-        head.keyframe_insert("furrow.furrow_depth", frame=1)
-
-
-def test_a_failed_map_is_told_once_and_tried_again_on_change(head, client, window):
-    slide(head, 0.1)
-    client.requests[-1].error = FurrowError("The networks are missing.", "missing_model")
-    client.requests[-1].finished = True
-    detail.poll()
-    assert detail.problems[head.furrow.id] == "The networks are missing."
-    bpy.context.view_layer.update()
-    assert len(client.requests) == 1
-    slide(head, 0.2)
-    client.requests[-1].finished = True
-    detail.poll()
-    assert head.furrow.id not in detail.problems
-
-
-def test_nothing_is_written_while_a_render_reads(head, client, window):
-    slide(head, 0.7)
-    client.requests[-1].finished = True
-    detail.hold(True)
-    try:
-        assert detail.poll() is not None
-        assert head.furrow.live_texture.image.pixels[0] == 0.0
-        slide(head, 0.8)
-    finally:
-        detail.hold(False)
-    assert len(client.requests) == 1
-    detail.poll()
-    assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.7)
-    assert len(client.requests) == 2
-
-
-def test_heads_have_maps_of_their_own(head, client, window):
-    other = head_object.create_head(head_object.head().random(1), "Other")
-    detail.set_up(other)
-    slide(other, 0.3)
-    slide(head, 0.6)
-    while detail.poll() is not None:
-        for pending in client.requests:
-            pending.finished = True
-    assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.6)
-    shape = head_object.identity_of(other).shape[0]
-    assert other.furrow.live_texture.image.pixels[0] == pytest.approx(0.3 + shape)
-    assert len({pending.channel for pending in client.requests}) == 2
-
-
-def test_opening_another_file_gives_requests_up(head, client, window):
-    slide(head, 0.5)
-    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    assert client.requests[-1].given_up
-    assert detail.poll() is None
-
-
-@pytest.mark.skipif(
-    not (ASSETS / "detail" / "generator.onnx").exists(), reason="no networks are trained yet"
-)
-def test_the_real_backend_makes_the_map_of_the_slider(head, scene):
-    head_object.set_expression(head, {"browInnerUp": 1.0})
-    detail.exact_map(head)
-    raised = np.array(head.furrow.live_texture.image.pixels[:])
-    head_object.set_expression(head, {})
-    detail.exact_map(head)
-    rest = np.array(head.furrow.live_texture.image.pixels[:])
-    assert np.isfinite(raised).all() and np.abs(raised[::4] - rest[::4]).max() > 0.05  # mm
-    head_object.set_expression(head, {"browInnerUp": 1.0})
-    detail.exact_map(head)
-    np.testing.assert_array_equal(np.array(head.furrow.live_texture.image.pixels[:]), raised)
-
-
-@pytest.mark.skipif(
-    not (ASSETS / "detail" / "generator.onnx").exists(), reason="no networks are trained yet"
-)
-def test_the_real_backend_moves_along_directions(head, scene, monkeypatch, write_tensors, tmp_path):
-    """With directions made for the test: those of the styles themselves, which are much too strong."""
-    networks = tmp_path / "detail"
-    networks.mkdir()
-    for name in ("encoder.onnx", "generator.onnx"):
-        (networks / name).symlink_to(ASSETS / "detail" / name)
-    launch = [*jobs.launch_arguments(), "--networks", str(networks)]
-    monkeypatch.setattr(jobs, "launch_arguments", lambda: launch)
-    jobs.stop()
-    try:
-        detail.exact_map(head)
-        start = np.array(head.furrow.live_texture.image.pixels[:])
-        head.furrow.furrow_depth = 0.5
-        with pytest.raises(FurrowError, match=r"directions\.safetensors, which is missing"):
-            detail.exact_map(head)
-        num_ws = engines.load("ort", networks).num_ws
-        write_tensors(
-            networks / "directions.safetensors",
-            {
-                name: np.full((num_ws, 512), 0.05 * i, np.float16)
-                for i, name in enumerate(ADJUSTMENTS)
-            },
-        )
-        detail.exact_map(head)
-        moved = np.array(head.furrow.live_texture.image.pixels[:])
-        assert np.abs(moved - start).max() > 1e-3  # mm
-        bpy.ops.furrow.adjustments_reset()
-        detail.exact_map(head)
-        np.testing.assert_array_equal(np.array(head.furrow.live_texture.image.pixels[:]), start)
-    finally:
-        jobs.stop()

@@ -8,12 +8,12 @@ import wave
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import animation, detail, jobs, panels
+from furrow.addon import animation, detail, jobs, live_detail, panels
 from furrow.backend import performance
 from furrow.backend.errors import FurrowError
 from furrow.backend.expressions import INDEX
 from furrow.backend.files import ASSETS
-from furrow.backend.maps import write_map
+from furrow.backend.map_writing import write_maps
 from furrow.backend.weights import Weights, read_weights, write_weights
 
 HELLO = ASSETS / "demo" / "hello.wav"
@@ -95,7 +95,7 @@ def speaking(client, monkeypatch):
 
 def played(obj, scene, frames):
     """The weights that the scene plays, without maps for every frame."""
-    with detail.paused():
+    with live_detail.paused():
         return animation.sample(obj, scene, frames)
 
 
@@ -267,9 +267,10 @@ class BakingClient:
         return {"models": []}
 
     def request(self, method, params):
-        assert method == "write_map"
-        write_map(params["path"], np.full((8, 8), params["expression"][17], np.float32))
-        job = jobs.Background(lambda progress, cancelled: {})
+        assert method == "write_maps"
+        maps = (np.full((8, 8), row[17], np.float32) for row in params["expressions"])
+        hashes = list(write_maps(zip(params["paths"], maps, strict=True), 1))
+        job = jobs.Background(lambda progress, cancelled: {"sha256": hashes})
         job.wait()
         return job
 

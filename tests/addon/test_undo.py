@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import detail, head_object
+from furrow.addon import head_object, live_detail
 
 
 def push(message: str) -> None:
@@ -93,10 +93,10 @@ def test_undo_makes_the_shown_map_doubtful(head, client):
     """Blender brings back the slider and not the pixels: the next render must ask again."""
     push("start")
     head_object.set_expression(head, {"jawOpen": 1.0})
-    detail.exact_map(head)
+    live_detail.exact_map(head)
     push("expression")
     bpy.ops.ed.undo()
     head = only_head()
-    detail.exact_map(head)
+    live_detail.exact_map(head)
     assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.0)
     assert client.calls[-1]["expression"] == [0.0] * 52

@@ -10,6 +10,7 @@ from furrow.backend import engines
 from furrow.backend.detail import DetailModel, resample
 from furrow.backend.errors import FurrowError
 from furrow.backend.identity import Identity
+from furrow.backend.interrupt import Interrupt
 
 NEUTRAL = np.zeros(52, np.float32)
 
@@ -82,10 +83,13 @@ def test_relief_of_another_is_their_last_style_alone(model, person):
         model.map(person, NEUTRAL, 256, relief=replace(other, shape=np.zeros(7, np.float32)))
 
 
-def test_cancelled_between_the_networks(model, person):
+def test_an_interrupt_ends_a_map(model, person):
+    interrupt = Interrupt()
+    interrupt.set()
     with pytest.raises(FurrowError) as caught:
-        model.map(person, NEUTRAL, 256, cancelled=lambda: True)
+        model.map(person, NEUTRAL, 256, interrupt=interrupt)
     assert caught.value.code == "cancelled"
+    assert model.map(person, NEUTRAL, 256).shape == (256, 256)  # nothing half is remembered
 
 
 def test_resampling_keeps_place_and_mean():

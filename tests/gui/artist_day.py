@@ -70,7 +70,7 @@ class Day:
 
     def settled(self) -> None:
         """Wait until the detail on the screen is that of the sliders."""
-        state = f"__import__('bl_ext.user_default.furrow.addon.detail', fromlist=['x']).state_text({HEAD})"
+        state = f"__import__('bl_ext.user_default.furrow.addon.live_detail', fromlist=['x']).state_text({HEAD})"
         self.window.wait(lambda: self.ask(state) == "Up to date", "the map of the sliders", 90)
         time.sleep(0.5)
 
