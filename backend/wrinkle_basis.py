@@ -1,0 +1,294 @@
+"""A basis of wrinkle maps for one person, for heads that play without the networks.
+
+    map(b) = exact(neutral) + sum_k c_k(b) B_k
+
+The generator's local bases are linear in W+ (`live`), so each B_k is the mixture's answer to one
+direction of W+; the directions are the principal components of what the maps of many expressions
+do, and each c_k is a sum of hinges of the 52 weights (`hinges`). Together that is a reduced-rank
+regression in the metric of the maps. What convolutions and relief add to the expression is left
+out: see docs/portable.md for how much that is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import hinges, memory, wrinkle_samples
+from .detail import DetailModel, check_resolution, resample
+from .errors import FurrowError
+from .expressions import EXPRESSIONS
+from .head import Head
+from .hinges import Hinges
+from .identity import Identity
+from .map_error import Error, error_of, skin_texels
+
+COMPONENTS = (4, 8, 16, 32)
+"""K that may be asked for."""
+
+CORRECTIVES = 256
+"""Hinges beside the 52 weights; twice as many gain 3 %, half as many lose 20 % (docs/portable.md)."""
+
+JUDGED = 8
+"""Exact maps of each kind of expression that a basis is judged by: a second of each."""
+
+_COARSE = 256
+"""Texels a side of the maps in which similarity is measured."""
+
+_DIRECTIONS = 224
+"""Directions of W+ that are kept for the fit; they hold all but 1e-5 of what samples differ by."""
+
+_CALM_MM = 0.01
+"""RMS of a map's change below which errors weigh the same; above, they weigh in proportion."""
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class WrinkleBasis:
+    """What a portable head plays.
+
+    Attributes
+    ----------
+    maps
+        float32 (1 + K, R, R) mm: the neutral map, then the components.
+    hinges
+        F of them.
+    coefficients
+        float32 (F, K): c = hinges.values(b) @ coefficients.
+    errors
+        By kind of expression (`wrinkle_samples.to_judge`), on expressions that were not fitted to.
+    """
+
+    maps: np.ndarray
+    hinges: Hinges
+    coefficients: np.ndarray
+    errors: dict[str, Error]
+
+    def weights(self, expressions: np.ndarray) -> np.ndarray:
+        """Return c, float32 (N, K), of expressions (N, 52)."""
+        return self.hinges.values(expressions) @ self.coefficients
+
+    def map(self, expression: np.ndarray) -> np.ndarray:
+        """Return the map (R, R) mm of an expression (52,)."""
+        weights = self.weights(expression[None])[0]
+        return self.maps[0] + np.tensordot(weights, self.maps[1:], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Who is fitted, and the networks; `guard` is held around each use of them.
+
+    Attributes
+    ----------
+    relief
+        Whose pores to take, if another's.
+    """
+
+    model: DetailModel
+    identity: Identity
+    relief: Identity | None = None
+    guard: AbstractContextManager[object] = field(default_factory=contextlib.nullcontext)
+
+    def styles(self, expression: np.ndarray) -> np.ndarray:
+        """W+ (num_ws, 512) of an expression."""
+        with self.guard:
+            return self.model.w_plus(self.identity, expression)
+
+    def mixture(self, w: np.ndarray) -> np.ndarray:
+        """The linear part (R, R) mm of styles."""
+        size = self.model.resolution
+        with self.guard:
+            return self.model.engine.mixture(
+                np.ascontiguousarray(w, np.float32), np.zeros((size, size), np.float32)
+            )
+
+    def exact(self, expression: np.ndarray, resolution: int) -> np.ndarray:
+        """The exact map (resolution, resolution) mm of an expression."""
+        with self.guard:
+            return self.model.map(self.identity, expression, resolution, relief=self.relief)
+
+
+def fit(
+    source: Source,
+    resolution: int,
+    components: int = 16,
+    correctives: int = CORRECTIVES,
+    progress: Progress = lambda _share, _text: None,
+) -> WrinkleBasis:
+    """Fit a basis to a person; the same numbers for the same person and networks.
+
+    Parameters
+    ----------
+    resolution
+        R of its maps: 256, 512 or 1024.
+    components
+        K, one of :data:`COMPONENTS`; networks with fewer degrees of freedom give fewer.
+    correctives
+        Hinges beside the 52 weights, 0 or more.
+    progress
+        Told the share that is done and what is being done; may raise to end the work.
+
+    Raises
+    ------
+    FurrowError
+        For another resolution or K, if memory does not suffice, or if these networks have no
+        linear part; and as :meth:`.detail.DetailModel.map`.
+    """
+    check_resolution(resolution)
+    if components not in COMPONENTS:
+        choices = ", ".join(map(str, COMPONENTS))
+        raise FurrowError(f"A basis has {choices} components, not {components}.")
+    memory.require(
+        _bytes(source.model.resolution, resolution, components),
+        "A basis of wrinkles",
+        "Close other programs, or choose a lower resolution or fewer components.",
+    )
+    samples = wrinkle_samples.to_fit()
+    neutral = source.styles(samples[0])
+    read = _styles_read(source, neutral)
+    moves = _moves(source, samples, neutral, read, progress)
+    to_metric, from_metric = _metric(source, neutral, read, moves, progress)
+    targets = moves @ to_metric
+    importance = 1 / np.hypot(_CALM_MM, np.linalg.norm(targets, axis=1))
+    importance /= importance.mean()
+
+    def step(share: float) -> None:
+        progress(0.5 + 0.2 * share, "Choosing correctives")
+
+    chosen = hinges.choose(samples, targets, importance, correctives, step)
+    chosen = hinges.weights().joined(chosen)
+    features = chosen.values(samples)
+    coefficients, images = _reduced(features, targets, importance, components)
+    maps = _maps(source, neutral, read, images @ from_metric, resolution, progress)
+    errors = judge(source, WrinkleBasis(maps, chosen, coefficients, {}), progress)
+    return WrinkleBasis(maps, chosen, coefficients, errors)
+
+
+def _bytes(own: int, resolution: int, components: int) -> int:
+    """About what a fit takes at its height: samples, candidate hinges, maps."""
+    samples = len(hinges.candidates()) * 4 * (wrinkle_samples.MIXTURES + wrinkle_samples.SPARSE)
+    maps = 4 * (_DIRECTIONS * _COARSE**2 + 2 * (1 + components) * resolution**2 + 16 * own**2)
+    return 2 * samples + maps
+
+
+def _styles_read(source: Source, neutral: np.ndarray) -> list[int]:
+    """The styles of W+ that the linear part depends on."""
+    still, read = source.mixture(neutral), []
+    for style in range(len(neutral)):
+        moved = neutral.copy()
+        moved[style] += 1.0
+        if not np.array_equal(source.mixture(moved), still):
+            read.append(style)
+    if not read:
+        raise FurrowError(
+            "These detail networks have no linear part, which a portable head is made of; "
+            "use those that come with Furrow.",
+            "missing_model",
+        )
+    return read
+
+
+def _moves(
+    source: Source,
+    samples: np.ndarray,
+    neutral: np.ndarray,
+    read: list[int],
+    progress: Progress,
+) -> np.ndarray:
+    """How far samples move those styles away from neutral: float32 (N, S x 512)."""
+    moves = np.empty((len(samples), neutral[read].size), np.float32)
+    for i, expression in enumerate(samples):
+        moves[i] = (source.styles(expression)[read] - neutral[read]).ravel()
+        if i % 100 == 0:
+            progress(0.2 * i / len(samples), "Reading expressions")
+    return moves
+
+
+def _metric(
+    source: Source, neutral: np.ndarray, read: list[int], moves: np.ndarray, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices (S x 512, Q) and (Q, S x 512) between moves and coordinates of what they do.
+
+    The square of a coordinate vector's length is the mean square of the map's change, mm^2.
+    """
+    values, vectors = np.linalg.eigh((moves.T @ moves).astype(np.float64) / len(moves))
+    kept = slice(-1, -1 - min(_DIRECTIONS, len(values)), -1)
+    deviation, vectors = np.sqrt(np.maximum(values[kept], 1e-12 * values[-1])), vectors[:, kept]
+    steps = vectors.T * deviation[:, None]
+    still = resample(source.mixture(neutral), _COARSE)
+    images = np.empty((len(steps), still.size), np.float32)
+    for i, step in enumerate(steps):
+        moved = resample(source.mixture(_moved(neutral, read, step)), _COARSE)
+        images[i] = (moved - still).ravel()
+        progress(0.2 + 0.3 * i / len(steps), "Comparing maps")
+    values, axes = np.linalg.eigh((images @ images.T).astype(np.float64) / still.size)
+    real = values > 1e-7 * values[-1]
+    size, axes = np.sqrt(values[real]), axes[:, real]
+    return (vectors / deviation) @ (axes * size), (axes / size).T @ steps
+
+
+def _moved(neutral: np.ndarray, read: list[int], move: np.ndarray) -> np.ndarray:
+    """W+ after a move of the styles that the linear part reads."""
+    w = neutral.copy()
+    w[read] += move.reshape(len(read), -1).astype(np.float32)
+    return w
+
+
+def _reduced(
+    features: np.ndarray, targets: np.ndarray, importance: np.ndarray, components: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reduced-rank regression: coefficients float32 (F, K) and images (K, Q), each c_k up to 1."""
+    weighted = features * importance[:, None]
+    solved = hinges.solve(weighted, targets * importance[:, None])
+    fitted = weighted @ solved
+    _, vectors = np.linalg.eigh(fitted.T @ fitted)
+    images = vectors[:, : -1 - components : -1].T
+    coefficients = solved @ images.T
+    largest = np.maximum(np.abs(features @ coefficients).max(0), 1e-12)
+    return (coefficients / largest).astype(np.float32), images * largest[:, None]
+
+
+def _maps(
+    source: Source,
+    neutral: np.ndarray,
+    read: list[int],
+    moves: np.ndarray,
+    resolution: int,
+    progress: Progress,
+) -> np.ndarray:
+    """The neutral map and what each move adds: float32 (1 + K, R, R) mm.
+
+    Rounded to what half floats hold (1 part in 2000): a file that packs them is half as large.
+    """
+    progress(0.7, "Making the maps")
+    maps = np.empty((1 + len(moves), resolution, resolution), np.float16)
+    maps[0] = source.exact(np.zeros(len(EXPRESSIONS), np.float32), resolution)
+    still = source.mixture(neutral)
+    for i, move in enumerate(moves):
+        maps[1 + i] = resample(source.mixture(_moved(neutral, read, move)) - still, resolution)
+        progress(0.7 + 0.1 * i / len(moves), "Making the maps")
+    return maps.astype(np.float32)
+
+
+def judge(
+    source: Source, basis: WrinkleBasis, progress: Progress = lambda _share, _text: None
+) -> dict[str, Error]:
+    """Compare a basis with exact maps of expressions that it was not fitted to, by their kind."""
+    resolution = basis.maps.shape[1]
+    skin = skin_texels(Head.load(), resolution)
+    errors, done = {}, 0
+    expressions = wrinkle_samples.to_judge(JUDGED)
+    for kind, asked in expressions.items():
+        found = []
+        for expression in asked:
+            progress(0.8 + 0.2 * done / (JUDGED * len(expressions)), "Comparing with exact maps")
+            exact = source.exact(expression, resolution)
+            found.append(np.abs(basis.map(expression) - exact)[skin])
+            done += 1
+        errors[kind] = error_of(np.stack(found))
+    return errors
