@@ -25,8 +25,7 @@ from .files import ASSETS, write_whole
 PACKAGES = ("numpy", "onnxruntime", "soundfile", "soxr", "OpenEXR", "pypng", "tqdm")
 MODELS = (
     "head.npz",
-    "detail/encoder.onnx",
-    "detail/generator.onnx",
+    *(f"detail/{name}" for name in engines.NETWORKS),
     "speech/listener.onnx",
     "speech/decoder.onnx",
     "speech/moonshine_encoder.ort",

@@ -1,4 +1,4 @@
-"""The detail networks on ONNX Runtime, OpenVINO or PyTorch, behind the same two calls.
+"""The detail networks on ONNX Runtime, OpenVINO or PyTorch, behind the same calls.
 
 ONNX Runtime is what ships. OpenVINO is taken where a user added it, PyTorch where it finds CUDA;
 both may also be asked for by name.
@@ -11,63 +11,30 @@ import ctypes
 import gc
 import importlib
 import importlib.util
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from .engine import Engine
 from .errors import FurrowError
 from .files import ASSETS
-from .ports import Ports, check_ports, sizes
-from .tensors import damaged
+from .ports import check_ports
 
 DETAIL = ASSETS / "detail"
 KINDS = ("torch", "openvino", "ort")
 """The engines, the most preferred first."""
 
+NETWORKS = ("encoder.onnx", "bases.onnx", "generator.onnx")
+TORCH_NETWORKS = ("encoder.safetensors", "generator.safetensors")
+"""Files that engines load."""
+
 _NAMES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 """Name of each engine's package."""
-
-
-class Engine(Protocol):
-    """The networks, ready to run.
-
-    Attributes
-    ----------
-    name, device
-        In words, for people.
-    identity_size
-        K + 16.
-    num_ws
-        Styles of W+, each of 512 numbers.
-    resolution
-        R, of the maps the generator makes.
-    has_preview
-        Whether `preview` makes a difference.
-    """
-
-    name: str
-    device: str
-    identity_size: int
-    num_ws: int
-    resolution: int
-    has_preview: bool
-
-    def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
-        """identity (K + 16,), expression (52,), float32 -> W+ (num_ws, 512) float32."""
-        ...
-
-    def synthesise(self, w: np.ndarray, noise: np.ndarray, preview: bool = False) -> np.ndarray:
-        """W+ (num_ws, 512) and noise (R, R), float32 -> map (R, R) float32, millimetres.
-
-        `preview` allows 16-bit floats, whose maps differ by about 1 %.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -129,17 +96,22 @@ def load(kind: str = "auto", folder: str | Path = DETAIL) -> Engine:
     """
     chosen = choose(kind)
     folder = Path(folder)
-    suffix = ".safetensors" if chosen.kind == "torch" else ".onnx"
-    for name in ("encoder", "generator"):
-        if not (folder / (name + suffix)).is_file():
+    wanted = NETWORKS if chosen.kind != "torch" else TORCH_NETWORKS
+    for name in wanted:
+        if not (folder / name).is_file():
             raise FurrowError(
-                f"The network {folder / (name + suffix)} is missing. Install Furrow again.",
-                "missing_model",
+                f"The network {folder / name} is missing. Install Furrow again.", "missing_model"
             )
     if chosen.kind == "torch":
+        from .engine_torch import TorchEngine
+
         return TorchEngine(folder, chosen.device or "CPU")
     if chosen.kind == "openvino":
+        from .engine_openvino import OpenVinoEngine
+
         return OpenVinoEngine(folder)
+    from .engine_ort import OrtEngine
+
     return OrtEngine(folder)
 
 
@@ -167,144 +139,6 @@ def release() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def physical_cores() -> int:
-    """Return the cores that this process may use, hyper-threads not counted; 0 if unknown."""
-    if not sys.platform.startswith("linux"):
-        return 0
-    usable = os.sched_getaffinity(0)
-    siblings = set()
-    for cpu in usable:
-        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-        try:
-            siblings.add(path.read_text().strip())
-        except OSError:
-            return len(usable)
-    return len(siblings)
-
-
-class OrtEngine:
-    """ONNX Runtime on the CPU, float32."""
-
-    name = "ONNX Runtime"
-    device = "CPU"
-    has_preview = False
-
-    def __init__(self, folder: Path) -> None:
-        self._encoder, encoder = _ort_session(folder / "encoder.onnx")
-        self._generator, generator = _ort_session(folder / "generator.onnx")
-        self.identity_size, self.num_ws, self.resolution = sizes(folder, encoder, generator)
-
-    def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
-        """See :class:`Engine`."""
-        feed = {"identity": identity[None], "expression": expression[None]}
-        return self._encoder.run(["w"], feed)[0][0]
-
-    def synthesise(self, w: np.ndarray, noise: np.ndarray, preview: bool = False) -> np.ndarray:
-        """See :class:`Engine`; there is no preview."""
-        feed = {"w": w[None], "noise": noise[None, None]}
-        return self._generator.run(["displacement"], feed)[0][0, 0]
-
-
-class OpenVinoEngine:
-    """OpenVINO on the CPU: float32, or bfloat16 for a preview where the processor has it."""
-
-    name = "OpenVINO"
-    device = "CPU"
-
-    def __init__(self, folder: Path) -> None:
-        import openvino
-
-        core = openvino.Core()
-        self.has_preview = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-        if cores := physical_cores():
-            settings["INFERENCE_NUM_THREADS"] = cores
-
-        def compiled(name: str, precision: str) -> Any:
-            path = folder / f"{name}.onnx"
-            try:
-                # Without the hint OpenVINO takes bfloat16 by itself on processors that have it.
-                return core.compile_model(
-                    str(path), "CPU", {**settings, "INFERENCE_PRECISION_HINT": precision}
-                ).create_infer_request()
-            except RuntimeError as error:
-                raise damaged(path, error) from None
-
-        def ports(name: str, request: Any) -> Ports:
-            model = request.get_compiled_model()
-            try:
-                return {
-                    port.any_name: tuple(port.shape) for port in (*model.inputs, *model.outputs)
-                }
-            except RuntimeError as error:  # a port without a name, or of no fixed size
-                raise damaged(folder / f"{name}.onnx", error) from None
-
-        self._encoder = compiled("encoder", "f32")
-        self._generator = compiled("generator", "f32")
-        self.identity_size, self.num_ws, self.resolution = sizes(
-            folder, ports("encoder", self._encoder), ports("generator", self._generator)
-        )
-        self._preview = compiled("generator", "bf16") if self.has_preview else self._generator
-
-    def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
-        """See :class:`Engine`."""
-        feed = {"identity": identity[None], "expression": expression[None]}
-        return np.array(self._encoder.infer(feed)["w"][0])
-
-    def synthesise(self, w: np.ndarray, noise: np.ndarray, preview: bool = False) -> np.ndarray:
-        """See :class:`Engine`."""
-        request = self._preview if preview else self._generator
-        feed = {"w": w[None], "noise": noise[None, None]}
-        return np.array(request.infer(feed)["displacement"][0, 0])
-
-
-class TorchEngine:
-    """PyTorch: CUDA in float32 or, for a preview, float16; the CPU in float32."""
-
-    name = "PyTorch"
-
-    def __init__(self, folder: Path, device: str) -> None:
-        import torch
-
-        from .torch_networks import load as load_networks
-
-        self._torch = torch
-        self._device = torch.device("cpu" if device == "CPU" else "cuda")
-        self.device = device
-        self.has_preview = self._device.type == "cuda"
-        if self.has_preview:
-            # TensorFloat-32 rounds to 10 bits: maps would differ from the other engines' by 1e-3.
-            torch.backends.cudnn.allow_tf32 = False
-            torch.backends.cuda.matmul.allow_tf32 = False
-        try:
-            self._encoder, self._synthesis = load_networks(folder, self._device)
-        except torch.cuda.OutOfMemoryError:
-            raise _gpu_full() from None
-        self.identity_size = self._encoder.config.identity
-        self.num_ws = self._encoder.num_ws
-        self.resolution = self._synthesis.config.resolution
-
-    def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
-        """See :class:`Engine`."""
-        return self._run(self._encoder, identity[None], expression[None])[0]
-
-    def synthesise(self, w: np.ndarray, noise: np.ndarray, preview: bool = False) -> np.ndarray:
-        """See :class:`Engine`."""
-        with self._torch.autocast("cuda", enabled=preview and self.has_preview):
-            return self._run(self._synthesis, w[None], noise[None, None])[0, 0]
-
-    def _run(self, network: Any, *inputs: np.ndarray) -> np.ndarray:
-        torch = self._torch
-        try:
-            with torch.inference_mode():
-                tensors = [
-                    torch.from_numpy(np.array(i, np.float32)).to(self._device) for i in inputs
-                ]
-                return network(*tensors).float().cpu().numpy()
-        except torch.cuda.OutOfMemoryError:
-            raise _gpu_full() from None
-
-
 def load_mapping(path: Path, z_size: int, num_ws: int) -> Callable[[np.ndarray], np.ndarray]:
     """Load the mapping network: z (z_size,) float32 -> W+ (num_ws, 512) float32.
 
@@ -317,35 +151,13 @@ def load_mapping(path: Path, z_size: int, num_ws: int) -> Callable[[np.ndarray],
         made for another generator.
     """
     choose("ort")
+    from .engine_ort import session
+
     if not path.is_file():
         raise FurrowError(f"The network {path} is missing. Install Furrow again.", "missing_model")
-    session, ports = _ort_session(path)
+    network, ports = session(path)
     check_ports(path, ports, {"z": (1, z_size), "w": (1, num_ws, 512)})
-    return lambda z: session.run(["w"], {"z": z[None]})[0][0]
-
-
-def _ort_session(path: Path) -> tuple[Any, Ports]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = physical_cores()  # 0: its own count
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that spin between runs would take the cores from Blender while a slider moves.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the classes of its errors are private
-        raise damaged(path, error) from None
-    nodes = (*session.get_inputs(), *session.get_outputs())
-    return session, {node.name: tuple(node.shape) for node in nodes}
-
-
-def _gpu_full() -> FurrowError:
-    return FurrowError(
-        "The graphics card has no memory left. Release it in other programs, or choose the CPU.",
-        "engine_unavailable",
-    )
+    return lambda z: network.run(["w"], {"z": z[None]})[0][0]
 
 
 def _availability(kind: str) -> Availability:

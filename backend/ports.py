@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,36 @@ Ports = dict[str, tuple[Any, ...]]
 """Sizes of a network's inputs and outputs by name; a size that is not fixed is no int."""
 
 
-def sizes(folder: Path, encoder: Ports, generator: Ports) -> tuple[int, int, int]:
-    """Return K + 16, num_ws and the resolution R of an encoder and a generator in `folder`.
+@dataclass(frozen=True)
+class Sizes:
+    """What the detail networks of a folder take and make.
+
+    Attributes
+    ----------
+    identity
+        K + 16.
+    num_ws
+        Styles of W+.
+    resolution
+        R of the maps in texels.
+    levels
+        Sides r of the images (1, 1, r, r) that the bases make and the generator reads, from the
+        lowest.
+    """
+
+    identity: int
+    num_ws: int
+    resolution: int
+    levels: tuple[int, ...]
+
+    @property
+    def basis_names(self) -> list[str]:
+        """Names of the bases' images: outputs of bases.onnx, inputs of generator.onnx."""
+        return [f"basis_{level}" for level in self.levels]
+
+
+def sizes(folder: Path, encoder: Ports, bases: Ports, generator: Ports) -> Sizes:
+    """Return the sizes of the networks in `folder`.
 
     Raises
     ------
@@ -24,9 +53,14 @@ def sizes(folder: Path, encoder: Ports, generator: Ports) -> tuple[int, int, int
     wanted = {"identity": (1, None), "expression": (1, len(EXPRESSIONS)), "w": (1, None, 512)}
     check_ports(folder / "encoder.onnx", encoder, wanted)
     side = (generator.get("noise") or (0,))[-1]
+    images = {name: size for name, size in generator.items() if name.startswith("basis_")}
+    square = {name: (1, 1, size[-1], size[-1]) for name, size in images.items()}
     maps = {name: (1, 1, side, side) for name in ("noise", "displacement")}
-    check_ports(folder / "generator.onnx", generator, {**maps, "w": encoder["w"]})
-    return encoder["identity"][1], encoder["w"][1], side
+    check_ports(folder / "generator.onnx", generator, {**maps, **square, "w": encoder["w"]})
+    maps = {name: (1, 1, side, side) for name in ("rest", "displacement")}
+    check_ports(folder / "bases.onnx", bases, {**maps, **square, "w": encoder["w"]})
+    levels = tuple(sorted(size[-1] for size in images.values()))
+    return Sizes(encoder["identity"][1], encoder["w"][1], side, levels)
 
 
 def check_ports(path: Path, found: Ports, wanted: Mapping[str, tuple[int | None, ...]]) -> None:

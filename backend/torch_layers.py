@@ -134,7 +134,7 @@ class Relief(nn.Module):
         full: Tensor = self.filters_full  # type: ignore[assignment]
         coarse = F.conv2d(half, filters, padding=filters.shape[-1] // 2, groups=2)
         coarse = coarse * F.interpolate(strengths[:, :2], scale_factor=4.0, mode="bilinear")
-        image = F.interpolate(coarse.sum(1, keepdim=True), scale_factor=2.0, mode="bilinear")
+        image = double(coarse.sum(1, keepdim=True))
         # One convolution for the finest band and the texture's filters.
         pad = (self.texture0.shape[-1] - full.shape[-1]) // 2
         bank = torch.cat([F.pad(full, (pad,) * 4), self.texture0])
@@ -143,6 +143,11 @@ class Relief(nn.Module):
         shaped = F.leaky_relu(fine[:, 1:], 0.2)
         shaped = F.leaky_relu(F.conv2d(shaped, self.texture1, padding=1), 0.2)
         return image + fine[:, :1] + F.conv2d(shaped, self.texture2, padding=1)
+
+
+def double(image: Tensor) -> Tensor:
+    """Bilinear up-sampling by 2: (N, C, h, w) to (N, C, 2 h, 2 w)."""
+    return F.interpolate(image, scale_factor=2.0, mode="bilinear")
 
 
 def band_filter(band_mm: tuple[float, float], texel_mm: float) -> Tensor:

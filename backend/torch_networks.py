@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 
 from .errors import FurrowError
 from .tensors import damaged
-from .torch_layers import MAGNITUDE_MOMENTUM, W_SIZE, LocalBasis, ModulatedConv, Relief
+from .torch_layers import MAGNITUDE_MOMENTUM, W_SIZE, LocalBasis, ModulatedConv, Relief, double
 
 
 def style_count(resolution: int) -> int:
@@ -89,21 +90,27 @@ class Block(nn.Module):
         self.basis = LocalBasis(resolution, images) if images else None
 
     def forward(
-        self, x: Tensor, image: Tensor, ws: Tensor, crop: tuple[int, int, int] | None = None
+        self,
+        x: Tensor,
+        image: Tensor,
+        ws: Tensor,
+        crop: tuple[int, int, int] | None = None,
+        mixed: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return activations and image at twice the resolution; ws (N, 3, 512).
 
         `crop` (row, column, size), in texels of the result, says which part of the tile x is.
+        `mixed` is what the local basis gives for ws, where that is known already.
         """
         const = self.const_images(crop) if self.const else None
         # The convolutions see the map so far: what they add is drawn on it.
         x = x + (self.image_strength * image).to(x.dtype)
-        x = F.interpolate(self.conv0(x, ws[:, 0]), scale_factor=2.0, mode="bilinear")
+        x = double(self.conv0(x, ws[:, 0]))
         x = self.conv0.activate(x, None if const is None else self.place(const))
         x = self.conv1.activate(self.conv1(x, ws[:, 1]))
-        image = F.interpolate(image, scale_factor=2.0, mode="bilinear")
+        image = double(image)
         if self.basis is not None:
-            mixed = self.basis(ws[:, 2])
+            mixed = self.basis(ws[:, 2]) if mixed is None else mixed
             if crop is not None:
                 row, column, size = crop
                 mixed = mixed[..., row : row + size, column : column + size]
@@ -149,7 +156,7 @@ class Synthesis(nn.Module):
         self.relief = Relief(config.resolution, config.texel_mm)
         self.register_buffer("scale", torch.ones(()))  # mm of one unit of the raw output
 
-    def forward(self, w: Tensor, noise: Tensor) -> Tensor:
+    def forward(self, w: Tensor, noise: Tensor, *mixed: Tensor) -> Tensor:
         """Synthesise maps.
 
         Parameters
@@ -158,28 +165,61 @@ class Synthesis(nn.Module):
             (N, num_ws, 512) styles, w_avg included.
         noise
             (N or 1, 1, R, R) standard normal: decides pores and fine lines; zeros leave them out.
+        mixed
+            What :meth:`mixed` returns for w, where that is known already.
 
         Returns
         -------
         Tensor
             (N, 1, R, R) displacement outward in millimetres.
         """
-        _, image = self.lower(w, self.config.resolution)
+        _, image = self.lower(w, self.config.resolution, mixed=mixed)
         return (image + self.relief(w[:, -1], noise)) * self.scale
 
+    def levels(self) -> list[int]:
+        """Resolutions that have a local basis, from the lowest."""
+        return [8 << i for i, images in enumerate((0, *self.config.basis_images)) if images]
+
+    def mixed(self, w: Tensor) -> list[Tensor]:
+        """What each local basis gives for styles w (N, num_ws, 512): raw units, (N, 1, r, r)."""
+        return [
+            block.basis(w[:, 2 * index + 3])
+            for index, block in enumerate(self.blocks)
+            if block.basis is not None
+        ]
+
+    def mixture(self, mixed: Sequence[Tensor], rest: Tensor) -> Tensor:
+        """Maps (N, 1, R, R) in mm of what :meth:`mixed` returns and a rest (1, 1, R, R) in mm."""
+        total: Tensor | None = None
+        for image in mixed:
+            while total is not None and total.shape[-1] < image.shape[-1]:
+                total = double(total)
+            total = image if total is None else total + image
+        if total is None:  # a network without local bases
+            return rest.clone()
+        while total.shape[-1] < self.config.resolution:
+            total = double(total)
+        return total * self.scale + rest
+
     def lower(
-        self, w: Tensor, resolution: int, dtype: torch.dtype = torch.float32
+        self,
+        w: Tensor,
+        resolution: int,
+        dtype: torch.dtype = torch.float32,
+        mixed: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         """Activations and image (raw units, float32) at a lower resolution, 4 to R.
 
         Activations are computed in `dtype`, channels last, which is what CPUs convolve fastest.
+        `mixed` as in :meth:`forward`.
         """
+        known = dict(zip(self.levels(), mixed, strict=True)) if mixed else {}
         x = self.input.to(dtype).expand(w.shape[0], -1, -1, -1)
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.first.activate(self.first(x, w[:, 0]))
         image = self.first_to_map(x, w[:, 1]).float()
         for index in range(int(math.log2(resolution)) - 2):
-            x, image = self.block(index, x, image, w)
+            x, image = self.block(index, x, image, w, mixed=known.get(8 << index))
         return x, image
 
     @torch.no_grad()
@@ -203,10 +243,11 @@ class Synthesis(nn.Module):
         image: Tensor,
         w: Tensor,
         crop: tuple[int, int, int] | None = None,
+        mixed: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Apply the block that leads to resolution 8 << index; styles are shared as in StyleGAN2."""
         first = 1 + 2 * index
-        return self.blocks[index](x, image, w[:, first : first + 3], crop)
+        return self.blocks[index](x, image, w[:, first : first + 3], crop, mixed)
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def tiny_networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
     def make(work: int = 0) -> Path:
         folder = tmp_path_factory.mktemp("networks")
         _tiny_encoder(folder / "encoder.onnx")
+        _tiny_bases(folder / "bases.onnx")
         _tiny_generator(folder / "generator.onnx", work)
         return folder
 
@@ -101,8 +102,32 @@ def _tiny_encoder(path: Path) -> None:
           [numpy_helper.from_array(value, name) for name, value in constants.items()])  # fmt: skip
 
 
+def _tiny_bases(path: Path) -> None:
+    """basis_128 = the styles' first two, weighting two fixed images; displacement = it doubled + rest."""
+    from onnx import helper, numpy_helper
+
+    images = np.random.RandomState(3).standard_normal((2, 128 * 128)).astype(np.float32) * 0.1
+    nodes = [
+        helper.make_node("Slice", ["w", "0", "1", "last"], ["firsts"]),
+        helper.make_node("Slice", ["firsts", "0", "2", "styles"], ["pair"]),
+        helper.make_node("Reshape", ["pair", "row"], ["weights"]),
+        helper.make_node("MatMul", ["weights", "images"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "square"], ["basis_128"]),
+        helper.make_node("Resize", ["basis_128", "", "double"], ["large"], mode="nearest"),
+        helper.make_node("Add", ["large", "rest"], ["displacement"]),
+    ]
+    constants = {
+        "0": np.array([0]), "1": np.array([1]), "2": np.array([2]), "last": np.array([2]),
+        "styles": np.array([1]), "row": np.array([1, 2]), "images": images,
+        "square": np.array([1, 1, 128, 128]), "double": np.array([1, 1, 2, 2], np.float32),
+    }  # fmt: skip
+    outputs = {"basis_128": [1, 1, 128, 128], "displacement": [1, 1, 256, 256]}
+    _save(path, nodes, {"w": [1, 14, 512], "rest": [1, 1, 256, 256]}, outputs,
+          [numpy_helper.from_array(value, name) for name, value in constants.items()])  # fmt: skip
+
+
 def _tiny_generator(path: Path, work: int) -> None:
-    """displacement = outer product of two styles + noise / 100."""
+    """displacement = outer product of two styles + the basis doubled + noise / 100."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = [
@@ -112,12 +137,14 @@ def _tiny_generator(path: Path, work: int) -> None:
         helper.make_node("Reshape", ["row", "column"], ["a"]),
         helper.make_node("Mul", ["a", "other"], ["outer"]),
         helper.make_node("Mul", ["noise", "hundredth"], ["pores"]),
-        helper.make_node("Add", ["outer", "pores"], ["sum"]),
+        helper.make_node("Resize", ["basis_128", "", "double"], ["large"], mode="nearest"),
+        helper.make_node("Add", ["outer", "pores"], ["convolved"]),
+        helper.make_node("Add", ["convolved", "large"], ["sum"]),
     ]
     constants = {
         "0": np.array([0]), "256": np.array([256]), "last": np.array([2]),
         "first": np.array([[0]]), "second": np.array([[1]]), "column": np.array([1, 1, 256, 1]),
-        "hundredth": np.float32(0.01),
+        "hundredth": np.float32(0.01), "double": np.array([1, 1, 2, 2], np.float32),
     }  # fmt: skip
     if work:
         square = np.random.RandomState(2).standard_normal((1024, 1024)).astype(np.float32) / 1024
@@ -143,7 +170,8 @@ def _tiny_generator(path: Path, work: int) -> None:
     else:
         nodes += [helper.make_node("Identity", ["sum"], ["displacement"])]
     size = [1, 1, 256, 256]
-    _save(path, nodes, {"w": [1, 14, 512], "noise": size}, {"displacement": size},
+    inputs = {"w": [1, 14, 512], "noise": size, "basis_128": [1, 1, 128, 128]}
+    _save(path, nodes, inputs, {"displacement": size},
           [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()])  # fmt: skip
 
 

@@ -236,7 +236,7 @@ def test_the_real_backend_moves_along_directions(head, scene, monkeypatch, write
     """With directions made for the test: those of the styles themselves, which are much too strong."""
     networks = tmp_path / "detail"
     networks.mkdir()
-    for name in ("encoder.onnx", "generator.onnx"):
+    for name in engines.NETWORKS:
         (networks / name).symlink_to(ASSETS / "detail" / name)
     launch = [*jobs.launch_arguments(), "--networks", str(networks)]
     monkeypatch.setattr(jobs, "launch_arguments", lambda: launch)

@@ -3,28 +3,102 @@
 from __future__ import annotations
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
 from furrow.backend import engines
 from furrow.backend.errors import FurrowError
+from furrow.backend.interrupt import Interrupt
+
+
+def drawn_input(engine, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """A random person and expression."""
+    random = np.random.RandomState(seed)
+    person = [random.standard_normal(engine.identity_size - 16), random.uniform(size=16)]
+    return np.concatenate(person).astype(np.float32), random.uniform(size=52).astype(np.float32)
+
+
+def drawn(engine, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """W+ of a random person's expression, and noise."""
+    noise = np.random.RandomState(seed).standard_normal((engine.resolution,) * 2)
+    return engine.encode(*drawn_input(engine, seed)), noise.astype(np.float32)
 
 
 def test_ort_runs_networks(tiny_networks):
     engine = engines.load("ort", tiny_networks())
     assert (engine.identity_size, engine.num_ws, engine.resolution) == (22, 14, 256)
-    identity, expression = np.zeros(22, np.float32), np.zeros(52, np.float32)
-    expression[17] = 1.0
-    w = engine.encode(identity, expression)
-    noise = np.zeros((256, 256), np.float32)
+    w, noise = drawn(engine)
+    linear = engine.mixture(w, np.zeros((256, 256), np.float32))
     map_mm = engine.synthesise(w, noise)
     assert map_mm.dtype == np.float32
-    assert np.allclose(map_mm, np.outer(w[0, :256], w[1, :256]), atol=1e-6)
+    expected = np.outer(w[0, :256], w[1, :256]) + linear + noise / 100
+    assert np.abs(linear).max() > 0.01
+    np.testing.assert_allclose(map_mm, expected, atol=1e-5)
 
 
-def test_missing_network_is_named(tmp_path):
-    with pytest.raises(FurrowError, match=r"encoder\.onnx is missing") as caught:
-        engines.load("ort", tmp_path)
+def test_the_mixture_is_affine_and_written_where_it_is_wanted():
+    engine = engines.load("ort")
+    one, two = drawn(engine, 1)[0], drawn(engine, 2)[0]
+    rest = np.random.RandomState(4).standard_normal((engine.resolution,) * 2).astype(np.float32)
+    out = np.empty_like(rest)
+    assert engine.mixture(one, rest, out) is out
+    half = engine.mixture((one + two) / 2, rest)
+    np.testing.assert_allclose(half, (out + engine.mixture(two, rest)) / 2, atol=1e-5)
+    np.testing.assert_allclose(engine.mixture(one, np.zeros_like(rest)) + rest, out, atol=1e-5)
+    for wrong in (out[:, ::2], out[:5], out.astype(np.float64)):
+        with pytest.raises(ValueError, match="C-contiguous"):
+            engine.mixture(one, rest, wrong)
+
+
+def test_the_mixture_is_most_of_what_an_expression_does():
+    engine = engines.load("ort")
+    noise = drawn(engine)[1]
+    person = np.full(engine.identity_size, 0.3, np.float32)
+    weights = np.zeros((2, 52), np.float32)
+    weights[1, [43, 44]] = 0.7, 0.3  # two of the brows
+    rest, moved = (engine.encode(person, b) for b in weights)
+    zero = np.zeros_like(noise)
+    exact = engine.synthesise(moved, noise) - engine.synthesise(rest, noise)
+    linear = engine.mixture(moved, zero) - engine.mixture(rest, zero)
+    assert np.square(linear - exact).mean() < 0.05 * np.square(exact).mean()
+
+
+def test_an_interrupt_ends_a_map_at_once(tiny_networks):
+    engine = engines.load("ort", tiny_networks(work=100_000))  # minutes
+    w, noise = drawn(engine)
+    for early in (True, False):
+        interrupt = Interrupt()
+        timer = threading.Timer(0.0 if early else 0.2, interrupt.set)
+        timer.start()
+        if early:
+            timer.join()
+        with pytest.raises(FurrowError) as caught:
+            engine.synthesise(w, noise, interrupt=interrupt)
+        assert caught.value.code == "cancelled"
+        timer.join()
+    engine.mixture(w, noise)  # goes on working
+
+
+def test_a_callback_of_an_interrupt_runs_in_its_block_only():
+    interrupt, called = Interrupt(), []
+    with interrupt.on_set(lambda: called.append("over")):
+        pass
+    with interrupt.on_set(lambda: called.append("inside")):
+        interrupt.set()
+        interrupt.set()
+    with interrupt.on_set(lambda: called.append("late")):
+        assert called == ["inside", "late"]
+    with pytest.raises(FurrowError, match="Cancelled"):
+        interrupt.check()
+
+
+@pytest.mark.parametrize("name", engines.NETWORKS)
+def test_missing_network_is_named(tiny_networks, name):
+    folder = tiny_networks()
+    (folder / name).unlink()
+    with pytest.raises(FurrowError, match=rf"{name} is missing") as caught:
+        engines.load("ort", folder)
     assert caught.value.code == "missing_model"
 
 
@@ -39,9 +113,11 @@ def test_damaged_network_is_named(tiny_networks):
 
 def test_foreign_networks_are_named(tiny_networks):
     folder = tiny_networks()
-    encoder, generator = folder / "encoder.onnx", folder / "generator.onnx"
+    encoder, bases, generator = (folder / name for name in engines.NETWORKS)
     whole = encoder.read_bytes()
-    for path, content in ((encoder, generator.read_bytes()), (generator, whole), (encoder, b"")):
+    for path, content in (
+        (encoder, generator.read_bytes()), (generator, whole), (encoder, b""), (bases, whole),
+    ):  # fmt: skip
         before = path.read_bytes()
         path.write_bytes(content)
         with pytest.raises(FurrowError, match=rf"{path.name} is damaged") as caught:
@@ -100,12 +176,9 @@ def test_auto_takes_torch_only_with_cuda(monkeypatch):
 def test_torch_on_the_cpu_equals_ort():
     pytest.importorskip("torch")
     ort, torch = engines.load("ort"), engines.load("torch")
-    random = np.random.RandomState(3)
-    identity = np.concatenate(
-        [random.standard_normal(ort.identity_size - 16), random.uniform(size=16)]
-    ).astype(np.float32)
-    expression = random.uniform(size=52).astype(np.float32)
-    noise = random.standard_normal((ort.resolution,) * 2).astype(np.float32)
-    maps = [e.synthesise(e.encode(identity, expression), noise) for e in (ort, torch)]
+    w, noise = drawn(ort)
+    maps = [e.synthesise(e.encode(*drawn_input(ort)), noise) for e in (ort, torch)]
     assert np.abs(maps[0]).max() > 0.01
     assert np.abs(maps[0] - maps[1]).max() < 1e-4
+    mixtures = [e.mixture(w, noise) for e in (ort, torch)]
+    assert np.abs(mixtures[0] - mixtures[1]).max() < 1e-5

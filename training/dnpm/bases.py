@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from ...backend.torch_layers import LocalBasis
+from ...backend.torch_layers import LocalBasis, double
 from ...backend.torch_networks import Synthesis
 from ..networks.basis import fit_images, fit_loadings, project, styles
 from ..networks.guard import restoring
@@ -75,11 +75,6 @@ class Bases:
             styles(self.fine, fine, self.fine_variance),
         )
         return torch.stack(pair, 1)
-
-
-def double(image: Tensor) -> Tensor:
-    """Bilinear up-sampling by 2, as the skip connection of the synthesis network does it."""
-    return F.interpolate(image, scale_factor=2.0, mode="bilinear")
 
 
 def block_at(synthesis: Synthesis, resolution: int) -> torch.nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ...backend.files import whole_file, write_whole
-from ...backend.torch_networks import SCALE_SUFFIX, Encoder
+from ...backend.torch_networks import SCALE_SUFFIX, Encoder, Synthesis
 from .setup import Networks
 
 OPSET = 17
@@ -72,7 +73,24 @@ def write_tensors(module: nn.Module, path: Path) -> None:
         save_file(state, temporary)
 
 
-def export_onnx(module: nn.Module, inputs: dict[str, Tensor], output: str, path: Path) -> None:
+class Bases(nn.Module):
+    """A synthesis's local bases alone: what ``bases.onnx`` computes."""
+
+    def __init__(self, synthesis: Synthesis) -> None:
+        super().__init__()
+        self.synthesis = synthesis
+
+    def forward(self, w: Tensor, rest: Tensor) -> tuple[Tensor, ...]:
+        """Styles (1, num_ws, 512) and rest (1, 1, R, R) mm: each basis's image, then the map in mm."""
+        mixed = self.synthesis.mixed(w)
+        if not mixed:  # the exporter would drop an input that nothing reads
+            return (rest + 0.0 * w[0, 0, 0],)
+        return (*mixed, self.synthesis.mixture(mixed, rest))
+
+
+def export_onnx(
+    module: nn.Module, inputs: dict[str, Tensor], outputs: Sequence[str], path: Path
+) -> None:
     """Write a module as ONNX with fixed shapes."""
     with whole_file(path) as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracing exporter announces its retirement
@@ -81,7 +99,7 @@ def export_onnx(module: nn.Module, inputs: dict[str, Tensor], output: str, path:
             tuple(inputs.values()),
             str(temporary),
             input_names=list(inputs),
-            output_names=[output],
+            output_names=list(outputs),
             opset_version=OPSET,
             dynamo=False,
             do_constant_folding=False,  # keeps parameters as they are stored
@@ -103,22 +121,16 @@ def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
     round_weights(networks)
     config = synthesis.config
     sizes = encoder.config
-    noise = torch.zeros(1, 1, config.resolution, config.resolution)
     export_onnx(
         encoder,
         {
             "identity": torch.zeros(1, sizes.identity),
             "expression": torch.zeros(1, sizes.expression),
         },
-        "w",
+        ["w"],
         folder / "encoder.onnx",
     )
-    export_onnx(
-        synthesis,
-        {"w": torch.zeros(1, synthesis.num_ws, 512), "noise": noise},
-        "displacement",
-        folder / "generator.onnx",
-    )
+    export_synthesis(synthesis, folder)
     write_tensors(encoder, folder / "encoder.safetensors")
     write_tensors(synthesis, folder / "generator.safetensors")
     detail = {
@@ -133,6 +145,21 @@ def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
         **record,
     }
     write_whole(folder / "detail.json", json.dumps(detail, indent=1).encode() + b"\n")
+
+
+def export_synthesis(synthesis: Synthesis, folder: Path) -> None:
+    """Write ``bases.onnx``, which a map while sliding needs alone, and ``generator.onnx``, the rest."""
+    size = synthesis.config.resolution
+    w, plane = torch.zeros(1, synthesis.num_ws, 512), torch.zeros(1, 1, size, size)
+    images = {f"basis_{level}": torch.zeros(1, 1, level, level) for level in synthesis.levels()}
+    export_onnx(
+        Bases(synthesis),
+        {"w": w, "rest": plane},
+        [*images, "displacement"],
+        folder / "bases.onnx",
+    )
+    inputs = {"w": w, "noise": plane, **images}
+    export_onnx(synthesis, inputs, ["displacement"], folder / "generator.onnx")
 
 
 def _compress(path: Path) -> None:

@@ -190,7 +190,7 @@ def export(mapping: Mapping, folder: Path, record: dict[str, Any]) -> None:
         What else ``mapping.json`` shall say: of which generator, data, seed.
     """
     round_weights(mapping)
-    export_onnx(mapping, {"z": torch.zeros(1, Z_SIZE)}, "w", folder / "mapping.onnx")
+    export_onnx(mapping, {"z": torch.zeros(1, Z_SIZE)}, ["w"], folder / "mapping.onnx")
     write_tensors(mapping, folder / "mapping.safetensors")
     data = {"format": FORMAT, "mapping": asdict(mapping.config), **record}
     write_whole(folder / "mapping.json", json.dumps(data, indent=1).encode() + b"\n")

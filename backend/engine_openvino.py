@@ -1,0 +1,98 @@
+"""The detail networks on OpenVINO."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .engine import Engine, output_array
+from .interrupt import Interrupt
+from .ports import Ports, sizes
+from .processor import physical_cores
+from .tensors import damaged
+
+
+class OpenVinoEngine(Engine):
+    """OpenVINO on the CPU: float32, or bfloat16 for a preview where the processor has it."""
+
+    name = "OpenVINO"
+    device = "CPU"
+
+    def __init__(self, folder: Path) -> None:
+        import openvino
+
+        self._tensor = openvino.Tensor
+        self._core = openvino.Core()
+        self.has_preview = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self._settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+        if cores := physical_cores():
+            self._settings["INFERENCE_NUM_THREADS"] = cores
+        paths = [folder / f"{name}.onnx" for name in ("encoder", "bases", "generator")]
+        self._encoder, self._bases, self._generator = (self._compiled(p, "f32") for p in paths)
+        requests = (self._encoder, self._bases, self._generator)
+        found = sizes(folder, *(_ports(p, r) for p, r in zip(paths, requests, strict=True)))
+        self.identity_size, self.num_ws = found.identity, found.num_ws
+        self.resolution = found.resolution
+        self._images = found.basis_names
+        self._no_rest = np.zeros((1, 1, self.resolution, self.resolution), np.float32)
+        self._preview = self._compiled(paths[2], "bf16") if self.has_preview else self._generator
+
+    def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        """See :class:`Engine`."""
+        feed = {"identity": identity[None], "expression": expression[None]}
+        return np.array(_run(self._encoder, feed)["w"][0])
+
+    def mixture(self, w: np.ndarray, rest: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """See :class:`Engine`."""
+        out = output_array(out, self.resolution)
+        plane = out[None, None]
+        self._bases.set_tensor("displacement", self._tensor(plane, shared_memory=True))
+        _run(self._bases, {"w": w[None], "rest": rest[None, None]})
+        return out
+
+    def synthesise(
+        self,
+        w: np.ndarray,
+        noise: np.ndarray,
+        preview: bool = False,
+        interrupt: Interrupt | None = None,
+    ) -> np.ndarray:
+        """See :class:`Engine`."""
+        feed = {"w": w[None], "noise": noise[None, None]}
+        if self._images:
+            images = _run(self._bases, {"w": feed["w"], "rest": self._no_rest}, interrupt)
+            feed |= {name: images[name] for name in self._images}
+        request = self._preview if preview else self._generator
+        return np.array(_run(request, feed, interrupt)["displacement"][0, 0])
+
+    def _compiled(self, path: Path, precision: str) -> Any:
+        try:
+            # Without the hint OpenVINO takes bfloat16 by itself on processors that have it.
+            return self._core.compile_model(
+                str(path), "CPU", {**self._settings, "INFERENCE_PRECISION_HINT": precision}
+            ).create_infer_request()
+        except RuntimeError as error:
+            raise damaged(path, error) from None
+
+
+def _ports(path: Path, request: Any) -> Ports:
+    model = request.get_compiled_model()
+    try:
+        return {port.any_name: tuple(port.shape) for port in (*model.inputs, *model.outputs)}
+    except RuntimeError as error:  # a port without a name, or of no fixed size
+        raise damaged(path, error) from None
+
+
+def _run(request: Any, feed: dict[str, np.ndarray], interrupt: Interrupt | None = None) -> Any:
+    """Run a request; the arrays in the result are its own, and hold until it runs again."""
+    if interrupt is None:
+        return request.infer(feed, share_inputs=True, share_outputs=True)
+    with interrupt.on_set(request.cancel):
+        try:
+            interrupt.check()
+            return request.infer(feed, share_inputs=True, share_outputs=True)
+        except RuntimeError:
+            interrupt.check()
+            raise

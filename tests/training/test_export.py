@@ -1,0 +1,49 @@
+"""Exported networks run in ONNX Runtime as they do in PyTorch, whatever levels have a local basis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from furrow.backend import engines
+from furrow.training.dnpm.export import export
+from furrow.training.dnpm.setup import Options, networks
+
+SMALL = Options(
+    resolution=128,
+    channels=(16, 16, 16, 16, 8, 4),
+    const_channels=(4, 4, 2, 0),
+    hidden=(64,) * 5,
+)
+
+
+@pytest.mark.parametrize(
+    "basis_images", [(0, 6, 4, 0), (0, 0, 0, 0), (0, 0, 0, 3), (5, 0, 3, 0)], ids=str
+)
+def test_exported_networks_equal_pytorch(tmp_path: Path, basis_images: tuple[int, ...]) -> None:
+    torch.manual_seed(1)
+    model = networks(replace(SMALL, basis_images=basis_images), (26, 52), 0.3)
+    with torch.no_grad():
+        for name, parameter in model.synthesis.named_parameters():
+            if "basis" in name or "to_map.weight" in name:
+                parameter.normal_(0.0, 0.2)
+    export(model, tmp_path, {"data": {}})
+    ort, torch_engine = engines.load("ort", tmp_path), engines.load("torch", tmp_path)
+    random = np.random.RandomState(2)
+    w = random.standard_normal((ort.num_ws, 512)).astype(np.float32)
+    noise, rest = random.standard_normal((2, 128, 128)).astype(np.float32)
+    exact, linear = ort.synthesise(w, noise), ort.mixture(w, rest)
+    assert np.abs(exact).max() > 0.1
+    np.testing.assert_allclose(exact, torch_engine.synthesise(w, noise), atol=1e-4)
+    np.testing.assert_allclose(linear, torch_engine.mixture(w, rest), atol=1e-4)
+    assert np.array_equal(linear, rest) == (not any(basis_images))
+    bases, rest_of_it = (
+        {tensor.name for tensor in onnx.load(tmp_path / name).graph.initializer}
+        for name in ("bases.onnx", "generator.onnx")
+    )
+    assert not any("basis" in name for name in rest_of_it), "no parameter is stored twice"
+    assert any("basis" in name for name in bases) == any(basis_images)
