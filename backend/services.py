@@ -29,7 +29,7 @@ from .maps import write_map
 from .protocol import PROTOCOL
 from .server import Request, Server
 
-LANES = {"maps": 1, "files": 2, "speech": 1, "status": 1}
+LANES = {"maps": 1, "files": 2, "bases": 1, "speech": 1, "status": 1}
 """Threads by lane. Two write files: one makes the next map while the other compresses the last."""
 
 WRITERS = max(1, (os.cpu_count() or 1) // 4)
@@ -98,6 +98,7 @@ class Services:
             "map": ("maps", self.map),
             "write_map": ("files", self.write_map),
             "write_maps": ("files", self.write_maps),
+            "wrinkle_basis": ("bases", self.wrinkle_basis),
             "release_memory": ("maps", self.release_memory),
             "speech": ("speech", self.speech),
             "status": ("status", self.status),
@@ -147,6 +148,23 @@ class Services:
                 yield path, map_mm
 
         return {"sha256": list(write_maps(made(), WRITERS))}
+
+    def wrinkle_basis(self, request: Request) -> dict[str, Any]:
+        """What a portable head plays; params and result as in docs/backend.md."""
+        from . import wrinkle_basis
+
+        identity, relief, resolution = _styles(request.params)
+        components = int(_number(request.params, "components", wrinkle_basis.DEFAULT))
+
+        def progress(share: float, text: str) -> None:
+            request.interrupt.check()
+            request.progress(share, text)
+
+        with self._detail_lock:
+            model = self._model()
+        source = wrinkle_basis.Source(model, identity, relief, self._detail_lock)
+        basis = wrinkle_basis.fit(source, resolution, components, progress=progress)
+        return {"array": basis.maps, **basis.message()}
 
     def speech(self, request: Request) -> dict[str, Any]:
         """Expression weights of a sound file, and the turn of the head."""
