@@ -13,7 +13,7 @@ import bpy
 import numpy as np
 
 from ..backend.errors import FurrowError
-from . import head_object
+from . import detail_bump, head_object
 
 SUBDIVISION = "Furrow Subdivision"
 DISPLACEMENT = "Furrow Detail"
@@ -63,16 +63,20 @@ def _apply_settings(obj: bpy.types.Object) -> None:
     """Bring the modifiers to the settings; writes only what differs, since writing tags updates."""
     state = obj.furrow
     texture = state.live_texture if state.detail_mode == "LIVE" else state.baked_texture
+    height_m = METRES_PER_MAP_UNIT * state.detail_strength
+    shown = state.detail_enabled and texture is not None
+    displaced = state.detail_viewport == "DISPLACED"
     wanted = {
         SUBDIVISION: {
             "levels": state.detail_viewport_levels,
             "render_levels": state.detail_render_levels,
+            "show_viewport": displaced,
         },
         DISPLACEMENT: {
-            "strength": METRES_PER_MAP_UNIT * state.detail_strength,
+            "strength": height_m,
             "texture": texture,
-            "show_viewport": state.detail_enabled and texture is not None,
-            "show_render": state.detail_enabled and texture is not None,
+            "show_viewport": shown and displaced,
+            "show_render": shown,
         },
     }
     for name, settings in wanted.items():
@@ -80,6 +84,10 @@ def _apply_settings(obj: bpy.types.Object) -> None:
         for setting, value in settings.items():
             if modifier is not None and getattr(modifier, setting) != value:
                 setattr(modifier, setting, value)
+    if shown and not displaced and texture.image is not None:
+        detail_bump.wear(obj, texture, height_m)
+    else:
+        detail_bump.take_off(obj)
 
 
 def is_live(obj: bpy.types.Object) -> bool:

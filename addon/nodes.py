@@ -79,8 +79,8 @@ class Tree:
         return self.node("TexNoise", inputs).outputs[0]
 
     def attribute(self, name: str) -> Any:
-        """A float attribute of the mesh; 0 where it is absent."""
-        return self.node("Attribute", attribute_name=name, attribute_type="GEOMETRY").outputs["Fac"]
+        """The outputs of an attribute of the mesh, by name."""
+        return self.node("Attribute", attribute_name=name, attribute_type="GEOMETRY").outputs
 
     def property(self, name: str, output: str = "Fac") -> Any:
         """A custom property of the object that wears the material."""

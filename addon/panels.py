@@ -165,9 +165,11 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
         live = state.detail_mode == "LIVE"
         if live:
             layout.row().prop(state, "detail_resolution", expand=True)
+        layout.row().prop(state, "detail_viewport", expand=True)
         column = layout.column(align=True)
-        column.prop(state, "detail_viewport_levels", text="Levels Viewport")
-        column.prop(state, "detail_render_levels", text="Render")
+        if state.detail_viewport == "DISPLACED":
+            column.prop(state, "detail_viewport_levels", text="Levels Viewport")
+        column.prop(state, "detail_render_levels", text="Levels Render")
         _adjustments(layout, state)
         layout.label(text=_state_text(context.object), icon="INFO")
         if live:

@@ -166,6 +166,20 @@ class FurrowHead(bpy.types.PropertyGroup):
         default="512",
         update=_detail_changed,
     )
+    detail_viewport: EnumProperty(
+        name="Viewport",
+        items=(
+            ("DISPLACED", "Displaced", "The viewport moves the vertices, as renders do"),
+            (
+                "SHADED",
+                "Shaded",
+                "The viewport only shades the detail, in Material Preview and Rendered: "
+                "several times as fast; renders displace",
+            ),
+        ),
+        default="DISPLACED",
+        update=_detail_changed,
+    )
     detail_viewport_levels: IntProperty(
         name="Viewport",
         description="Subdivisions in the viewport; each takes four times as many faces",

@@ -1,0 +1,84 @@
+"""The shaded viewport: detail as bump, no vertex moved, and renders that displace all the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy")
+
+from furrow.addon import detail, detail_bump, head_object, live_detail, stage  # noqa: E402
+
+
+@pytest.fixture
+def shaded(head):
+    """A head with ridges a centimetre apart, shown by shading alone."""
+    ridges = np.sin(np.linspace(0, 50 * np.pi, 256, dtype=np.float32))
+    detail.show_map(head, np.tile(ridges, (256, 1)))
+    head.furrow.detail_viewport = "SHADED"
+    return head
+
+
+def evaluated(obj) -> bpy.types.Mesh:
+    return obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+
+
+def test_the_viewport_moves_no_vertex_and_the_render_displaces(shaded):
+    shaded.furrow.detail_viewport_levels = 2
+    mesh = evaluated(shaded)
+    assert len(mesh.vertices) == len(shaded.data.vertices)
+    mark = np.empty(len(mesh.vertices), np.float32)
+    mesh.attributes[detail_bump.MARK].data.foreach_get("value", mark)
+    assert mark.max() == 1.0 and mark.min() == 0.0  # the mouth's inside has no pores
+    for name in (detail.SUBDIVISION, detail.DISPLACEMENT):
+        assert shaded.modifiers[name].show_render
+    assert not shaded.modifiers[detail_bump.MODIFIER].show_render
+    shaded.furrow.detail_viewport = "DISPLACED"
+    mesh = evaluated(shaded)
+    assert len(mesh.vertices) > 4 * len(shaded.data.vertices)
+    assert detail_bump.MARK not in mesh.attributes
+
+
+def test_the_map_is_seen_in_the_light_where_the_mesh_is_marked(shaded, scene, tmp_path):
+    stage.build(scene, shaded, yaw=0.0, margin=1.0)
+    stage.render_settings(scene, 4)
+    scene.render.resolution_x, scene.render.resolution_y = 120, 138
+    scene.render.filepath = str(tmp_path / "head.png")
+    for name in (detail.SUBDIVISION, detail.DISPLACEMENT):
+        shaded.modifiers[name].show_render = False
+
+    def picture(marked: bool) -> np.ndarray:
+        shaded.modifiers[detail_bump.MODIFIER].show_render = marked
+        with live_detail.paused():  # or the exact map would take the place of the ridges
+            bpy.ops.render.render(write_still=True)
+        image = bpy.data.images.load(scene.render.filepath, check_existing=False)
+        return np.array(image.pixels[:]).reshape(138, 120, 4)[40:80, 40:80, :3].mean(2)
+
+    plain, bumped = picture(False), picture(True)
+    assert np.abs(bumped - plain).mean() > 0.01
+
+
+def test_each_head_wears_its_own_map_and_gives_the_material_back(shaded):
+    shared = [m for m in bpy.data.materials if m.get("furrow_slot") == "skin"]
+    other = head_object.create_head()
+    detail.show_map(other, np.zeros((256, 256), np.float32))
+    assert other.data.materials[0] in shared  # not the copy of the first head
+    other.furrow.detail_viewport = "SHADED"
+    images = {
+        obj.data.materials[0].node_tree.nodes[detail_bump.IMAGE_NODE].image
+        for obj in (shaded, other)
+    }
+    assert images == {obj.furrow.live_texture.image for obj in (shaded, other)}
+    worn = shaded.data.materials[0].name
+    shaded.furrow.detail_viewport = "DISPLACED"
+    assert shaded.data.materials[0] in shared and worn not in bpy.data.materials
+
+
+def test_a_material_that_an_artist_put_on_the_skin_stays(head):
+    own = bpy.data.materials.new("Own")
+    head.data.materials[0] = own
+    detail.show_map(head, np.zeros((256, 256), np.float32))
+    head.furrow.detail_viewport = "SHADED"
+    assert head.data.materials[0] == own
+    head.furrow.detail_viewport = "DISPLACED"
+    assert head.data.materials[0] == own
