@@ -49,7 +49,7 @@ class OrtEngine(Engine):
         binding.bind_output(
             "displacement", "cpu", 0, out.dtype, (1, 1, *out.shape), out.ctypes.data
         )
-        self._bases.run_with_iobinding(binding)
+        self._bases.run_with_iobinding(binding, _fetching())
         return out
 
     def synthesise(
@@ -63,17 +63,23 @@ class OrtEngine(Engine):
         with _stoppable(interrupt) as options:
             feed = {"w": w[None], "noise": noise[None, None]}
             if self._images:
-                options.only_execute_path_to_fetches = True
                 bases_feed = {"w": feed["w"], "rest": self._no_rest}
                 images = self._bases.run(self._images, bases_feed, options)
                 feed |= zip(self._images, images, strict=True)
             return self._generator.run(["displacement"], feed, options)[0][0, 0]
 
 
+def _fetching() -> Any:
+    """Options for runs that compute no more than the outputs that are asked for."""
+    options = onnxruntime.RunOptions()
+    options.only_execute_path_to_fetches = True
+    return options
+
+
 @contextlib.contextmanager
 def _stoppable(interrupt: Interrupt | None) -> Iterator[Any]:
     """Options for runs that `interrupt` ends after the operator that is being computed."""
-    options = onnxruntime.RunOptions()
+    options = _fetching()
     if interrupt is None:
         yield options
         return

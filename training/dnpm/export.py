@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...backend.files import whole_file, write_whole
 from ...backend.torch_networks import SCALE_SUFFIX, Encoder, Synthesis
+from .bases_graph import Bases
 from .setup import Networks
 
 OPSET = 17
@@ -71,21 +72,6 @@ def write_tensors(module: nn.Module, path: Path) -> None:
             state[name], state[name + SCALE_SUFFIX] = pair
     with whole_file(path) as temporary:
         save_file(state, temporary)
-
-
-class Bases(nn.Module):
-    """A synthesis's local bases alone: what ``bases.onnx`` computes."""
-
-    def __init__(self, synthesis: Synthesis) -> None:
-        super().__init__()
-        self.synthesis = synthesis
-
-    def forward(self, w: Tensor, rest: Tensor) -> tuple[Tensor, ...]:
-        """Styles (1, num_ws, 512) and rest (1, 1, R, R) mm: each basis's image, then the map in mm."""
-        mixed = self.synthesis.mixed(w)
-        if not mixed:  # the exporter would drop an input that nothing reads
-            return (rest + 0.0 * w[0, 0, 0],)
-        return (*mixed, self.synthesis.mixture(mixed, rest))
 
 
 def export_onnx(
