@@ -109,8 +109,9 @@ def session(path: Path) -> tuple[Any, Ports]:
     options.intra_op_num_threads = physical_cores()  # 0: its own count
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Threads that spin between runs would take the cores from Blender while a slider moves.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that wait for the next operator spin, which is faster than waking them; between runs
+    # they must not, for they would take the cores from Blender while a slider moves.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         loaded = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the classes of its errors are private
