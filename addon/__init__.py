@@ -15,6 +15,24 @@ def unregister() -> None:
 
 def _modules() -> tuple:
     # Imported here: the package `furrow` also serves programs without bpy.
-    from . import cli, handlers, job_operators, operators, panels, preferences, properties
+    from . import (
+        cli,
+        handlers,
+        job_operators,
+        operators,
+        panels,
+        portable_operators,
+        preferences,
+        properties,
+    )
 
-    return preferences, properties, operators, job_operators, panels, handlers, cli
+    return (
+        preferences,
+        properties,
+        operators,
+        job_operators,
+        portable_operators,
+        panels,
+        handlers,
+        cli,
+    )

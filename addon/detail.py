@@ -1,19 +1,20 @@
 """Wrinkles on a head: subdivision, displacement, and the images that hold the maps.
 
 LIVE: the backend makes the map of the current identity and expression (`live_detail`). BAKED: an
-image sequence plays.
+image sequence plays. PORTABLE: a basis of maps is mixed by nodes (`portable_rig`).
 """
 
 from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
 
 from ..backend.errors import FurrowError
-from . import detail_bump, head_object
+from . import detail_bump, head_object, portable_rig
 
 SUBDIVISION = "Furrow Subdivision"
 DISPLACEMENT = "Furrow Detail"
@@ -62,7 +63,8 @@ def _new_texture(name: str) -> bpy.types.ImageTexture:
 def _apply_settings(obj: bpy.types.Object) -> None:
     """Bring the modifiers to the settings; writes only what differs, since writing tags updates."""
     state = obj.furrow
-    texture = state.live_texture if state.detail_mode == "LIVE" else state.baked_texture
+    live, baked = state.live_texture, state.baked_texture
+    texture: Any = {"LIVE": live, "BAKED": baked}.get(state.detail_mode)
     height_m = METRES_PER_MAP_UNIT * state.detail_strength
     shown = state.detail_enabled and texture is not None
     displaced = state.detail_viewport == "DISPLACED"
@@ -88,6 +90,7 @@ def _apply_settings(obj: bpy.types.Object) -> None:
         detail_bump.wear(obj, texture, height_m)
     else:
         detail_bump.take_off(obj)
+    portable_rig.apply_settings(obj, height_m)
 
 
 def is_live(obj: bpy.types.Object) -> bool:
@@ -189,6 +192,21 @@ def show_sequence(
     state.baked_texture = texture
     with head_object.quiet():
         state.detail_mode = "BAKED"
+    set_up(obj)
+
+
+def make_portable(obj: bpy.types.Object, basis: dict[str, Any]) -> None:
+    """Mix a basis of maps by nodes; the head is PORTABLE from then on.
+
+    Parameters
+    ----------
+    basis
+        The backend's answer to `portable_rig.request`.
+    """
+    set_up(obj)
+    portable_rig.make(obj, basis, after=DISPLACEMENT)
+    with head_object.quiet():
+        obj.furrow.detail_mode = "PORTABLE"
     set_up(obj)
 
 

@@ -74,7 +74,9 @@ def material(slot: str) -> bpy.types.Material:
     made["furrow_slot"], made["furrow_version"] = slot, _VERSION
     colour, build = _BUILDERS[slot]
     made.diffuse_color = colour
-    build(Tree(made), made)
+    if bpy.app.version < (5, 0):  # always on afterwards, and setting it warns
+        made.use_nodes = True
+    build(Tree(made.node_tree), made)
     return made
 
 

@@ -1,4 +1,4 @@
-"""Shader node trees written as expressions: `mix(tree, a, b, t)` instead of ten lines of links."""
+"""Node trees written as expressions: `tree.mix(share, a, b)` instead of ten lines of links."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ Value = Any
 
 
 class Tree:
-    """Builds one material's node tree; each method adds a node and returns its first output."""
+    """Builds a node tree from nothing; each method adds a node and returns its first output."""
 
-    def __init__(self, material: bpy.types.Material) -> None:
-        if bpy.app.version < (5, 0):  # always on afterwards, and setting it warns
-            material.use_nodes = True
-        self.tree = material.node_tree
+    def __init__(self, tree: bpy.types.NodeTree) -> None:
+        self.tree = tree
         self.tree.nodes.clear()
 
     def node(self, kind: str, inputs: dict[Any, Value] | None = None, **settings: Any) -> Any:
-        """Add a node ``ShaderNode<kind>``, set properties, link or set its inputs by name or index."""
-        node = self.tree.nodes.new(f"ShaderNode{kind}")
+        """Add a node, set properties, link or set its inputs by name or index.
+
+        `kind` is the node's type; ``Math`` is short for ``ShaderNodeMath``.
+        """
+        node = self.tree.nodes.new(kind if "Node" in kind else f"ShaderNode{kind}")
         for name, value in settings.items():
             setattr(node, name, value)
         for name, value in (inputs or {}).items():

@@ -9,7 +9,7 @@ import bpy
 from ..backend import engines, space
 from ..backend.expressions import INDEX, REGIONS, mirrored
 from ..backend.identity import ADJUSTMENTS, SKIN
-from . import animation, head_object, jobs, live_detail, materials, shape_names
+from . import animation, head_object, jobs, live_detail, materials, portable_rig, shape_names
 
 
 class FurrowPanel:
@@ -162,20 +162,31 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
         layout.row().prop(state, "detail_mode", expand=True)
         layout.use_property_split = True
         layout.prop(state, "detail_strength")
-        live = state.detail_mode == "LIVE"
-        if live:
+        mode = state.detail_mode
+        if mode != "BAKED":
             layout.row().prop(state, "detail_resolution", expand=True)
         layout.row().prop(state, "detail_viewport", expand=True)
+        if mode == "PORTABLE":
+            layout.row().prop(state, "portable_render", expand=True)
         column = layout.column(align=True)
         if state.detail_viewport == "DISPLACED":
             column.prop(state, "detail_viewport_levels", text="Levels Viewport")
         column.prop(state, "detail_render_levels", text="Levels Render")
         _adjustments(layout, state)
-        layout.label(text=_state_text(context.object), icon="INFO")
-        if live:
-            layout.operator("furrow.detail_refresh", icon="FILE_REFRESH")
+        text = _state_text(context.object)
+        if mode == "PORTABLE":  # longer than a line of the sidebar
+            _message(layout, text, icon="INFO")
         else:
+            layout.label(text=text, icon="INFO")
+        if mode == "LIVE":
+            layout.operator("furrow.detail_refresh", icon="FILE_REFRESH")
+        elif mode == "BAKED":
             layout.operator("furrow.detail_sequence", icon="FILE_FOLDER")
+        if mode != "BAKED":
+            layout.prop(state, "portable_components")
+            layout.operator("furrow.make_portable", icon="PACKAGE")
+        if portable_rig.is_made(context.object):
+            layout.operator("furrow.portable_remove", icon="X")
 
 
 def _state_text(obj: bpy.types.Object) -> str:
@@ -183,6 +194,8 @@ def _state_text(obj: bpy.types.Object) -> str:
     state = obj.furrow
     if not state.detail_enabled:
         return "Off"
+    if state.detail_mode == "PORTABLE":
+        return portable_rig.state_text(obj)
     if state.detail_mode == "BAKED":
         texture = state.baked_texture
         if texture is None or texture.image is None:

@@ -24,6 +24,12 @@ RESOLUTIONS = (
     ("512", "512", "For the viewport and most pictures"),
     ("1024", "1024", "For close pictures"),
 )
+COMPONENTS = (
+    ("4", "4", "Small files; folds are rough"),
+    ("8", "8", "For distant heads"),
+    ("16", "16", "For most heads"),
+    ("32", "32", "Hardly better than 16, twice as large"),
+)
 SHAPE_ROWS = (8, 16)
 """A vector property holds 32 numbers at most, so the shape is stored in rows; 128 fit."""
 
@@ -140,11 +146,19 @@ class FurrowHead(bpy.types.PropertyGroup):
     detail_mode: EnumProperty(
         name="Mode",
         items=(
-            ("LIVE", "Live", "Wrinkles follow the sliders; the backend makes the maps"),
+            ("LIVE", "Live", "Wrinkles follow the sliders; the backend makes the maps", 0),
+            (
+                "PORTABLE",
+                "Portable",
+                "Wrinkles follow the sliders by a basis of maps in the file, nearly as exactly; "
+                "Furrow is not needed to open the file",
+                2,  # files hold these numbers
+            ),
             (
                 "BAKED",
                 "Baked",
                 "A baked image sequence plays; Furrow is not needed to open the file",
+                1,
             ),
         ),
         default="LIVE",
@@ -194,6 +208,26 @@ class FurrowHead(bpy.types.PropertyGroup):
         default=3,
         min=0,
         max=6,
+        update=_detail_changed,
+    )
+    portable_components: EnumProperty(
+        name="Components",
+        description="Maps in the basis; three share an image",
+        items=COMPONENTS,
+        default="16",
+    )
+    portable_render: EnumProperty(
+        name="Renders",
+        items=(
+            ("DISPLACED", "Displaced", "Renders move the vertices"),
+            (
+                "SHADED",
+                "Material",
+                "Renders leave the wrinkles to the skin's material: as bump, or with vertices moved "
+                "where the material's displacement says so. Needs no subdivision",
+            ),
+        ),
+        default="DISPLACED",
         update=_detail_changed,
     )
     live_texture: PointerProperty(type=bpy.types.Texture)

@@ -1,0 +1,200 @@
+"""Portable heads: wrinkles that follow the shape keys by Blender's own means, without Furrow.
+
+A geometry nodes modifier (`portable_nodes`) mixes the basis of maps that the backend has fitted
+(`backend.wrinkle_basis`). Each of its 52 weights has a driver of one variable, the value of a shape
+key, and no expression: Blender runs those also where scripts are off. Images are packed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..backend.errors import FurrowError
+from ..backend.expressions import EXPRESSIONS
+from ..backend.identity import styles_request
+from . import head_object, portable_material, portable_nodes
+
+MODIFIER = "Furrow Portable"
+
+_PERSON, _ERRORS = "furrow_person", "furrow_errors"
+"""On the node group: whose basis it is, and its errors in micrometres as JSON."""
+
+
+def request(obj: bpy.types.Object) -> dict[str, Any]:
+    """What to ask the backend for a head's basis; raises FurrowError if it cannot become portable."""
+    if not obj.is_editable or not obj.data.is_editable:
+        raise FurrowError(f'"{obj.name}" is linked from another file; make it portable there.')
+    if obj.data.shape_keys is None:
+        raise FurrowError(f'"{obj.name}" has lost its shape keys; undo, or add a new head.')
+    state = obj.furrow
+    return {
+        **styles_request(head_object.identity_of(obj), head_object.relief_of(obj)),
+        "resolution": int(state.detail_resolution),
+        "components": int(state.portable_components),
+    }
+
+
+def make(obj: bpy.types.Object, basis: dict[str, Any], after: str) -> None:
+    """Give a head its modifier, drivers and images; a basis that it had before goes.
+
+    Parameters
+    ----------
+    basis
+        The backend's answer to `request`.
+    after
+        Name of the modifier that it follows.
+    """
+    remove(obj)
+    images = _images(f"{obj.name} Wrinkles", basis["array"])
+    table = _table(f"{obj.name} Wrinkle Weights", basis, len(images))
+    group = portable_nodes.build(
+        f"{obj.name} Portable", images, table, head_object.UV_MAP, head_object.SKIN_GROUP
+    )
+    group[_PERSON] = person(obj)
+    group[_ERRORS] = json.dumps(basis["errors"])
+    modifier = obj.modifiers.new(MODIFIER, "NODES")
+    modifier.node_group = group
+    obj.modifiers.move(len(obj.modifiers) - 1, obj.modifiers.find(after) + 1)
+    _drive(obj, modifier)
+
+
+def remove(obj: bpy.types.Object) -> None:
+    """Take modifier, drivers and, if nobody else uses them, node group and images away."""
+    modifier = obj.modifiers.get(MODIFIER)
+    if modifier is None:
+        return
+    portable_material.take_off(obj)
+    group = modifier.node_group
+    for identifier in _identifiers(group).values():
+        modifier.driver_remove(f'["{identifier}"]')
+    obj.modifiers.remove(modifier)
+    if group is not None and not group.users:
+        nodes = portable_nodes.textures(group, "Linear") + portable_nodes.textures(group, "Closest")
+        images = {node.inputs["Image"].default_value for node in nodes}
+        bpy.data.node_groups.remove(group)
+        for image in images:
+            if image is not None and not image.users:
+                bpy.data.images.remove(image)
+
+
+def apply_settings(obj: bpy.types.Object, height_m: float) -> None:
+    """Bring modifier and material to the head's settings; writes only what differs.
+
+    Parameters
+    ----------
+    height_m
+        Metres for one unit of the maps.
+    """
+    modifier = obj.modifiers.get(MODIFIER)
+    if modifier is None or modifier.node_group is None:
+        return
+    state = obj.furrow
+    shown = state.detail_enabled and state.detail_mode == "PORTABLE"
+    shades = [name == "SHADED" for name in (state.detail_viewport, state.portable_render)]
+    inputs = (portable_nodes.STRENGTH, portable_nodes.SHADE_VIEWPORT, portable_nodes.SHADE_RENDER)
+    identifiers = _identifiers(modifier.node_group)
+    for name, value in zip(inputs, (height_m, *shades), strict=True):
+        if modifier[identifiers[name]] != value:
+            modifier[identifiers[name]] = value
+            obj.update_tag()
+    for setting in ("show_viewport", "show_render"):
+        if getattr(modifier, setting) != shown:
+            setattr(modifier, setting, shown)
+    if shown and any(shades):
+        portable_material.wear(obj, basis_images(modifier.node_group), head_object.UV_MAP)
+    else:
+        portable_material.take_off(obj)
+
+
+def is_made(obj: bpy.types.Object) -> bool:
+    """Whether a head has a basis."""
+    modifier = obj.modifiers.get(MODIFIER)
+    return modifier is not None and modifier.node_group is not None
+
+
+def basis_images(group: bpy.types.GeometryNodeTree) -> list[bpy.types.Image]:
+    """The maps of a node group that `portable_nodes.build` made, in their order."""
+    return [node.inputs["Image"].default_value for node in portable_nodes.textures(group, "Linear")]
+
+
+def person(obj: bpy.types.Object) -> str:
+    """A key that names a head's identity with everything that its maps depend on."""
+    styles = styles_request(head_object.identity_of(obj), head_object.relief_of(obj))
+    return hashlib.blake2b(json.dumps(styles).encode(), digest_size=16).hexdigest()
+
+
+def state_text(obj: bpy.types.Object) -> str:
+    """What the panel says about a head in the mode PORTABLE."""
+    if not is_made(obj):
+        return "Not portable yet"
+    group = obj.modifiers[MODIFIER].node_group
+    if group.get(_PERSON) != person(obj):
+        return "Made for another identity: make it portable again"
+    errors = json.loads(group[_ERRORS])
+    speech, strong = (errors[kind]["rms"] for kind in ("speech", "strong"))
+    return f"Within {speech:.1f} µm in speech, {strong:.0f} µm in strong mixtures (RMS)"
+
+
+def _images(name: str, maps: np.ndarray) -> list[bpy.types.Image]:
+    """Packed images of maps (1 + K, R, R) in mm, three each."""
+    count, size, _ = maps.shape
+    images = []
+    for first in range(0, count, 3):
+        pixels = np.zeros((size, size, 4), np.float32)
+        pixels[..., 3] = 1.0
+        for channel, map_mm in enumerate(maps[first : first + 3]):
+            pixels[..., channel] = map_mm[::-1]
+        images.append(_image(f"{name} {first // 3}", pixels))
+    return images
+
+
+def _table(name: str, basis: dict[str, Any], groups: int) -> bpy.types.Image:
+    """The hinges as `portable_nodes.build` reads them."""
+    coefficients = np.asarray(basis["coefficients"], np.float32)
+    hinges, components = coefficients.shape
+    pixels = np.zeros((1 + groups, hinges, 4), np.float32)
+    for channel, part in enumerate(("first", "second", "threshold")):
+        pixels[0, :, channel] = basis[part]
+    weights = np.zeros((hinges, 3 * groups), np.float32)
+    weights[:, 1 : 1 + components] = coefficients  # the first is the neutral map's
+    pixels[1:, :, :3] = weights.reshape(hinges, groups, 3).transpose(1, 0, 2)
+    pixels[..., 3] = 1.0
+    return _image(name, pixels)
+
+
+def _image(name: str, pixels: np.ndarray) -> bpy.types.Image:
+    """A packed image of float pixels (H, W, 4), the lowest row first."""
+    height, width = pixels.shape[:2]
+    image = bpy.data.images.new(name, width, height, float_buffer=True, is_data=True)
+    image.pixels.foreach_set(pixels.ravel())
+    image.update()
+    image.pack()
+    return image
+
+
+def _identifiers(group: bpy.types.GeometryNodeTree | None) -> dict[str, str]:
+    """The modifier's names of the group's inputs."""
+    if group is None:
+        return {}
+    sockets = group.interface.items_tree
+    return {s.name: s.identifier for s in sockets if s.in_out == "INPUT" and s.name != "Geometry"}
+
+
+def _drive(obj: bpy.types.Object, modifier: bpy.types.NodesModifier) -> None:
+    """Let each shape key that there is drive its weight."""
+    keys = obj.data.shape_keys
+    identifiers = _identifiers(modifier.node_group)
+    for name in EXPRESSIONS:
+        if name not in keys.key_blocks:
+            continue  # its weight stays 0
+        driver = modifier.driver_add(f'["{identifiers[name]}"]').driver
+        driver.type = "SUM"
+        variable = driver.variables.new()
+        variable.targets[0].id_type = "KEY"
+        variable.targets[0].id = keys
+        variable.targets[0].data_path = f'key_blocks["{name}"].value'
