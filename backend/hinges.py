@@ -22,7 +22,7 @@ NONE = len(EXPRESSIONS)
 _SINGLE_THRESHOLDS = (0.15, 0.3, 0.5)
 _PAIR_THRESHOLDS = (0.2, 0.5, 1.0)
 
-_AT_ONCE = 8
+_AT_ONCE = 16
 """Hinges chosen between two fits; more would explain the same part of the rest."""
 
 _RIDGE = 1e-2
