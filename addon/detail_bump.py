@@ -45,14 +45,13 @@ def wear(obj: bpy.types.Object, texture: bpy.types.ImageTexture, height_m: float
     if worn.get(_OWNER) != obj.furrow.id:
         return
     nodes = worn.node_tree.nodes
-    image = nodes[IMAGE_NODE]
-    if image.image != texture.image:
-        image.image = texture.image
+    image, distance = nodes[IMAGE_NODE], nodes[DISTANCE_NODE].inputs[1]
+    wanted = [(image, "image", texture.image), (distance, "default_value", height_m)]
     for setting in ("frame_start", "frame_offset", "frame_duration", "use_auto_refresh"):
-        setattr(image.image_user, setting, getattr(texture.image_user, setting))
-    distance = nodes[DISTANCE_NODE].inputs[1]
-    if distance.default_value != height_m:
-        distance.default_value = height_m
+        wanted.append((image.image_user, setting, getattr(texture.image_user, setting)))
+    for owner, setting, value in wanted:
+        if getattr(owner, setting) != value:  # writing tags updates
+            setattr(owner, setting, value)
 
 
 def take_off(obj: bpy.types.Object) -> None:

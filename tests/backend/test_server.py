@@ -270,7 +270,6 @@ def test_bad_requests_get_an_error_and_the_next_is_served(shared, line, code):
         {"expression": {"jawOpen": 1}},
         {"resolution": 300},
         {"resolution": "big"},
-        {"layout": "png"},
     ],
 )
 def test_bad_parameters_are_bad_input(shared, changes):
