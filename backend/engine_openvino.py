@@ -22,7 +22,9 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, folder: Path) -> None:
         import openvino
+        from openvino import passes
 
+        self._passes = passes
         self._tensor = openvino.Tensor
         self._core = openvino.Core()
         self.has_preview = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -68,11 +70,16 @@ class OpenVinoEngine(Engine):
         return np.array(_run(request, feed, interrupt)["displacement"][0, 0])
 
     def _compiled(self, path: Path, precision: str) -> Any:
+        # Without the hint OpenVINO takes bfloat16 by itself on processors that have it.
+        settings = {**self._settings, "INFERENCE_PRECISION_HINT": precision}
         try:
-            # Without the hint OpenVINO takes bfloat16 by itself on processors that have it.
-            return self._core.compile_model(
-                str(path), "CPU", {**self._settings, "INFERENCE_PRECISION_HINT": precision}
-            ).create_infer_request()
+            model = self._core.read_model(path)
+            # Products with parameters left in 8 bits would be computed with styles in 8 bits too,
+            # and one of the relief fails in OpenVINO 2026.0, which gives its scale a wrong shape.
+            passes = self._passes.Manager()
+            passes.register_pass(self._passes.ConstantFolding())
+            passes.run_passes(model)
+            return self._core.compile_model(model, "CPU", settings).create_infer_request()
         except RuntimeError as error:
             raise damaged(path, error) from None
 

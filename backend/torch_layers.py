@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 W_SIZE = 512
 
+WIDE_BLOCK, HIGH_BLOCK = 64, 32
+"""Texels of the result that one product of an up-sampling makes, in networks written as ONNX."""
+
 MAGNITUDE_MOMENTUM = 0.01
 """How fast the running mean square of activations follows them in training."""
 
@@ -133,21 +136,44 @@ class Relief(nn.Module):
         filters: Tensor = self.filters_half  # type: ignore[assignment]
         full: Tensor = self.filters_full  # type: ignore[assignment]
         coarse = F.conv2d(half, filters, padding=filters.shape[-1] // 2, groups=2)
-        coarse = coarse * F.interpolate(strengths[:, :2], scale_factor=4.0, mode="bilinear")
-        image = double(coarse.sum(1, keepdim=True))
+        coarse = coarse * enlarge(strengths[:, :2], 4)
+        image = enlarge(coarse.sum(1, keepdim=True), 2)
         # One convolution for the finest band and the texture's filters.
         pad = (self.texture0.shape[-1] - full.shape[-1]) // 2
         bank = torch.cat([F.pad(full, (pad,) * 4), self.texture0])
         fine = F.conv2d(noise, bank, padding=bank.shape[-1] // 2)
-        fine = fine * F.interpolate(strengths[:, 2:], scale_factor=8.0, mode="bilinear")
+        fine = fine * enlarge(strengths[:, 2:], 8)
         shaped = F.leaky_relu(fine[:, 1:], 0.2)
         shaped = F.leaky_relu(F.conv2d(shaped, self.texture1, padding=1), 0.2)
         return image + fine[:, :1] + F.conv2d(shaped, self.texture2, padding=1)
 
 
-def double(image: Tensor) -> Tensor:
-    """Bilinear up-sampling by 2: (N, C, h, w) to (N, C, 2 h, 2 w)."""
-    return F.interpolate(image, scale_factor=2.0, mode="bilinear")
+def enlarge(image: Tensor, factor: int) -> Tensor:
+    """Bilinear up-sampling: (N, C, h, w) to (N, C, factor h, factor w)."""
+    if not torch.onnx.is_in_onnx_export():
+        return F.interpolate(image, scale_factor=float(factor), mode="bilinear")
+    # Runtimes up-sample slowly (ONNX Runtime with one thread a channel) and multiply fast: blocks of
+    # columns, then of rows, each with a neighbour on both sides, times a matrix of weights.
+    height, width = image.shape[2:]
+    columns, rows = min(WIDE_BLOCK // factor, width), min(HIGH_BLOCK // factor, height)
+    blocks = image.unflatten(3, (-1, columns))
+    first, last = blocks[..., :1], blocks[..., -1:]
+    left = torch.cat([first[..., :1, :], last[..., :-1, :]], 3)
+    right = torch.cat([first[..., 1:, :], last[..., -1:, :]], 3)
+    sides = torch.cat([left, blocks, right], 4)
+    wide = torch.matmul(sides, _interpolation(columns, factor).T).flatten(3)
+    seen = [
+        [min(max(row, 0), height - 1) for row in range(first_row - 1, first_row + rows + 1)]
+        for first_row in range(0, height, rows)
+    ]
+    bands = wide[:, :, torch.tensor(seen)]
+    return torch.matmul(_interpolation(rows, factor), bands).flatten(2, 3)
+
+
+def _interpolation(count: int, factor: int) -> Tensor:
+    """Weights (factor count, count + 2) of `count` texels and both neighbours for those between."""
+    places = [(i + 0.5) / factor + 0.5 for i in range(factor * count)]  # the left neighbour's is 0
+    return torch.tensor([[max(0.0, 1 - abs(p - i)) for i in range(count + 2)] for p in places])
 
 
 def band_filter(band_mm: tuple[float, float], texel_mm: float) -> Tensor:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from .errors import FurrowError
 from .tensors import damaged
-from .torch_layers import MAGNITUDE_MOMENTUM, W_SIZE, LocalBasis, ModulatedConv, Relief, double
+from .torch_layers import MAGNITUDE_MOMENTUM, W_SIZE, LocalBasis, ModulatedConv, Relief, enlarge
 
 
 def style_count(resolution: int) -> int:
@@ -105,10 +105,10 @@ class Block(nn.Module):
         const = self.const_images(crop) if self.const else None
         # The convolutions see the map so far: what they add is drawn on it.
         x = x + (self.image_strength * image).to(x.dtype)
-        x = double(self.conv0(x, ws[:, 0]))
+        x = enlarge(self.conv0(x, ws[:, 0]), 2)
         x = self.conv0.activate(x, None if const is None else self.place(const))
         x = self.conv1.activate(self.conv1(x, ws[:, 1]))
-        image = double(image)
+        image = enlarge(image, 2)
         if self.basis is not None:
             mixed = self.basis(ws[:, 2]) if mixed is None else mixed
             if crop is not None:
@@ -191,15 +191,13 @@ class Synthesis(nn.Module):
     def mixture(self, mixed: Sequence[Tensor], rest: Tensor) -> Tensor:
         """Maps (N, 1, R, R) in mm of what :meth:`mixed` returns and a rest (1, 1, R, R) in mm."""
         total: Tensor | None = None
-        for image in mixed:
-            while total is not None and total.shape[-1] < image.shape[-1]:
-                total = double(total)
+        for level, image in zip(self.levels(), mixed, strict=True):
+            image = image * self.scale  # here, and not at the full size, which costs more
             total = image if total is None else total + image
-        if total is None:  # a network without local bases
-            return rest.clone()
-        while total.shape[-1] < self.config.resolution:
-            total = double(total)
-        return total * self.scale + rest
+            finer = [size for size in (*self.levels(), self.config.resolution) if size > level]
+            while level < min(finer, default=level):
+                total, level = enlarge(total, 2), 2 * level
+        return rest.clone() if total is None else total + rest
 
     def lower(
         self,

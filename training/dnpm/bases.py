@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from ...backend.torch_layers import LocalBasis, double
+from ...backend.torch_layers import LocalBasis, enlarge
 from ...backend.torch_networks import Synthesis
 from ..networks.basis import fit_images, fit_loadings, project, styles
 from ..networks.guard import restoring
@@ -51,7 +51,7 @@ class Bases:
     def coefficients(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients of both bases for maps (N, 1, R, R) in mm."""
         coarse = self.project_coarse(maps / self.unit)
-        left = maps / self.unit - double(self.coarse.mixture(coarse))
+        left = maps / self.unit - enlarge(self.coarse.mixture(coarse), 2)
         return coarse, project(self.fine, left, self.mask)
 
     def project_coarse(self, raw: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Bases:
 
     def left(self, raw: Tensor) -> Tensor:
         """What the coarse basis leaves of maps (N, 1, R, R) in raw units."""
-        return raw - double(self.coarse.mixture(self.project_coarse(raw)))
+        return raw - enlarge(self.coarse.mixture(self.project_coarse(raw)), 2)
 
     def coarse_styles(self, maps: Tensor) -> Tensor:
         """The coarse style (N, 512) of maps (N, 1, R / 2, R / 2) in mm."""

@@ -1,8 +1,7 @@
 """The local bases laid out for inference: what ``bases.onnx`` computes, in few and large steps.
 
-`LocalBasis` and bilinear up-sampling as PyTorch exports them take 5 ms for a map of 1024 texels on
-two cores: shifted sums of patches, and a Resize that uses one thread a channel. Here the same sums
-are products of matrices, which runtimes compute fastest.
+`LocalBasis` as PyTorch exports it mixes all images, of which a quarter is empty, and adds shifted
+patches up. Here the same sums are products of matrices alone, which runtimes compute fastest.
 """
 
 from __future__ import annotations
@@ -14,9 +13,6 @@ from torch import Tensor, nn
 
 from ...backend.torch_layers import LocalBasis
 from ...backend.torch_networks import Synthesis
-
-COLUMNS, ROWS = 32, 16
-"""Texels that one product doubles: large enough to keep a core busy, small enough to waste little."""
 
 
 class Cells(nn.Module):
@@ -93,41 +89,6 @@ class Cells(nn.Module):
         return placed.reshape(basis.resolution, basis.resolution)
 
 
-class Doubling(nn.Module):
-    """Bilinear up-sampling by 2 of one image (r, r), as products of blocks with a banded matrix."""
-
-    across: Tensor
-    down: Tensor
-    rows: Tensor
-
-    def __init__(self, resolution: int) -> None:
-        super().__init__()
-        columns, rows = min(COLUMNS, resolution), min(ROWS, resolution)
-        self.register_buffer("across", _interpolation(columns).T.contiguous(), persistent=False)
-        self.register_buffer("down", _interpolation(rows), persistent=False)
-        first = torch.arange(0, resolution, rows)[:, None]
-        seen = (first + torch.arange(-1, rows + 1)).clamp(0, resolution - 1)
-        self.register_buffer("rows", seen, persistent=False)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(r, r) -> (2 r, 2 r)."""
-        blocks = image.unflatten(1, (-1, self.across.shape[0] - 2))
-        first, last = blocks[:, :, :1], blocks[:, :, -1:]
-        left = torch.cat([first[:, :1], last[:, :-1]], 1)
-        right = torch.cat([first[:, 1:], last[:, -1:]], 1)
-        wide = torch.matmul(torch.cat([left, blocks, right], 2), self.across).flatten(1)
-        return torch.matmul(self.down, wide[self.rows]).flatten(0, 1)
-
-
-def _interpolation(count: int) -> Tensor:
-    """Matrix (2 count, count + 2) that doubles `count` texels, of which both neighbours are given."""
-    matrix = torch.zeros(2 * count, count + 2)
-    for i in range(count):
-        matrix[2 * i, i : i + 2] = torch.tensor([0.25, 0.75])
-        matrix[2 * i + 1, i + 1 : i + 3] = torch.tensor([0.75, 0.25])
-    return matrix
-
-
 class Bases(nn.Module):
     """The local bases of a synthesis, and the part of its maps that they make."""
 
@@ -136,26 +97,14 @@ class Bases(nn.Module):
         blocks = [(2 * i + 3, block.basis) for i, block in enumerate(synthesis.blocks)]
         self.styles = [style for style, basis in blocks if basis is not None]
         self.cells = nn.ModuleList(Cells(basis) for _, basis in blocks if basis is not None)
-        self.scale = float(synthesis.scale)
-        self.levels = synthesis.levels()
-        size = synthesis.config.resolution
-        sizes = [
-            8 << i for i in range(len(blocks)) if self.levels and self.levels[0] <= 8 << i < size
-        ]
-        self.doublings = nn.ModuleDict({str(2 * r): Doubling(r) for r in sizes})
+        self.mixture = synthesis.mixture
 
     def forward(self, w: Tensor, rest: Tensor) -> tuple[Tensor, ...]:
         """Styles (1, num_ws, 512) and rest (1, 1, R, R) mm: each basis's image, then the map in mm."""
-        if not self.levels:  # the exporter would drop an input that nothing reads
+        if not self.styles:  # the exporter would drop an input that nothing reads
             return (rest + 0.0 * w[0, 0, 0],)
-        images = [cells(w[:, style]) for style, cells in zip(self.styles, self.cells, strict=True)]
-        by_size = dict(zip(self.levels, images, strict=True))
-        lowest, highest = self.levels[0], self.levels[-1]
-        total = by_size[lowest]
-        for size in (lowest, *map(int, self.doublings)):
-            if size > lowest:
-                total = self.doublings[str(size)](total)
-                total = total + by_size[size] if size in by_size else total
-            if size == highest:  # here, and not at the full size, which costs more
-                total = total * self.scale
-        return (*(image[None, None] for image in images), total[None, None] + rest)
+        images = [
+            cells(w[:, style])[None, None]
+            for style, cells in zip(self.styles, self.cells, strict=True)
+        ]
+        return (*images, self.mixture(images, rest))
