@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,6 @@ import numpy as np
 from . import hinges, memory, wrinkle_samples
 from .detail import DetailModel, check_resolution, resample
 from .errors import FurrowError
-from .expressions import EXPRESSIONS
 from .head import Head
 from .hinges import Hinges
 from .identity import Identity
@@ -50,6 +49,10 @@ _CALM_MM = 0.01
 """RMS of a map's change below which errors weigh the same; above, they weigh in proportion."""
 
 Progress = Callable[[float, str], None]
+
+
+def _silent(_share: float, _text: str) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +135,7 @@ def fit(
     resolution: int,
     components: int = DEFAULT,
     correctives: int = CORRECTIVES,
-    progress: Progress = lambda _share, _text: None,
+    progress: Progress = _silent,
 ) -> WrinkleBasis:
     """Fit a basis to a person; the same numbers for the same person and networks.
 
@@ -150,8 +153,7 @@ def fit(
     Raises
     ------
     FurrowError
-        For another resolution or K, if memory does not suffice, or if these networks have no
-        linear part; and as :meth:`.detail.DetailModel.map`.
+        For another resolution or K, or if memory does not suffice; and as :class:`Regression`.
     """
     check_resolution(resolution)
     if components not in COMPONENTS:
@@ -162,25 +164,10 @@ def fit(
         "A basis of wrinkles",
         "Close other programs, or choose a lower resolution or fewer components.",
     )
-    samples = wrinkle_samples.to_fit()
-    neutral = source.styles(samples[0])
-    read = _styles_read(source, neutral)
-    moves = _moves(source, samples, neutral, read, progress)
-    to_metric, from_metric = _metric(source, neutral, read, moves, progress)
-    targets = moves @ to_metric
-    importance = 1 / np.hypot(_CALM_MM, np.linalg.norm(targets, axis=1))
-    importance /= importance.mean()
-
-    def step(share: float) -> None:
-        progress(0.5 + 0.2 * share, "Choosing correctives")
-
-    chosen = hinges.choose(samples, targets, importance, correctives, step)
-    chosen = hinges.weights().joined(chosen)
-    features = chosen.values(samples)
-    coefficients, images = _reduced(features, targets, importance, components)
-    maps = _maps(source, neutral, read, images @ from_metric, resolution, progress)
-    errors = judge(source, WrinkleBasis(maps, chosen, coefficients, {}), progress)
-    return WrinkleBasis(maps, chosen, coefficients, errors)
+    regression = Regression(source, progress)
+    chosen = regression.choose(correctives, progress)
+    basis = regression.basis(chosen, resolution, components, progress)
+    return replace(basis, errors=judge(source, basis, progress))
 
 
 def _bytes(own: int, resolution: int, components: int) -> int:
@@ -207,91 +194,100 @@ def _styles_read(source: Source, neutral: np.ndarray) -> list[int]:
     return read
 
 
-def _moves(
-    source: Source,
-    samples: np.ndarray,
-    neutral: np.ndarray,
-    read: list[int],
-    progress: Progress,
-) -> np.ndarray:
-    """How far samples move those styles away from neutral: float32 (N, S x 512)."""
-    moves = np.empty((len(samples), neutral[read].size), np.float32)
-    for i, expression in enumerate(samples):
-        moves[i] = (source.styles(expression)[read] - neutral[read]).ravel()
-        if i % 100 == 0:
-            progress(0.2 * i / len(samples), "Reading expressions")
-    return moves
+class Regression:
+    """What expressions do to a person's maps, measured once; bases of any size follow from it.
 
-
-def _metric(
-    source: Source, neutral: np.ndarray, read: list[int], moves: np.ndarray, progress: Progress
-) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices (S x 512, Q) and (Q, S x 512) between moves and coordinates of what they do.
-
-    The square of a coordinate vector's length is the mean square of the map's change, mm^2.
+    Raises
+    ------
+    FurrowError
+        If these networks have no linear part; and as :meth:`.detail.DetailModel.map`.
     """
-    values, vectors = np.linalg.eigh((moves.T @ moves).astype(np.float64) / len(moves))
-    kept = slice(-1, -1 - min(_DIRECTIONS, len(values)), -1)
-    deviation, vectors = np.sqrt(np.maximum(values[kept], 1e-12 * values[-1])), vectors[:, kept]
-    steps = vectors.T * deviation[:, None]
-    still = resample(source.mixture(neutral), _COARSE)
-    images = np.empty((len(steps), still.size), np.float32)
-    for i, step in enumerate(steps):
-        moved = resample(source.mixture(_moved(neutral, read, step)), _COARSE)
-        images[i] = (moved - still).ravel()
-        progress(0.2 + 0.3 * i / len(steps), "Comparing maps")
-    values, axes = np.linalg.eigh((images @ images.T).astype(np.float64) / still.size)
-    real = values > 1e-7 * values[-1]
-    size, axes = np.sqrt(values[real]), axes[:, real]
-    return (vectors / deviation) @ (axes * size), (axes / size).T @ steps
+
+    def __init__(self, source: Source, progress: Progress = _silent) -> None:
+        self._source = source
+        self._samples = wrinkle_samples.to_fit()
+        self._neutral = source.styles(self._samples[0])
+        self._read = _styles_read(source, self._neutral)
+        moves = self._moves(progress)
+        to_metric, self._from_metric = self._metric(moves, progress)
+        self._targets = moves @ to_metric
+        importance = 1 / np.hypot(_CALM_MM, np.linalg.norm(self._targets, axis=1))
+        self._importance = importance / importance.mean()
+
+    def choose(self, correctives: int, progress: Progress = _silent) -> Hinges:
+        """The 52 weights, and as many hinges beside them as `correctives`."""
+
+        def step(share: float) -> None:
+            progress(0.5 + 0.2 * share, "Choosing correctives")
+
+        chosen = hinges.choose(self._samples, self._targets, self._importance, correctives, step)
+        return hinges.weights().joined(chosen)
+
+    def basis(
+        self, chosen: Hinges, resolution: int, components: int, progress: Progress = _silent
+    ) -> WrinkleBasis:
+        """The basis of K components, not judged yet: reduced-rank regression on hinges.
+
+        Its maps are rounded to what half floats hold (1 part in 2000): a file that packs them is
+        half as large.
+        """
+        features = chosen.values(self._samples)
+        weighted = features * self._importance[:, None]
+        solved = hinges.solve(weighted, self._targets * self._importance[:, None])
+        fitted = weighted @ solved
+        _, vectors = np.linalg.eigh(fitted.T @ fitted)
+        images = vectors[:, : -1 - components : -1].T
+        coefficients = solved @ images.T
+        largest = np.maximum(np.abs(features @ coefficients).max(0), 1e-12)  # c_k reach 1
+        moves = (images * largest[:, None]) @ self._from_metric
+        maps = np.empty((1 + len(moves), resolution, resolution), np.float16)
+        maps[0] = self._source.exact(self._samples[0], resolution)
+        still = self._source.mixture(self._neutral)
+        for i, move in enumerate(moves):
+            progress(0.7 + 0.1 * i / len(moves), "Making the maps")
+            maps[1 + i] = resample(self._source.mixture(self._moved(move)) - still, resolution)
+        scaled = (coefficients / largest).astype(np.float32)
+        return WrinkleBasis(maps.astype(np.float32), chosen, scaled, {})
+
+    def _moves(self, progress: Progress) -> np.ndarray:
+        """How far samples move the styles that are read from neutral: float32 (N, S x 512)."""
+        neutral = self._neutral[self._read]
+        moves = np.empty((len(self._samples), neutral.size), np.float32)
+        for i, expression in enumerate(self._samples):
+            moves[i] = (self._source.styles(expression)[self._read] - neutral).ravel()
+            if i % 100 == 0:
+                progress(0.2 * i / len(self._samples), "Reading expressions")
+        return moves
+
+    def _metric(self, moves: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        """Matrices (S x 512, Q) and (Q, S x 512) between moves and coordinates of what they do.
+
+        The square of a coordinate vector's length is the mean square of the map's change, mm^2.
+        """
+        values, vectors = np.linalg.eigh((moves.T @ moves).astype(np.float64) / len(moves))
+        kept = slice(-1, -1 - min(_DIRECTIONS, len(values)), -1)
+        deviation = np.sqrt(np.maximum(values[kept], 1e-12 * values[-1]))
+        vectors = vectors[:, kept]
+        steps = vectors.T * deviation[:, None]
+        still = resample(self._source.mixture(self._neutral), _COARSE)
+        images = np.empty((len(steps), still.size), np.float32)
+        for i, step in enumerate(steps):
+            moved = resample(self._source.mixture(self._moved(step)), _COARSE)
+            images[i] = (moved - still).ravel()
+            progress(0.2 + 0.3 * i / len(steps), "Comparing maps")
+        values, axes = np.linalg.eigh((images @ images.T).astype(np.float64) / still.size)
+        real = values > 1e-7 * values[-1]
+        size, axes = np.sqrt(values[real]), axes[:, real]
+        return (vectors / deviation) @ (axes * size), (axes / size).T @ steps
+
+    def _moved(self, move: np.ndarray) -> np.ndarray:
+        """W+ after a move of the styles that the linear part reads."""
+        w = self._neutral.copy()
+        w[self._read] += move.reshape(len(self._read), -1).astype(np.float32)
+        return w
 
 
-def _moved(neutral: np.ndarray, read: list[int], move: np.ndarray) -> np.ndarray:
-    """W+ after a move of the styles that the linear part reads."""
-    w = neutral.copy()
-    w[read] += move.reshape(len(read), -1).astype(np.float32)
-    return w
-
-
-def _reduced(
-    features: np.ndarray, targets: np.ndarray, importance: np.ndarray, components: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reduced-rank regression: coefficients float32 (F, K) and images (K, Q), each c_k up to 1."""
-    weighted = features * importance[:, None]
-    solved = hinges.solve(weighted, targets * importance[:, None])
-    fitted = weighted @ solved
-    _, vectors = np.linalg.eigh(fitted.T @ fitted)
-    images = vectors[:, : -1 - components : -1].T
-    coefficients = solved @ images.T
-    largest = np.maximum(np.abs(features @ coefficients).max(0), 1e-12)
-    return (coefficients / largest).astype(np.float32), images * largest[:, None]
-
-
-def _maps(
-    source: Source,
-    neutral: np.ndarray,
-    read: list[int],
-    moves: np.ndarray,
-    resolution: int,
-    progress: Progress,
-) -> np.ndarray:
-    """The neutral map and what each move adds: float32 (1 + K, R, R) mm.
-
-    Rounded to what half floats hold (1 part in 2000): a file that packs them is half as large.
-    """
-    progress(0.7, "Making the maps")
-    maps = np.empty((1 + len(moves), resolution, resolution), np.float16)
-    maps[0] = source.exact(np.zeros(len(EXPRESSIONS), np.float32), resolution)
-    still = source.mixture(neutral)
-    for i, move in enumerate(moves):
-        maps[1 + i] = resample(source.mixture(_moved(neutral, read, move)) - still, resolution)
-        progress(0.7 + 0.1 * i / len(moves), "Making the maps")
-    return maps.astype(np.float32)
-
-
-def judge(
-    source: Source, basis: WrinkleBasis, progress: Progress = lambda _share, _text: None
-) -> dict[str, Error]:
+def judge(source: Source, basis: WrinkleBasis, progress: Progress = _silent) -> dict[str, Error]:
     """Compare a basis with exact maps of expressions that it was not fitted to, by their kind."""
     resolution = basis.maps.shape[1]
     skin = skin_texels(Head.load(), resolution)
