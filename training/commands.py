@@ -17,6 +17,7 @@ PARTS = {
     "gan": "a detail generator from scratch by StyleGAN2-ADA, for those who have GPUs",
     "encoder": "the encoder from identity and expression to the generator's W+",
     "space": "the generator's W+: random people and the directions of the detail sliders",
+    "portable": "the bases of maps that portable heads play, against the networks",
     "speech": "the speech network, from synthetic voices or from films",
 }
 

@@ -26,12 +26,17 @@ GREYS = 26
 
 
 def shaded(image: np.ndarray, texel_mm: float) -> np.ndarray:
-    """Return the Lambertian shading, (R, R) uint8, of a map (R, R) in mm whose texels measure `texel_mm`."""
+    """Return the shading, (R, R) uint8, of a map (R, R) in mm whose texels measure `texel_mm`."""
+    return (np.rint(lit(image, texel_mm) * (GREYS - 1)) * (255 / (GREYS - 1))).astype(np.uint8)
+
+
+def lit(image: np.ndarray, texel_mm: float) -> np.ndarray:
+    """Return the Lambertian shading, (R, R) in [0, 1], of a map (R, R) in mm."""
     rows, columns = np.gradient(EXAGGERATION * image / texel_mm)
     normal = np.stack([-columns, rows, np.ones_like(image)], -1)
     light = np.array(LIGHT)
     bright = (normal @ light) / np.linalg.norm(normal, axis=-1) / np.linalg.norm(light)
-    return (np.rint(bright.clip(0, 1) * (GREYS - 1)) * (255 / (GREYS - 1))).astype(np.uint8)
+    return bright.clip(0, 1)
 
 
 def front(skin: Chart) -> tuple[slice, slice]:

@@ -1,0 +1,1 @@
+"""How near portable heads come to the networks."""

@@ -1,0 +1,154 @@
+"""`furrow evaluate portable`: portable heads against the exact model, in micrometres and LPIPS."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from ...backend import engines, wrinkle_samples
+from ...backend.detail import DetailModel, resample
+from ...backend.figures import Figure
+from ...backend.files import ASSETS
+from ...backend.head import Head
+from ...backend.identity import Identity
+from ...backend.live import LiveMaps
+from ...backend.map_error import error_of, skin_texels
+from ...backend.speech import SpeechModel
+from ...backend.wrinkle_basis import COMPONENTS, CORRECTIVES, Regression, Source
+from ..corpus.chart import chart
+from ..corpus.pictures import lit
+from ..networks.perceptual import lpips
+
+SEEDS = (1, 2, 3)
+"""Of the random people that are measured beside the average one."""
+
+EACH = 24
+"""Expressions of each kind, for each person."""
+
+LPIPS_RESOLUTION = 512
+"""Of the shaded maps that LPIPS compares."""
+
+_STRONG_SEED = 2
+"""Of strong mixtures: other ones than a basis is judged by when it is made."""
+
+Method = Callable[[np.ndarray], np.ndarray]
+"""From an expression (52,) to a map (R, R) mm."""
+
+
+@dataclass
+class Found:
+    """Of one method on one kind of expression: differences on skin in mm, and distances LPIPS."""
+
+    off: list[np.ndarray] = field(default_factory=list)
+    lpips: list[float] = field(default_factory=list)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``furrow evaluate portable``."""
+    parser.add_argument("--assets", type=Path, default=engines.DETAIL, help="networks to judge by")
+    parser.add_argument("--speech", type=Path, default=ASSETS / "demo" / "hello.wav", metavar="WAV")
+    parser.add_argument("--each", type=int, default=EACH, help="expressions of each kind")
+    parser.add_argument("--people", type=int, default=1 + len(SEEDS), help="1 to 4")
+    parser.add_argument("--threads", type=int, default=2)
+
+
+@torch.inference_mode()
+def run(args: argparse.Namespace) -> list[Figure]:
+    """Figures of every method on speech and strong mixtures; about 5 minutes on 2 cores.
+
+    Methods: ``still`` keeps the neutral map; ``live`` is the linear part with the rest of the
+    neutral map; ``k4`` to ``k32`` are bases of so many components, ``k4_linear`` to ``k32_linear``
+    those without correctives.
+    """
+    torch.set_num_threads(args.threads)
+    head = Head.load()
+    model = DetailModel(engines.load("ort", args.assets), args.assets)
+    random = np.random.RandomState(_STRONG_SEED)
+    spoken = SpeechModel.load().weights(args.speech, 30.0).values.astype(np.float32)
+    kinds = {
+        "speech": spoken[np.linspace(0, len(spoken) - 1, args.each).round().astype(int)],
+        "strong": wrinkle_samples.strong_mixtures(random, args.each, 0.3, 0.3),
+    }
+    found: dict[tuple[str, str], Found] = {}
+    judge = Judge(head, model)
+    people = [head.average(), *map(head.random, SEEDS)][: args.people]
+    for person in tqdm(people, "people", unit="person", disable=None):
+        methods = dict(methods_of(model, person))
+        for kind, expressions in kinds.items():
+            for expression in expressions:
+                judge.compare(methods, kind, person, expression, found)
+    return [figure for key, value in found.items() for figure in summary(*key, value)]
+
+
+def methods_of(model: DetailModel, person: Identity) -> Iterator[tuple[str, Method]]:
+    """The methods by name, made for one person."""
+    source, size = Source(model, person), model.resolution
+    neutral = np.zeros(52, np.float32)
+    still = source.exact(neutral, size)
+    yield "still", lambda _expression: still
+    live = LiveMaps(model.engine)
+    live.settle("head", source.styles(neutral), still)
+    yield "live", lambda expression: _known(live.map("head", source.styles(expression), size))
+    regression = Regression(source)
+    for suffix, correctives in (("_linear", 0), ("", CORRECTIVES)):
+        chosen = regression.choose(correctives)
+        for components in COMPONENTS:
+            yield f"k{components}{suffix}", regression.basis(chosen, size, components).map
+
+
+def _known(map_mm: np.ndarray | None) -> np.ndarray:
+    assert map_mm is not None  # it was settled
+    return map_mm
+
+
+class Judge:
+    """Compares maps with the exact ones, on the skin that shows."""
+
+    def __init__(self, head: Head, model: DetailModel) -> None:
+        self._model = model
+        self._skin = skin_texels(head, model.resolution)
+        self._small_skin = torch.from_numpy(skin_texels(head, LPIPS_RESOLUTION)).float()
+        self._texel_mm = float(np.median(chart(head, LPIPS_RESOLUTION).texel_mm))
+        self._metric = lpips()
+
+    def compare(
+        self,
+        methods: dict[str, Method],
+        kind: str,
+        person: Identity,
+        expression: np.ndarray,
+        found: dict[tuple[str, str], Found],
+    ) -> None:
+        """Measure every method on one expression; adds to `found` by kind and method."""
+        exact = self._model.map(person, expression, self._model.resolution)
+        aim = self._layers(exact)
+        for name, method in methods.items():
+            made = method(expression)
+            entry = found.setdefault((kind, name), Found())
+            # Every third texel along each side tells as much, in a ninth of the memory.
+            entry.off.append((made - exact)[::3, ::3][self._skin[::3, ::3]])
+            entry.lpips.append(float(self._metric.compare(aim, self._layers(made))))
+
+    def _layers(self, map_mm: np.ndarray) -> list[torch.Tensor]:
+        """What AlexNet sees of a map under light from the side."""
+        shading = lit(resample(map_mm, LPIPS_RESOLUTION), self._texel_mm)
+        grey = (torch.from_numpy(shading).float() * 2 - 1) * self._small_skin
+        return self._metric.layers.of_picture(grey.expand(1, 3, -1, -1))
+
+
+def summary(kind: str, method: str, found: Found) -> list[Figure]:
+    """A method's figures on one kind of expression."""
+    error = error_of(np.concatenate(found.off))
+    name = f"portable_{kind}_{method}"
+    return [
+        Figure(f"{name}_rms_um", error.rms, "um"),
+        Figure(f"{name}_p99_um", error.p99, "um"),
+        Figure(f"{name}_largest_um", error.largest, "um"),
+        Figure(f"{name}_lpips", float(np.mean(found.lpips)), ""),
+    ]
