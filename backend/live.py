@@ -27,6 +27,8 @@ class LiveMaps:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        size = (engine.resolution, engine.resolution)
+        self._map = np.empty(size, np.float32)  # fresh memory for each would cost a millisecond
         self._exact: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self._rests: dict[str, np.ndarray] = {}
 
@@ -40,11 +42,17 @@ class LiveMaps:
             self._rests.pop(forgotten, None)
 
     def map(self, head: str, w: np.ndarray, resolution: int) -> np.ndarray | None:
-        """Return the map (resolution, resolution) mm of styles w; None before a head's exact map."""
+        """Return the map of styles w, or None before a head's first exact map.
+
+        Returns
+        -------
+        ndarray
+            (resolution, resolution) float32 millimetres; holds until the next call.
+        """
         if head not in self._exact:
             return None
         self._exact.move_to_end(head)
         if head not in self._rests:
             exact_w, exact = self._exact[head]
             self._rests[head] = exact - self._engine.mixture(exact_w, np.zeros_like(exact))
-        return resample(self._engine.mixture(w, self._rests[head]), resolution)
+        return resample(self._engine.mixture(w, self._rests[head], self._map), resolution)
