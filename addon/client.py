@@ -300,7 +300,7 @@ class Client:
     def _take_event(self, process: subprocess.Popen[bytes], message: dict[str, Any]) -> None:
         if message["event"] == "alive":
             self._patience_s = float(message.get("patience", SILENCE_S))
-        if message["event"] == "error":
+        if message["event"] in ("error", "message"):
             self._say(str(message.get("message")))
         if message["event"] != "ready":
             return

@@ -39,7 +39,8 @@ class OpenVinoEngine(Engine):
         self.resolution = found.resolution
         self._images = found.basis_names
         self._no_rest = np.zeros((1, 1, self.resolution, self.resolution), np.float32)
-        self._preview = self._compiled(paths[2], "bf16") if self.has_preview else self._generator
+        self._paths = paths
+        self._preview: Any = None  # compiled when it is first asked for
 
     def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """See :class:`Engine`."""
@@ -66,7 +67,9 @@ class OpenVinoEngine(Engine):
         if self._images:
             images = _run(self._bases, {"w": feed["w"], "rest": self._no_rest}, interrupt)
             feed |= {name: images[name] for name in self._images}
-        request = self._preview if preview else self._generator
+        request = self._generator
+        if preview and self.has_preview:
+            request = self._preview = self._preview or self._compiled(self._paths[2], "bf16")
         return np.array(_run(request, feed, interrupt)["displacement"][0, 0])
 
     def _compiled(self, path: Path, precision: str) -> Any:

@@ -1,7 +1,7 @@
 """The detail networks on ONNX Runtime, OpenVINO or PyTorch, behind the same calls.
 
-ONNX Runtime is what ships. OpenVINO is taken where a user added it, PyTorch where it finds CUDA;
-both may also be asked for by name.
+ONNX Runtime is what ships. OpenVINO is taken where a user added it and it is the faster one, PyTorch
+where it finds CUDA; both may also be asked for by name.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import gc
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from . import processor
 from .engine import Engine
+from .engine_speed import Speed
 from .errors import FurrowError
 from .files import ASSETS
 from .ports import check_ports
@@ -39,13 +41,17 @@ _NAMES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether an engine can run here: its kind, package, version, device; else why not."""
+    """Whether an engine can run here: its kind, package, version, device; else the reason why not.
+
+    `why` says why :func:`choose` took it.
+    """
 
     kind: str
     name: str
     version: str | None
     device: str | None
     reason: str | None
+    why: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, for a message."""
@@ -57,10 +63,15 @@ def available() -> list[Availability]:
     return [_availability(kind) for kind in KINDS]
 
 
-def choose(kind: str = "auto") -> Availability:
+def choose(
+    kind: str = "auto",
+    speeds: Mapping[str, Speed] | None = None,
+    without: Collection[str] = (),
+) -> Availability:
     """Return the engine that `kind` ("auto" or one of :data:`KINDS`) stands for.
 
-    "auto" takes PyTorch only with CUDA, then OpenVINO, then ONNX Runtime.
+    "auto" takes PyTorch if it finds CUDA; else the fastest of the others, if `speeds` holds all of
+    them; else OpenVINO, then ONNX Runtime; of kinds in `without` none.
 
     Raises
     ------
@@ -76,14 +87,29 @@ def choose(kind: str = "auto") -> Availability:
         engine = _availability(kind)
         if engine.reason:
             raise FurrowError(engine.reason, "engine_unavailable")
-        return engine
-    for engine in available():
-        if engine.reason is None and (engine.kind != "torch" or engine.device != "CPU"):
-            return engine
-    raise FurrowError(
-        "No engine is installed. Install Furrow again, or choose a Python with onnxruntime.",
-        "engine_unavailable",
-    )
+        return replace(engine, why="chosen by name")
+    usable = [e for e in available() if e.reason is None and e.kind not in without]
+    for engine in usable:
+        if engine.kind == "torch" and engine.device != "CPU":
+            return replace(engine, why="CUDA was found")
+    engines = [engine for engine in usable if engine.kind != "torch"]
+    if not engines:
+        raise FurrowError(
+            "No engine is installed. Install Furrow again, or choose a Python with onnxruntime.",
+            "engine_unavailable",
+        )
+    return _fastest(engines, speeds or {})
+
+
+def _fastest(engines: list[Availability], speeds: Mapping[str, Speed]) -> Availability:
+    """The fastest of engines on the CPU, and why."""
+    if len(engines) == 1:
+        return replace(engines[0], why="the only one here")
+    if not all(engine.kind in speeds for engine in engines):
+        return replace(engines[0], why="usually the fastest; not measured yet")
+    ranked = sorted(engines, key=lambda engine: speeds[engine.kind].exact_ms)
+    first, second = (f"{speeds[engine.kind].exact_ms:.0f} ms" for engine in ranked[:2])
+    return replace(ranked[0], why=f"the fastest: {first} a map, {ranked[1].name} {second}")
 
 
 def load(kind: str = "auto", folder: str | Path = DETAIL) -> Engine:
@@ -168,6 +194,9 @@ def _availability(kind: str) -> Availability:
         version: str | None = metadata.version(name)
     except metadata.PackageNotFoundError:
         version = None
+    if kind == "openvino" and processor.lacks_avx2():
+        reason = "OpenVINO needs a processor with AVX2, which this one has not."
+        return Availability(kind, name, version, None, reason)
     device = _cuda_device() or "CPU" if kind == "torch" else "CPU"
     if kind == "torch" and importlib.util.find_spec("safetensors") is None:
         reason = "PyTorch needs the package safetensors beside it; it is not installed."

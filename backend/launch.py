@@ -31,7 +31,7 @@ def main() -> None:
             sys.path.insert(0, str(folder))
         from furrow.backend import services
 
-        services.serve(read, write, options.engine, options.networks)
+        services.serve(read, write, options.engine, options.networks, options.user_folder)
     except FurrowError as error:  # the client shows the last line of the log
         sys.exit(str(error))
     except ModuleNotFoundError as error:
@@ -52,6 +52,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--wheels", type=Path, metavar="DIR", help="use the wheels in DIR")
     parser.add_argument("--unpack-to", type=Path, metavar="DIR", help="where wheels are unpacked")
+    parser.add_argument(
+        "--user-folder", type=Path, metavar="DIR", help="where the speed of engines is remembered"
+    )
     options = parser.parse_args()
     if options.wheels and not options.unpack_to:
         parser.error("--wheels needs --unpack-to")

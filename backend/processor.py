@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import os
+import platform
+import subprocess
 import sys
 from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+_PF_AVX2_INSTRUCTIONS_AVAILABLE = 40
+"""Of IsProcessorFeaturePresent in Windows' processthreadsapi.h."""
 
 
 def physical_cores() -> int:
@@ -20,3 +29,47 @@ def physical_cores() -> int:
         except OSError:
             return len(usable)
     return len(siblings)
+
+
+@functools.cache
+def name() -> str:
+    """Return the processor's name, as far as the system tells it."""
+    if sys.platform.startswith("linux"):
+        return _cpuinfo().get("model name") or platform.machine()
+    if sys.platform == "darwin":
+        return _sysctl("machdep.cpu.brand_string") or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+@functools.cache
+def lacks_avx2() -> bool:
+    """Whether this is an x86 processor that is known to have no AVX2."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    if sys.platform.startswith("linux"):
+        flags = _cpuinfo().get("flags", "").split()
+        return bool(flags) and "avx2" not in flags
+    if sys.platform == "darwin":
+        return _sysctl("hw.optional.avx2_0") == "0"
+    with contextlib.suppress(AttributeError, OSError):
+        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+        return not kernel.IsProcessorFeaturePresent(_PF_AVX2_INSTRUCTIONS_AVAILABLE)
+    return False
+
+
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of the first processor."""
+    try:
+        first = _CPUINFO.read_text(encoding="utf-8", errors="replace").split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.split(":", 1) for line in first.splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in pairs}
+
+
+def _sysctl(key: str) -> str:
+    """What macOS says under a name; empty if nothing."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(["sysctl", "-n", key], capture_output=True, text=True, timeout=5)
+        return done.stdout.strip()
+    return ""

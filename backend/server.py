@@ -98,6 +98,11 @@ class Lane:
                     request.stop(code)
         return withdrawn
 
+    def busy(self) -> bool:
+        """Whether a request waits or runs."""
+        with self._condition:
+            return bool(self._waiting or self.running)
+
     def _loop(self) -> None:
         while True:
             with self._condition:
@@ -170,6 +175,10 @@ class Server:
             return {}
 
         self._lanes[lane].submit(Request(lambda _message: None, -1, {}, None), method)
+
+    def busy(self) -> bool:
+        """Whether a request waits or runs."""
+        return any(lane.busy() for lane in self._lanes.values())
 
     @contextlib.contextmanager
     def loading(self) -> Iterator[None]:

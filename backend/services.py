@@ -19,10 +19,12 @@ import numpy as np
 from .. import __version__
 from . import engines
 from .detail import RESOLUTIONS, DetailModel, check_resolution, resample
+from .engine_choice import EngineChoice
 from .errors import FurrowError
 from .expressions import EXPRESSIONS
 from .files import ASSETS
 from .identity import Identity, from_request
+from .idle import when_idle
 from .live import LiveMaps
 from .map_writing import write_maps
 from .maps import write_map
@@ -35,24 +37,36 @@ LANES = {"maps": 1, "files": 2, "bases": 1, "speech": 1, "status": 1}
 WRITERS = max(1, (os.cpu_count() or 1) // 4)
 """Threads that compress the maps of one bake's request; two such requests run at once."""
 
+IDLE_S = 3.0
+"""How long nobody asks for anything before engines are measured."""
+
 PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "soundfile", "OpenEXR", "pypng")
 
 
-def serve(read: BinaryIO, write: BinaryIO, engine: str, networks: Path | None = None) -> None:
+def serve(
+    read: BinaryIO,
+    write: BinaryIO,
+    engine: str,
+    networks: Path | None = None,
+    user_folder: Path | None = None,
+) -> None:
     """Say ``ready`` and answer requests until the client goes; ends the process."""
-    services = Services(engine, networks or engines.DETAIL)
+    services = Services(engine, networks or engines.DETAIL, user_folder)
     server = Server(read, write, LANES, services.methods())
     services.loading = server.loading
+    services.engine.say = lambda text: server.send({"event": "message", "message": text})
     server.send(
         {
             "event": "ready",
             "protocol": PROTOCOL,
             "version": __version__,
             "pid": os.getpid(),
-            **services.choice(),
+            **services.engine.message(),
         }
     )
     server.warm_up("maps", services.warm_up)
+    if services.engine.to_measure():
+        when_idle(server.busy, IDLE_S, lambda i: services.engine.measure(i, services.loading))
     server.serve()
 
 
@@ -65,14 +79,23 @@ class Services:
         "auto", "ort", "openvino" or "torch".
     networks
         Folder of the detail networks.
+    user_folder
+        Where the speed of engines is remembered; None to remember none.
 
     Attributes
     ----------
+    engine
+        Which engine is taken, and why.
     loading
         Makes the context in which models load: the server's, in the process.
     """
 
-    def __init__(self, engine: str = "auto", networks: Path = engines.DETAIL) -> None:
+    def __init__(
+        self,
+        engine: str = "auto",
+        networks: Path = engines.DETAIL,
+        user_folder: Path | None = None,
+    ) -> None:
         self.loading: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
         self._networks = networks
         self._detail: DetailModel | None = None
@@ -81,13 +104,7 @@ class Services:
         self._hashes: dict[tuple[str, int, int], str] = {}
         self._detail_lock = threading.Lock()
         self._speech_lock = threading.Lock()
-        self._choice: engines.Availability | None = None
-        self._problem: str | None = None
-        try:
-            self._choice = engines.choose(engine)
-            engines.import_packages(self._choice.kind)
-        except FurrowError as error:
-            self._problem = str(error)
+        self.engine = EngineChoice(engine, networks, user_folder)
 
     def methods(self) -> dict[str, tuple[str, Any]]:
         """name -> (lane, function), for the server.
@@ -103,12 +120,6 @@ class Services:
             "speech": ("speech", self.speech),
             "status": ("status", self.status),
         }
-
-    def choice(self) -> dict[str, Any]:
-        """Engine and device in words, or the problem that keeps one from being there."""
-        if self._choice is None:
-            return {"engine": None, "device": None, "problem": self._problem}
-        return {"engine": self._choice.name, "device": self._choice.device}
 
     def warm_up(self) -> None:
         """Load the networks and run them once, so that the first drag is as fast as the next."""
@@ -195,7 +206,7 @@ class Services:
             "version": __version__,
             "protocol": PROTOCOL,
             "pid": os.getpid(),
-            **self.choice(),
+            **self.engine.message(),
             "loaded": detail is not None,
             "resolution": detail.resolution if detail else None,
             "available": available,
@@ -215,12 +226,9 @@ class Services:
         return {"before": before, "after": resident_bytes()}
 
     def _model(self) -> DetailModel:
-        if self._choice is None:
-            raise FurrowError(self._problem or "No engine.", "engine_unavailable")
         if self._detail is None:
             with self.loading():
-                engine = engines.load(self._choice.kind, self._networks)
-                self._detail = DetailModel(engine, self._networks)
+                self._detail = DetailModel(self.engine.load(), self._networks)
         return self._detail
 
     def _map(self, request: Request) -> tuple[np.ndarray, bool]:
