@@ -17,6 +17,7 @@ def _modules() -> tuple:
     # Imported here: the package `furrow` also serves programs without bpy.
     from . import (
         cli,
+        engine_operators,
         handlers,
         job_operators,
         operators,
@@ -32,6 +33,7 @@ def _modules() -> tuple:
         operators,
         job_operators,
         portable_operators,
+        engine_operators,
         panels,
         handlers,
         cli,

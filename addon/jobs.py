@@ -12,6 +12,7 @@ from typing import Any
 
 import bpy
 
+from ..backend import accelerator
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS
 from .client import Client
@@ -54,13 +55,22 @@ def python() -> str:
     return preferences().python or os.environ.get("FURROW_PYTHON") or sys.executable
 
 
+def own_python() -> bool:
+    """Whether the backend runs in Blender's own Python."""
+    return not (preferences().python or os.environ.get("FURROW_PYTHON"))
+
+
 def launch_arguments() -> list[str]:
-    """Arguments of backend/launch.py, which the preferences and the place of the wheels decide."""
-    arguments = ["--engine", preferences().engine]
+    """Arguments of backend/launch.py, which the preferences and what was added decide."""
+    folder = user_folder()
+    arguments = ["--engine", preferences().engine, "--user-folder", str(folder)]
+    if not own_python():
+        return arguments
     wheels = ROOT / "wheels"
-    own_python = not (preferences().python or os.environ.get("FURROW_PYTHON"))
-    if wheels.is_dir() and own_python:
-        arguments += ["--wheels", str(wheels), "--unpack-to", str(user_folder())]
+    if wheels.is_dir():
+        arguments += ["--wheels", str(wheels), "--unpack-to", str(folder)]
+    if openvino := accelerator.installed(folder):
+        arguments += ["--site-packages", str(openvino)]
     return arguments
 
 

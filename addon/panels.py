@@ -9,7 +9,16 @@ import bpy
 from ..backend import engines, space
 from ..backend.expressions import INDEX, REGIONS, mirrored
 from ..backend.identity import ADJUSTMENTS, SKIN
-from . import animation, head_object, jobs, live_detail, materials, portable_rig, shape_names
+from . import (
+    animation,
+    engine_operators,
+    head_object,
+    jobs,
+    live_detail,
+    materials,
+    portable_rig,
+    shape_names,
+)
 
 
 class FurrowPanel:
@@ -272,6 +281,7 @@ class FURROW_PT_backend(FurrowPanel, bpy.types.Panel):
         else:
             row.operator("furrow.backend_stop", text="Stop", icon="SNAP_FACE")
             row.operator("furrow.backend_release", text="Release Memory")
+        engine_operators.draw(layout)
         layout.operator("furrow.check_installation", icon="CHECKMARK")
 
 

@@ -33,9 +33,13 @@ class FurrowPreferences(bpy.types.AddonPreferences):
     engine: EnumProperty(
         name="Engine",
         items=(
-            ("auto", "Automatic", "CUDA where it is found, else ONNX Runtime"),
+            (
+                "auto",
+                "Automatic",
+                "CUDA where it is found, else the engine that measured itself fastest",
+            ),
             ("ort", "ONNX Runtime", "Runs on every CPU; comes with Furrow"),
-            ("openvino", "OpenVINO", "Faster on Intel CPUs, where its Python packages are present"),
+            ("openvino", "OpenVINO", "Faster on many CPUs, where it was added"),
             ("torch", "PyTorch", "For a GPU, where the chosen Python has PyTorch"),
         ),
         default="auto",
@@ -43,10 +47,13 @@ class FurrowPreferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, _context: bpy.types.Context) -> None:
+        from . import engine_operators
+
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "python", placeholder="Blender's own")
         layout.prop(self, "engine")
+        engine_operators.draw(layout)
         layout.operator("furrow.check_installation", icon="CHECKMARK")
 
 

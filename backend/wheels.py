@@ -7,6 +7,7 @@ Standard library only: this runs before any package can be imported.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -15,6 +16,8 @@ import sysconfig
 import tempfile
 import time
 import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from .errors import FurrowError
@@ -53,16 +56,32 @@ def unpack(wheels: str | Path, target: str | Path) -> Path:
             "engine_unavailable",
         )
     target = Path(target)
-    folder = target / f"{_python_tag()}-{_key(chosen)}"
+    folder = target / f"{python_tag()}-{_key(chosen)}"
     if folder.is_dir():
         return folder
+    with whole_folder(folder) as temporary:
+        for wheel in chosen:
+            extract(wheel, temporary)
+    _remove_older(target, folder)
+    return folder
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder that takes the name `folder` if the block succeeds, else is removed.
+
+    Two Blenders may do so at once: each fills its own, the first to rename wins.
+
+    Raises
+    ------
+    FurrowError
+        With code ``write_failed`` if it cannot be written.
+    """
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        # Two Blenders may start at once: each unpacks for itself, the first to rename wins.
-        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=target))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
         try:
-            for wheel in chosen:
-                _extract(wheel, temporary)
+            yield temporary
             try:
                 temporary.rename(folder)
             except OSError:
@@ -72,12 +91,10 @@ def unpack(wheels: str | Path, target: str | Path) -> Path:
             shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise FurrowError(
-            f"Furrow's packages cannot be unpacked to {target}: {error.strerror or error}. "
+            f"Packages cannot be unpacked to {folder.parent}: {error.strerror or error}. "
             "Free some space or check the folder's permissions.",
             "write_failed",
         ) from None
-    _remove_older(target, folder)
-    return folder
 
 
 def fitting(wheels: str | Path) -> list[Path]:
@@ -97,17 +114,18 @@ def fits(name: str) -> bool:
     )  # fmt: skip
 
 
-def _python_tag() -> str:
+def python_tag() -> str:
+    """Return the tag of the Python that runs, as cp311."""
     return f"cp{sys.version_info[0]}{sys.version_info[1]}"
 
 
 def _python_fits(python: str, abi: str) -> bool:
     if abi == "none":
-        return python in ("py3", f"py3{sys.version_info[1]}", _python_tag())
+        return python in ("py3", f"py3{sys.version_info[1]}", python_tag())
     if abi == "abi3":  # built for this Python or an older one
         minor = python.removeprefix("cp3")
         return python.startswith("cp3") and minor.isdigit() and int(minor) <= sys.version_info[1]
-    return python == abi == _python_tag()
+    return python == abi == python_tag()
 
 
 def _platform_fits(tag: str) -> bool:
@@ -131,11 +149,24 @@ def _key(chosen: list[Path]) -> str:
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
-def _extract(wheel: Path, folder: Path) -> None:
-    """Unpack one wheel as an installer would: the parts of NAME.data that are code go to the root."""
+def extract(
+    wheel: Path, folder: Path, progress: Callable[[float], None] = lambda fraction: None
+) -> None:
+    """Unpack one wheel as an installer would: the parts of NAME.data that are code go to the root.
+
+    Raises
+    ------
+    FurrowError
+        With code ``bad_input`` if it is damaged or reaches outside `folder`. OSError if the folder
+        cannot be written.
+    """
     try:
         with zipfile.ZipFile(wheel) as archive:
-            for entry in archive.infolist():
+            entries = archive.infolist()
+            total, done = sum(entry.file_size for entry in entries) or 1, 0
+            for entry in entries:
+                progress(done / total)
+                done += entry.file_size
                 place = _place(entry.filename)
                 if entry.is_dir() or place is None:
                     continue
@@ -145,7 +176,7 @@ def _extract(wheel: Path, folder: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source, path.open("wb") as sink:
                     shutil.copyfileobj(source, sink, 1 << 20)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise FurrowError(f"{wheel} is damaged: {error}. Install Furrow again.") from None
 
 
@@ -164,7 +195,7 @@ def _remove_older(target: Path, current: Path) -> None:
 
     On Windows a folder in use stays until next time.
     """
-    for folder in target.glob(f"{_python_tag()}-*"):
+    for folder in target.glob(f"{python_tag()}-*"):
         if folder != current:
             shutil.rmtree(folder, ignore_errors=True)
     for folder in target.glob(".partial-*"):
