@@ -18,7 +18,9 @@ from importlib import metadata
 from pathlib import Path
 
 from .. import __version__
-from . import blender, engines, protocol
+from . import blender, engine_speed, engines, processor, protocol
+from .engine_choice import measurable
+from .engine_speed import Speed
 from .errors import FurrowError
 from .files import ASSETS, write_whole
 
@@ -48,11 +50,14 @@ class Check:
 
 
 def examine() -> list[Check]:
-    """Look at everything; never raises for what is missing."""
+    """Look at everything; never raises for what is missing. Measures the engines: some seconds."""
+    speeds, problems = _measured()
     return [
         _check("Furrow", True, _furrow),
+        _check("processor", True, _processor),
         *(_check(package, True, _version_of(package)) for package in PACKAGES),
-        *(_engine(engine) for engine in engines.available()),
+        *(_engine(engine, speeds, problems) for engine in engines.available()),
+        _check("engine taken", True, lambda: _taken(speeds, problems)),
         *(_check(f"assets/{name}", True, _digest_of(name)) for name in MODELS),
         *(_check(f"assets/{name}", False, _digest_of(name)) for name in OPTIONAL_MODELS),
         _check("a map", True, _map),
@@ -95,6 +100,11 @@ def _furrow() -> str:
     return f"{__version__}, Python {platform.python_version()} ({sys.executable}), {platform.platform()}"
 
 
+def _processor() -> str:
+    avx2 = ", without AVX2" if processor.lacks_avx2() else ""
+    return f"{processor.name()}, {processor.physical_cores() or os.cpu_count()} cores{avx2}"
+
+
 def _version_of(package: str) -> Callable[[], str]:
     def look() -> str:
         try:
@@ -105,10 +115,34 @@ def _version_of(package: str) -> Callable[[], str]:
     return look
 
 
-def _engine(engine: engines.Availability) -> Check:
-    found = engine.reason or f"{engine.version} on {engine.device}"
+def _measured() -> tuple[dict[str, Speed], dict[str, str]]:
+    """Speed of each engine that may be taken, by kind; and why the others could not be measured."""
+    speeds, problems = {}, {}
+    for engine in measurable():
+        try:
+            engines.import_packages(engine.kind)
+            loaded = engines.load(engine.kind)
+            speeds[engine.kind] = engine_speed.measure(loaded, engine.name, engine.version)
+        except FurrowError as error:
+            problems[engine.kind] = str(error)
+    return speeds, problems
+
+
+def _engine(
+    engine: engines.Availability, speeds: dict[str, Speed], problems: dict[str, str]
+) -> Check:
+    problem = engine.reason or problems.get(engine.kind)
+    found = problem or f"{engine.version} on {engine.device}"
+    if engine.kind in speeds:
+        found += f", {speeds[engine.kind].exact_ms:.0f} ms an exact map"
     # ONNX Runtime is what ships, and its package is checked above; the others are optional.
-    return Check(f"engine {engine.name}", engine.reason is None, False, found)
+    return Check(f"engine {engine.name}", problem is None, False, found)
+
+
+def _taken(speeds: dict[str, Speed], problems: dict[str, str]) -> str:
+    """Which engine "auto" takes, and why."""
+    chosen = engines.choose("auto", speeds, problems)
+    return f"{chosen.name}: {chosen.why}"
 
 
 def _digest_of(name: str) -> Callable[[], str]:
