@@ -21,6 +21,10 @@ STRENGTH, SHADE_VIEWPORT, SHADE_RENDER = "Strength", "Shade Viewport", "Shade Re
 ATTRIBUTE = "furrow_basis_{}"
 """Vectors of the points, for the material: three weights of the basis, in metres for a unit of the map."""
 
+SHADED_IMAGES = 7
+"""Images that the material mixes, the most important ones, of 20 components. Where a material reads 15
+attributes EEVEE (4.3) draws garbage; with these Furrow's skin reads 11."""
+
 
 class GeometryTree(Tree):
     """Builds a geometry node group as expressions; see `nodes.Tree`."""
@@ -87,7 +91,7 @@ def build(
     skin = t.field("FLOAT", skin_group)
     weights = [t.vector("SCALE", w, given[STRENGTH]) for w in _weights(t, given, table, len(basis))]
     shaded = given["Geometry"]
-    for index, weight in enumerate(weights):
+    for index, weight in enumerate(weights[:SHADED_IMAGES]):
         shaded = _stored(t, shaded, ATTRIBUTE.format(index), t.vector("SCALE", weight, skin))
     moved = _displaced(t, given["Geometry"], basis, weights, uv_map, skin)
     shades = t.node(

@@ -106,7 +106,8 @@ def apply_settings(obj: bpy.types.Object, height_m: float) -> None:
         if getattr(modifier, setting) != shown:
             setattr(modifier, setting, shown)
     if shown and any(shades):
-        portable_material.wear(obj, basis_images(modifier.node_group), head_object.UV_MAP)
+        images = basis_images(modifier.node_group)[: portable_nodes.SHADED_IMAGES]
+        portable_material.wear(obj, images, head_object.UV_MAP)
     else:
         portable_material.take_off(obj)
 

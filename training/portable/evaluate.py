@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ...backend import engines, wrinkle_samples
 from ...backend.detail import DetailModel, resample
+from ...backend.expressions import FACESCAPE_PRESETS, vector
 from ...backend.figures import Figure
 from ...backend.files import ASSETS
 from ...backend.head import Head
@@ -29,7 +30,7 @@ SEEDS = (1, 2, 3)
 """Of the random people that are measured beside the average one."""
 
 EACH = 24
-"""Expressions of each kind, for each person."""
+"""Frames of speech and strong mixtures, for each person; posed expressions are FaceScape's 19."""
 
 LPIPS_RESOLUTION = 512
 """Of the shaded maps that LPIPS compares."""
@@ -53,14 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``furrow evaluate portable``."""
     parser.add_argument("--assets", type=Path, default=engines.DETAIL, help="networks to judge by")
     parser.add_argument("--speech", type=Path, default=ASSETS / "demo" / "hello.wav", metavar="WAV")
-    parser.add_argument("--each", type=int, default=EACH, help="expressions of each kind")
+    parser.add_argument("--each", type=int, default=EACH, help="expressions of speech, and strong ones")
     parser.add_argument("--people", type=int, default=1 + len(SEEDS), help="1 to 4")
     parser.add_argument("--threads", type=int, default=2)
 
 
 @torch.inference_mode()
 def run(args: argparse.Namespace) -> list[Figure]:
-    """Figures of every method on speech and strong mixtures; about 5 minutes on 2 cores.
+    """Figures of every method on speech, poses and strong mixtures; about 6 minutes on 2 cores.
 
     Methods: ``still`` keeps the neutral map; ``live`` is the linear part with the rest of the
     neutral map; ``k4`` to ``k32`` are bases of so many components, ``k4_linear`` to ``k32_linear``
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> list[Figure]:
     spoken = SpeechModel.load().weights(args.speech, 30.0).values.astype(np.float32)
     kinds = {
         "speech": spoken[np.linspace(0, len(spoken) - 1, args.each).round().astype(int)],
+        "posed": np.stack([vector(preset) for preset in FACESCAPE_PRESETS.values() if preset]),
         "strong": wrinkle_samples.strong_mixtures(random, args.each, 0.3, 0.3),
     }
     found: dict[tuple[str, str], Found] = {}
