@@ -135,6 +135,8 @@ def _engine(
     found = problem or f"{engine.version} on {engine.device}"
     if engine.kind in speeds:
         found += f", {speeds[engine.kind].exact_ms:.0f} ms an exact map"
+    if engine.note:
+        found += f"; {engine.note}"
     # ONNX Runtime is what ships, and its package is checked above; the others are optional.
     return Check(f"engine {engine.name}", problem is None, False, found)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +25,8 @@ class Engine(Protocol):
         R, of the maps the generator makes.
     has_preview
         Whether `preview` makes a difference.
+    say
+        Called with a line for people when the engine must do otherwise than was asked.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Engine(Protocol):
     num_ws: int
     resolution: int
     has_preview: bool
+    say: Callable[[str], None] = staticmethod(lambda text: None)
 
     def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """identity (K + 16,), expression (52,), float32 -> W+ (num_ws, 512) float32."""

@@ -52,6 +52,8 @@ class EngineChoice:
             self.speeds = engine_speed.read(folder, self._key)
         try:
             self._choose()
+            if kind == "auto" and not self.problem:
+                self.problem = next((e.note for e in engines.available() if e.note), None)
         except FurrowError as error:
             self.engine, self.problem = None, str(error)
 
@@ -78,10 +80,13 @@ class EngineChoice:
                 raise FurrowError(self.problem or "No engine.", "engine_unavailable")
             try:
                 engines.import_packages(self.engine.kind)
-                return engines.load(self.engine.kind, self._networks)
+                loaded = engines.load(self.engine.kind, self._networks)
             except FurrowError as error:
                 self._give_up(self.engine, error)
                 self.say(str(self.problem))
+            else:
+                loaded.say = self.say
+                return loaded
 
     def _choose(self) -> None:
         """Choose an engine whose package can be imported."""

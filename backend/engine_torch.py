@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,23 @@ from .engine import Engine, output_array
 from .errors import FurrowError
 from .interrupt import Interrupt
 
+LARGEST_BATCH = 16
+"""Maps that are made at once; more of them no longer make a large card faster."""
+
+_SHARE = 0.8
+"""Of the free memory that a batch may take; the rest is for what the allocator cannot use."""
+
 
 class TorchEngine(Engine):
-    """PyTorch: CUDA in float32 or, for a preview, float16; the CPU in float32."""
+    """PyTorch: CUDA in float32 or, for a preview, float16; the CPU in float32.
+
+    Where the card's memory ends, batches become smaller, and then the CPU goes on.
+
+    Attributes
+    ----------
+    how
+        How single maps are computed, in words.
+    """
 
     name = "PyTorch"
 
@@ -33,25 +48,38 @@ class TorchEngine(Engine):
         try:
             self._encoder, self._synthesis = load_networks(folder, self._device)
         except torch.cuda.OutOfMemoryError:
-            raise _gpu_full() from None
+            raise FurrowError(
+                "The graphics card has no memory left. Release it in other programs.",
+                "engine_unavailable",
+            ) from None
         self.identity_size = self._encoder.config.identity
         self.num_ws = self._encoder.num_ws
         self.resolution = self._synthesis.config.resolution
+        self.how = "each map by itself"
+        self._graphs: dict[bool, Callable[[Any, Any], Any] | None] = {}
+        self._uploaded: tuple[np.ndarray, Any] | None = None
+        self._map_bytes = 0
         self._interrupt: Interrupt | None = None
         for block in self._synthesis.blocks:
             block.register_forward_pre_hook(self._check)
 
     def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """See :class:`Engine`."""
-        return self._run(self._encoder, identity[None], expression[None])[0]
+
+        def work() -> Any:
+            return self._encoder(self._tensor(identity[None]), self._tensor(expression[None]))
+
+        return self._run(work)[0]
 
     def mixture(self, w: np.ndarray, rest: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """See :class:`Engine`."""
         out = output_array(out, self.resolution)
-        network = self._synthesis
-        out[...] = self._run(
-            lambda w, rest: network.mixture(network.mixed(w), rest), w[None], rest[None, None]
-        )[0, 0]
+
+        def work() -> Any:
+            mixed = self._synthesis.mixed(self._tensor(w[None]))
+            return self._synthesis.mixture(mixed, self._tensor(rest[None, None]))
+
+        out[...] = self._run(work)[0, 0]
         return out
 
     def synthesise(
@@ -62,29 +90,152 @@ class TorchEngine(Engine):
         interrupt: Interrupt | None = None,
     ) -> np.ndarray:
         """See :class:`Engine`."""
-        self._interrupt = interrupt
-        with self._torch.autocast("cuda", enabled=preview and self.has_preview):
-            return self._run(self._synthesis, w[None], noise[None, None])[0, 0]
 
-    def _check(self, _block: Any, _inputs: Any) -> None:
+        def work() -> Any:
+            half = preview and self._device.type == "cuda"
+            return self._single(half)(self._tensor(w[None]), self._noise(noise))
+
+        self._interrupt = interrupt
+        try:
+            self._check()
+            return self._run(work)[0, 0]
+        finally:
+            self._interrupt = None
+
+    def synthesise_batch(
+        self, ws: np.ndarray, noise: np.ndarray, interrupt: Interrupt | None = None
+    ) -> np.ndarray:
+        """See :class:`Engine`. Says when the card's memory makes it take fewer maps at once."""
+        torch = self._torch
+        made: list[np.ndarray] = []
+        size, done = self._batch_size(), 0
+        self._interrupt = interrupt
+        try:
+            while done < len(ws):
+                self._check()
+                part = ws[done : done + size]
+                try:
+                    made.append(self._batch(part, noise))
+                    done += len(part)
+                    continue
+                except torch.cuda.OutOfMemoryError:
+                    pass  # its traceback would hold the memory
+                if size == 1:
+                    self._leave_card()
+                else:
+                    size //= 2
+                    torch.cuda.empty_cache()
+                    self.say(f"The graphics card is short of memory: {size} maps are made at once.")
+        finally:
+            self._interrupt = None
+        return np.concatenate(made)
+
+    def _batch(self, ws: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Maps (n, R, R) of styles (n, num_ws, 512), all at once."""
+        with self._torch.inference_mode():
+            maps = self._synthesis(self._tensor(ws), self._noise(noise))
+            return maps[:, 0].float().cpu().numpy()
+
+    def _batch_size(self) -> int:
+        """How many maps fit into the card's free memory, by what one map took; 1 on the CPU."""
+        if self._device.type != "cuda":
+            return 1  # its cores are busy with one
+        torch = self._torch
+        if not self._map_bytes:
+            torch.cuda.reset_peak_memory_stats()
+            before = torch.cuda.memory_allocated()
+            zeros = np.zeros((self.num_ws, 512), np.float32)
+            try:
+                self._batch(np.stack([zeros, zeros]), np.zeros((self.resolution,) * 2, np.float32))
+            except torch.cuda.OutOfMemoryError:
+                return 1
+            self._map_bytes = max(1, (torch.cuda.max_memory_allocated() - before) // 2)
+        torch.cuda.empty_cache()
+        free, _total = torch.cuda.mem_get_info()
+        return max(1, min(LARGEST_BATCH, int(_SHARE * free) // self._map_bytes))
+
+    def _single(self, half: bool) -> Callable[[Any, Any], Any]:
+        """What makes one map: on a card a CUDA graph, captured once; else the network itself."""
+        if self._device.type != "cuda":
+            return self._synthesis
+        if half not in self._graphs:
+            try:
+                self._graphs[half] = self._captured(half)
+                self.how = "as a CUDA graph"
+            except self._torch.cuda.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                self._graphs[half] = None
+                self.how = f"without a CUDA graph, since capturing it failed: {error}"
+                self.say("The graphics card runs the network step by step: no CUDA graph was made.")
+        return self._graphs[half] or (lambda w, noise: self._eager(w, noise, half))
+
+    def _eager(self, w: Any, noise: Any, half: bool) -> Any:
+        # Without its cache, whose casts of parameters a captured graph must not refer to.
+        with self._torch.autocast("cuda", enabled=half, cache_enabled=False):
+            return self._synthesis(w, noise)
+
+    def _captured(self, half: bool) -> Callable[[Any, Any], Any]:
+        """Capture one map's kernels: hundreds of small launches become one."""
+        torch = self._torch
+        self._interrupt = None  # a graph is captured to its end
+        w = torch.zeros(1, self.num_ws, 512, device=self._device)
+        noise = torch.zeros(1, 1, self.resolution, self.resolution, device=self._device)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # libraries choose their algorithms outside the graph
+                self._eager(w, noise, half)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            made = self._eager(w, noise, half)
+
+        def replay(new_w: Any, new_noise: Any) -> Any:
+            w.copy_(new_w)
+            noise.copy_(new_noise)
+            graph.replay()
+            return made
+
+        return replay
+
+    def _run(self, work: Callable[[], Any]) -> np.ndarray:
+        """The result of `work` on this computer's side; if the card has no memory, from the CPU."""
+        while True:
+            try:
+                with self._torch.inference_mode():
+                    return work().float().cpu().numpy()
+            except self._torch.cuda.OutOfMemoryError:
+                if self._device.type == "cpu":
+                    raise
+            self._leave_card()
+
+    def _leave_card(self) -> None:
+        """Go on with the CPU, and say so."""
+        torch = self._torch
+        if self._device.type != "cpu":
+            self._graphs.clear()
+            self._uploaded = None
+            self._device = torch.device("cpu")
+            self._encoder.to(self._device)
+            self._synthesis.to(self._device)
+            torch.cuda.empty_cache()
+            self.device, self.has_preview, self.how = "CPU", False, "each map by itself"
+        self.say(
+            "The graphics card has no memory left: the processor goes on, slower. Release memory in "
+            "other programs, then in Furrow, to use the card again."
+        )
+
+    def _noise(self, noise: np.ndarray) -> Any:
+        """The noise (1, 1, R, R) on the device; the last one stays there, for it seldom changes."""
+        if self._uploaded is None or not np.array_equal(self._uploaded[0], noise):
+            self._uploaded = (noise.copy(), self._tensor(noise[None, None]))
+        return self._uploaded[1]
+
+    def _tensor(self, values: np.ndarray) -> Any:
+        return self._torch.from_numpy(np.array(values, np.float32)).to(self._device)
+
+    def _check(self, *_of_a_block: Any) -> None:
         """Before each block: is the map still wanted?"""
         if self._interrupt is not None:
             self._interrupt.check()
-
-    def _run(self, network: Any, *inputs: np.ndarray) -> np.ndarray:
-        torch = self._torch
-        try:
-            with torch.inference_mode():
-                tensors = [
-                    torch.from_numpy(np.array(i, np.float32)).to(self._device) for i in inputs
-                ]
-                return network(*tensors).float().cpu().numpy()
-        except torch.cuda.OutOfMemoryError:
-            raise _gpu_full() from None
-
-
-def _gpu_full() -> FurrowError:
-    return FurrowError(
-        "The graphics card has no memory left. Release it in other programs, or choose the CPU.",
-        "engine_unavailable",
-    )

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from . import processor
+from . import cuda, processor
 from .engine import Engine
 from .engine_speed import Speed
 from .errors import FurrowError
@@ -43,7 +43,7 @@ _NAMES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 class Availability:
     """Whether an engine can run here: its kind, package, version, device; else the reason why not.
 
-    `why` says why :func:`choose` took it.
+    `why` says why :func:`choose` took it, `note` why it does not use a graphics card that is there.
     """
 
     kind: str
@@ -52,6 +52,7 @@ class Availability:
     device: str | None
     reason: str | None
     why: str = ""
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, for a message."""
@@ -197,27 +198,9 @@ def _availability(kind: str) -> Availability:
     if kind == "openvino" and processor.lacks_avx2():
         reason = "OpenVINO needs a processor with AVX2, which this one has not."
         return Availability(kind, name, version, None, reason)
-    device = _cuda_device() or "CPU" if kind == "torch" else "CPU"
+    card = cuda.find() if kind == "torch" else cuda.Cuda()
     if kind == "torch" and importlib.util.find_spec("safetensors") is None:
         reason = "PyTorch needs the package safetensors beside it; it is not installed."
         return Availability(kind, name, version, None, reason)
-    return Availability(kind, name, version, device, None)
-
-
-def _cuda_device() -> str | None:
-    """Return the name of the first CUDA device that PyTorch can use.
-
-    PyTorch takes seconds to import, so the driver is asked first whether there is a device at all.
-    """
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return None
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        return None
-    try:
-        import torch
-    except Exception:  # a broken installation may raise anything; choosing it by name says more
-        return None
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    device, note = card.device or "CPU", card.problem or ""
+    return Availability(kind, name, version, device, None, note=note)

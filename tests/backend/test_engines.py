@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from furrow.backend import engines
+from furrow.backend import cuda, engines
 from furrow.backend.errors import FurrowError
 from furrow.backend.interrupt import Interrupt
 
@@ -167,9 +167,10 @@ def test_absent_engine_says_what_is_missing(monkeypatch):
 
 
 def test_auto_takes_torch_only_with_cuda(monkeypatch):
-    monkeypatch.setattr(engines, "_cuda_device", lambda: None)
+    pytest.importorskip("torch")
+    monkeypatch.setattr(cuda, "find", cuda.Cuda)
     assert engines.choose("auto").kind != "torch"
-    monkeypatch.setattr(engines, "_cuda_device", lambda: "NVIDIA H100")
+    monkeypatch.setattr(cuda, "find", lambda: cuda.Cuda("NVIDIA H100"))
     assert (engines.choose("auto").kind, engines.choose("auto").device) == ("torch", "NVIDIA H100")
 
 
