@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -142,20 +144,48 @@ def state_text(obj: bpy.types.Object) -> str:
 
 
 def _images(name: str, maps: np.ndarray) -> list[bpy.types.Image]:
-    """Packed images of maps (1 + K, R, R) in mm, three each."""
+    """Packed images of maps (1 + K, R, R) in mm, three each.
+
+    The backend has rounded them to half floats; Blender packs pixels as full floats, but a file as
+    it is, and a file of half floats takes a third of the bytes.
+    """
     count, size, _ = maps.shape
     images = []
-    for first in range(0, count, 3):
-        pixels = np.zeros((size, size, 4), np.float32)
-        pixels[..., 3] = 1.0
-        for channel, map_mm in enumerate(maps[first : first + 3]):
-            pixels[..., channel] = map_mm[::-1]
-        images.append(_image(f"{name} {first // 3}", pixels))
+    scene = bpy.data.scenes.new(name)  # carries the settings of the files
+    settings = scene.render.image_settings
+    settings.file_format, settings.color_mode = "OPEN_EXR", "RGB"
+    settings.color_depth, settings.exr_codec = "16", "ZIP"
+    try:
+        with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
+            for first in range(0, count, 3):
+                pixels = np.zeros((size, size, 4), np.float32)
+                pixels[..., 3] = 1.0
+                for channel, map_mm in enumerate(maps[first : first + 3]):
+                    pixels[..., channel] = map_mm[::-1]
+                path = Path(folder, f"{first // 3}.exr")
+                drawn = _image(name, pixels)
+                drawn.save_render(str(path), scene=scene)
+                bpy.data.images.remove(drawn)
+                images.append(_packed(path, f"{name} {first // 3}"))
+    except (OSError, RuntimeError) as error:
+        raise FurrowError(f"The maps cannot be packed: {error}".strip(), "write_failed") from None
+    finally:
+        bpy.data.scenes.remove(scene)
     return images
 
 
+def _packed(path: Path, name: str) -> bpy.types.Image:
+    """An image that holds the bytes of a file, and forgets where it lay."""
+    image = bpy.data.images.load(str(path))
+    image.name = name
+    image.colorspace_settings.name = "Non-Color"
+    image.pack()
+    image.filepath_raw = f"//{name}.exr"
+    return image
+
+
 def _table(name: str, basis: dict[str, Any], groups: int) -> bpy.types.Image:
-    """The hinges as `portable_nodes.build` reads them."""
+    """The hinges as `portable_nodes.build` reads them, packed as full floats."""
     coefficients = np.asarray(basis["coefficients"], np.float32)
     hinges, components = coefficients.shape
     pixels = np.zeros((1 + groups, hinges, 4), np.float32)
@@ -165,16 +195,17 @@ def _table(name: str, basis: dict[str, Any], groups: int) -> bpy.types.Image:
     weights[:, 1 : 1 + components] = coefficients  # the first is the neutral map's
     pixels[1:, :, :3] = weights.reshape(hinges, groups, 3).transpose(1, 0, 2)
     pixels[..., 3] = 1.0
-    return _image(name, pixels)
+    table = _image(name, pixels)
+    table.pack()
+    return table
 
 
 def _image(name: str, pixels: np.ndarray) -> bpy.types.Image:
-    """A packed image of float pixels (H, W, 4), the lowest row first."""
+    """An image of float pixels (H, W, 4), the lowest row first."""
     height, width = pixels.shape[:2]
     image = bpy.data.images.new(name, width, height, float_buffer=True, is_data=True)
     image.pixels.foreach_set(pixels.ravel())
     image.update()
-    image.pack()
     return image
 
 

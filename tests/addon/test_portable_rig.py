@@ -244,6 +244,27 @@ def test_shading_leaves_vertices_and_gives_the_material_its_weights(portable, ba
     assert name not in bpy.data.materials
 
 
+def test_a_large_basis_is_shaded_by_the_first_images(head, basis):
+    more = np.concatenate([basis.maps, np.zeros((20, SIZE, SIZE), np.float32)])
+    coefficients = np.pad(basis.coefficients, [(0, 0), (0, 20)])
+    large = WrinkleBasis(more, basis.hinges, coefficients, basis.errors)
+    detail.make_portable(head, answer(large))
+    head.furrow.detail_viewport = "SHADED"
+    group = head.data.materials[0].node_tree.nodes[portable_material.NODE].node_tree
+    images = [node.image for node in group.nodes if node.type == "TEX_IMAGE"]
+    assert len(images) == 7
+    mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    stored = [a.name for a in mesh.attributes if a.name.startswith("furrow_basis_")]
+    assert stored == [portable_nodes.ATTRIBUTE.format(index) for index in range(7)]
+
+
+def test_the_file_is_small_and_names_no_folder_of_this_machine(portable):
+    group = portable.modifiers[portable_rig.MODIFIER].node_group
+    for image in portable_rig.basis_images(group):
+        assert image.packed_file.size < SIZE * SIZE * 3 * 2  # half floats, compressed
+        assert image.filepath.startswith("//")
+
+
 def test_an_artists_material_keeps_what_it_is(portable):
     own = bpy.data.materials.new("Clay")
     if bpy.app.version < (5, 0):
