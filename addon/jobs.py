@@ -130,8 +130,13 @@ def readable(status: dict[str, Any]) -> list[str]:
         else f"No engine: {status['problem']}",
         f"Memory of the backend: {status['memory_bytes'] / 1e6:.0f} MB",
     ]
+    if status.get("why"):
+        lines.append(f"Why: {status['why']}")
+    speeds = status.get("exact_ms", {})
     for engine in status["available"]:
-        lines.append(f"{engine['name']}: {engine['reason'] or engine['device']}")
+        kind, found = engine["kind"], engine["reason"] or engine["note"] or engine["device"]
+        speed = f", {speeds[kind]:.0f} ms an exact map" if kind in speeds else ""
+        lines.append(f"{engine['name']}: {found}{speed}")
     for model in status["models"]:
         lines.append(f"{model['name']}: {model['bytes'] / 1e6:.1f} MB, {model['sha256'][:12]}")
     lines += [f"{name} {version}" for name, version in status["versions"].items()]
