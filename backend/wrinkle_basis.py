@@ -31,7 +31,7 @@ COMPONENTS = (4, 8, 16, 32)
 """K that may be asked for."""
 
 DEFAULT = 16
-"""More components lower the error by 3 % (docs/portable.md)."""
+"""Twice as many lower the error by a twentieth (docs/portable.md)."""
 
 CORRECTIVES = 256
 """Hinges beside the 52 weights; twice as many gain 1 %, half as many lose 20 %."""
