@@ -1,19 +1,17 @@
 """Displacement maps of an animation, frame by frame, resumable and spread over a farm's tasks.
 
-Each call writes ``detail/0001.exr``, ... and a record: ``bake.json``, or ``bake_0001-0120.json`` for
-a range, so that tasks of a farm never write the same file. A record says what was asked and, by
-frame, what the map was made from and the hash of its file. A frame is made again unless a record and
-its file agree with what is asked now: killing a bake loses one frame, editing a curve costs the
-frames that it moves.
+A frame is made again unless a record (:mod:`.bake_record`) and its file agree with what is asked now:
+a bake that is killed goes on where it stopped, and editing a curve costs the frames that it moves.
+Frames that ask for the same map are made once and linked. The backend gets a few frames a request
+and writes the files itself; nothing here holds a map.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,19 +21,25 @@ import numpy as np
 
 from .. import __version__
 from ..backend.errors import FurrowError
-from ..backend.files import write_whole
 from ..backend.identity import Identity, from_request, styles_request
 from ..backend.weights import Weights, read_weights, write_weights
-from . import animation, detail, head_object
+from . import animation, head_object, live_detail
+from .bake_record import (
+    FORMAT,
+    RECORD,
+    WEIGHTS,
+    Recording,
+    is_whole,
+    map_path,
+    range_name,
+    records,
+    vouched,
+    write_record,
+)
 
-FORMAT = "furrow.bake/1"
-MAPS = "detail"
-WEIGHTS = "weights.csv"
-RECORD = "bake.json"
-
+_FRAMES_A_REQUEST = 8  # what a kill loses at most, twice; few enough that progress moves
 _AHEAD = 2  # requests under way, so that the backend never waits for us
-_TRIES = 3  # per frame, if the backend dies
-_RECORD_SECONDS = 2.0
+_TRIES = 3  # per request, if the backend dies
 _TICK_SECONDS = 0.2
 
 Progress = Callable[[float, str], None]
@@ -84,13 +88,28 @@ class Take:
             )
         return range(first, last + 1)
 
-    def parameters(self, frame: int) -> dict[str, Any]:
-        """What the backend needs for the map of a frame."""
+    def motion(self, frames: range) -> Weights:
+        """The weights of some frames, one after the other."""
+        rows = slice(frames.start - self.first, frames.stop - self.first)
+        head = None if self.weights.head is None else self.weights.head[rows]
+        return Weights(self.weights.values[rows], self.weights.fps, head)
+
+    def parameters(self, frames: Sequence[int]) -> dict[str, Any]:
+        """What the backend needs for the maps of frames."""
+        rows = [frame - self.first for frame in frames]
         return {
             **styles_request(self.identity, self.relief),
-            "expression": self.weights.values[frame - self.first].tolist(),
+            "expressions": self.weights.values[rows].tolist(),
             "resolution": self.resolution,
         }
+
+    def digest(self, frame: int, models: Any) -> str:
+        """Names everything that the map of a frame depends on; weights to five digits."""
+        row = np.rint(self.weights.values[frame - self.first].astype(np.float64) * 1e5)
+        people = styles_request(self.identity, self.relief)
+        text = json.dumps([models, self.resolution, people], sort_keys=True)
+        parts = row.astype(np.int32).tobytes() + text.encode()
+        return hashlib.blake2b(parts, digest_size=16).hexdigest()
 
     def asked(self) -> dict[str, Any]:
         """What the record says of the request; equal for all ranges of one bake."""
@@ -123,7 +142,7 @@ def take_of(obj: bpy.types.Object, scene: bpy.types.Scene, resolution: int) -> T
         raise FurrowError(
             f"The scene starts at frame {scene.frame_start}; maps are numbered from 0: move its start."
         )
-    with detail.paused():
+    with live_detail.paused():
         rows = animation.sample(obj, scene, range(scene.frame_start, scene.frame_end + 1))
     weights = Weights(rows, animation.frame_rate(scene))
     path = Path(bpy.data.filepath) if bpy.data.filepath else None
@@ -147,7 +166,7 @@ def bake_maps(
 
     Returns
     -------
-    The frames that had to be made.
+    The frames whose map had to be made; others were there, or have the map of another frame.
 
     Raises
     ------
@@ -157,10 +176,10 @@ def bake_maps(
     """
     folder = Path(folder)
     frames = take.frames(part)
-    name = _range_name(part)
     models = client.call("status", {}, timeout=300.0)["models"]
-    wanted = {frame: _digest(take, frame, models) for frame in frames}
-    done = _valid(folder, wanted)
+    wanted = {frame: take.digest(frame, models) for frame in frames}
+    found = vouched(folder, wanted.values())
+    done = {str(f): found[f] for f in frames if f in found and found[f]["asked"] == wanted[f]}
     record = {
         "format": FORMAT,
         "furrow": __version__,
@@ -169,121 +188,65 @@ def bake_maps(
         "input": str(take.input.resolve()) if take.input else None,
         "frames": done,
     }
-    path = folder / f"bake{name}.json"
-    part_of = slice(frames.start - take.first, frames.stop - take.first)
-    head = None if take.weights.head is None else take.weights.head[part_of]
-    rows = Weights(take.weights.values[part_of], take.weights.fps, head)
-    _write_record(path, record)  # says at once if the folder cannot be written
-    write_weights(folder / f"weights{name}.csv", rows)
-    todo = [frame for frame in frames if str(frame) not in done]
-    written = time.monotonic()
-    try:
-        for frame, file in _made(take, todo, folder, client, cancelled):
-            done[str(frame)] = {"asked": wanted[frame], "sha256": _sha256(file)}
-            if time.monotonic() - written > _RECORD_SECONDS:
-                _write_record(path, record)
-                written = time.monotonic()
-            if progress is not None:
-                progress(len(done) / len(frames), f"Map {len(done)} of {len(frames)}")
-    finally:
-        _write_record(path, record)
+
+    def tick(ahead: float = 0.0) -> None:
+        if cancelled is not None and cancelled():
+            raise FurrowError("Cancelled.", "cancelled")
+        if progress is not None:
+            text = f"Map {len(done)} of {len(frames)}"
+            progress(min(1.0, (len(done) + ahead) / len(frames)), text)
+
+    name = range_name(part)
+    with Recording(folder / f"bake{name}.json", record) as recording:
+        write_weights(folder / f"weights{name}.csv", take.motion(frames))
+        sources = {entry["asked"]: frame for frame, entry in found.items()}
+        missing = [frame for frame in frames if str(frame) not in done]
+        recording.link({f: sources[wanted[f]] for f in missing if wanted[f] in sources}, found)
+        same: dict[str, list[int]] = {}
+        for frame in missing:
+            if wanted[frame] not in sources:
+                same.setdefault(wanted[frame], []).append(frame)
+        todo = [group[0] for group in same.values()]
+        for frame, sha256 in _made(take, todo, folder, client, tick):
+            entry = {"asked": wanted[frame], "sha256": sha256}
+            recording.add(frame, entry)
+            recording.link(dict.fromkeys(same[wanted[frame]][1:], frame), {frame: entry})
     return todo
 
 
 def _made(
-    take: Take,
-    frames: list[int],
-    folder: Path,
-    client: Any,
-    cancelled: Callable[[], bool] | None,
-) -> Iterable[tuple[int, Path]]:
-    """Yield frames and their files as the backend finishes them."""
-    waiting = deque(frames)
-    tries = dict.fromkeys(frames, 0)
-    under_way: deque[tuple[int, Any]] = deque()
+    take: Take, frames: list[int], folder: Path, client: Any, tick: Callable[[float], None]
+) -> Iterable[tuple[int, str]]:
+    """Yield frames and the hashes of their files as the backend finishes them.
+
+    `tick` gets how many maps of unfinished requests are done.
+    """
+    parts = range(0, len(frames), _FRAMES_A_REQUEST)
+    waiting = deque((frames[i : i + _FRAMES_A_REQUEST], 1) for i in parts)
+    under_way: deque[tuple[list[int], int, Any]] = deque()
     try:
         while waiting or under_way:
             while waiting and len(under_way) < _AHEAD:
-                frame = waiting.popleft()
-                tries[frame] += 1
-                params = {**take.parameters(frame), "path": str(map_path(folder, frame).resolve())}
-                under_way.append((frame, client.request("write_map", params)))
-            frame, pending = under_way[0]
+                part, attempt = waiting.popleft()
+                paths = [str(map_path(folder, frame).resolve()) for frame in part]
+                params = {**take.parameters(part), "paths": paths}
+                under_way.append((part, attempt, client.request("write_maps", params)))
+            part, attempt, pending = under_way[0]
             while not pending.wait(_TICK_SECONDS):
-                if cancelled is not None and cancelled():
-                    raise FurrowError("Cancelled.", "cancelled")
+                tick(sum(len(p) * request.progress[0] for p, _, request in under_way))
             under_way.popleft()
             try:
-                pending.result()
+                hashes = pending.result()["sha256"]
             except FurrowError as error:
-                if error.code != "backend_died" or tries[frame] >= _TRIES:
+                if error.code != "backend_died" or attempt >= _TRIES:
                     raise
-                waiting.appendleft(frame)  # the client has started the next process
+                waiting.appendleft((part, attempt + 1))  # the client has started the next process
             else:
-                yield frame, map_path(folder, frame)
+                yield from zip(part, hashes, strict=True)
+                tick(0.0)
     finally:
-        for _frame, pending in under_way:
+        for _part, _attempt, pending in under_way:
             pending.cancel()
-
-
-def map_path(folder: Path, frame: int) -> Path:
-    """Where the map of a frame lies."""
-    return folder / MAPS / f"{frame:04d}.exr"
-
-
-def _range_name(part: tuple[int, int] | None) -> str:
-    return "" if part is None else f"_{part[0]:04d}-{part[1]:04d}"
-
-
-def _digest(take: Take, frame: int, models: Any) -> str:
-    """Names everything that the map of a frame depends on; weights to five digits."""
-    row = np.rint(take.weights.values[frame - take.first].astype(np.float64) * 1e5)
-    people = styles_request(take.identity, take.relief)
-    text = json.dumps([models, take.resolution, people], sort_keys=True)
-    parts = row.astype(np.int32).tobytes() + text.encode()
-    return hashlib.blake2b(parts, digest_size=16).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise FurrowError(f"{path} cannot be read: {error.strerror}.", "missing_file") from None
-
-
-def _write_record(path: Path, record: dict[str, Any]) -> None:
-    frames = {k: record["frames"][k] for k in sorted(record["frames"], key=int)}
-    write_whole(path, json.dumps({**record, "frames": frames}, indent=1).encode())
-
-
-def records(folder: str | Path) -> dict[str, dict[str, Any]]:
-    """The records in a folder by file name; one that is no record of a bake is an error."""
-    found = {}
-    for path in sorted(Path(folder).glob("bake*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise FurrowError(
-                f"{path} cannot be read ({error}); remove it and bake again."
-            ) from None
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise FurrowError(f"{path} is no record of a bake; remove it and bake again.")
-        found[path.name] = record
-    return found
-
-
-def _valid(folder: Path, wanted: dict[int, str]) -> dict[str, dict[str, str]]:
-    """Frames whose file a record vouches for, made from exactly what is wanted."""
-    valid = {}
-    for record in records(folder).values():
-        for number, entry in record["frames"].items():
-            frame = int(number)
-            if wanted.get(frame) != entry["asked"] or number in valid:
-                continue
-            path = map_path(folder, frame)
-            if path.is_file() and _sha256(path) == entry["sha256"]:
-                valid[number] = entry
-    return valid
 
 
 def join(folder: str | Path) -> Take:
@@ -316,8 +279,7 @@ def join(folder: str | Path) -> Take:
                 f"{name} and {first_name} are parts of different bakes; remove the one that is out of date."
             )
         for number, entry in record["frames"].items():
-            path = map_path(folder, int(number))
-            if path.is_file() and _sha256(path) == entry["sha256"]:
+            if is_whole(folder, int(number), entry):
                 frames[number] = entry
         weights = read_weights(folder / name.replace("bake", "weights").replace(".json", ".csv"))
         start = int(name.split("_")[1].split("-")[0])
@@ -331,7 +293,7 @@ def join(folder: str | Path) -> Take:
             f"{_ranges(missing)} of {folder} are missing or damaged; bake them with --frames.",
             "missing_file",
         )
-    _write_record(folder / RECORD, {**first, "frames": frames})
+    write_record(folder / RECORD, {**first, "frames": frames})
     # A range in which the head does not turn is read as one of which nothing is known.
     still = np.zeros(3, np.float32)
     head = np.stack([turns.get(frame, still) for frame in every]) if turns else None

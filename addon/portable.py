@@ -13,7 +13,7 @@ import bpy
 
 from ..backend.errors import FurrowError
 from ..backend.files import whole_file
-from . import animation, bake, detail, head_object, head_turn, speech, stage
+from . import animation, bake, bake_record, detail, head_object, head_turn, speech, stage
 
 NAME = "head.blend"
 
@@ -63,7 +63,7 @@ def play_baked(takes: Mapping[str, Path], first: int, count: int) -> None:
         obj = bpy.data.objects[name]
         if not obj.is_editable:
             raise FurrowError(f'"{name}" is linked from another file; bake it in that file.')
-        detail.show_sequence(obj, folder / bake.MAPS, first, count)
+        detail.show_sequence(obj, folder / bake_record.MAPS, first, count)
         _drop_live(obj)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -52,3 +53,18 @@ def write_whole(path: str | Path, data: bytes) -> None:
     """Write bytes to `path` in one step; raises FurrowError."""
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
+
+
+def sha256(path: str | Path) -> str:
+    """Return the hash of a file's content in hexadecimal digits.
+
+    Raises
+    ------
+    FurrowError
+        With code ``missing_file`` if it cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FurrowError(f"{path} cannot be read: {error.strerror}.", "missing_file") from None

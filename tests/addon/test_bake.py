@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -16,7 +17,8 @@ from furrow.addon import bake, detail, head_object, portable  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
 from furrow.backend.expressions import INDEX  # noqa: E402
 from furrow.backend.identity import adjustments_of  # noqa: E402
-from furrow.backend.maps import read_map, write_map  # noqa: E402
+from furrow.backend.map_writing import write_maps  # noqa: E402
+from furrow.backend.maps import read_map  # noqa: E402
 from furrow.backend.weights import Weights, read_weights  # noqa: E402
 
 
@@ -24,7 +26,7 @@ class Backend:
     """Answers like the client of the process; a map is the sum of its expression everywhere."""
 
     def __init__(self, dies_at: tuple[int, ...] = ()) -> None:
-        self.made: list[str] = []
+        self.asked: list[int] = []
         self.dies_at = list(dies_at)
         self.model = "aa"
 
@@ -33,22 +35,24 @@ class Backend:
         return {"models": {"generator.onnx": self.model}}
 
     def request(self, method, params):
-        assert method == "write_map"
-        if len(self.made) in self.dies_at:
-            self.dies_at.remove(len(self.made))
+        assert method == "write_maps"
+        if len(self.asked) in self.dies_at:
+            self.dies_at.remove(len(self.asked))
             return Answer(FurrowError("The backend died.", "backend_died"))
-        self.made.append(params["path"])
+        self.asked.append(len(params["paths"]))
         side = params["resolution"]
+        maps = (np.full((side, side), sum(row), np.float32) for row in params["expressions"])
         try:
-            write_map(params["path"], np.full((side, side), sum(params["expression"]), np.float32))
+            return Answer(hashes=list(write_maps(zip(params["paths"], maps, strict=True), 1)))
         except FurrowError as error:
             return Answer(error)
-        return Answer(None)
 
 
 class Answer:
-    def __init__(self, error):
-        self.error = error
+    progress = (0.5, "")
+
+    def __init__(self, error=None, hashes=()):
+        self.error, self.hashes = error, hashes
 
     def wait(self, _seconds=None):
         return True
@@ -56,7 +60,7 @@ class Answer:
     def result(self):
         if self.error is not None:
             raise self.error
-        return {}
+        return {"sha256": self.hashes}
 
     def cancel(self):
         pass
@@ -113,7 +117,7 @@ def test_relief_of_another_head_reaches_every_map_and_the_joined_take(take, scen
     obj.furrow.relief_from = other
     scene.frame_start, scene.frame_end = 1, 8
     mixed = replace(take, relief=bake.take_of(obj, scene, 256).relief)
-    assert mixed.parameters(1)["relief"] == head_object.identity_of(other).request()
+    assert mixed.parameters([1])["relief"] == head_object.identity_of(other).request()
     assert len(bake.bake_maps(mixed, tmp_path, Backend())) == 8
     for part in ((1, 4), (5, 8)):
         bake.bake_maps(mixed, tmp_path / "ranges", Backend(), part)
@@ -123,7 +127,7 @@ def test_relief_of_another_head_reaches_every_map_and_the_joined_take(take, scen
 def test_adjustments_reach_every_map_and_the_joined_take(take, tmp_path):
     person = replace(take.identity, adjustments=adjustments_of({"asymmetry": -0.5}))
     take = replace(take, identity=person)
-    assert take.parameters(3)["identity"]["detail"] == {"asymmetry": -0.5}
+    assert take.parameters([3])["identity"]["detail"] == {"asymmetry": -0.5}
     for part in ((1, 4), (5, 8)):
         bake.bake_maps(take, tmp_path, Backend(), part)
     joined = bake.join(tmp_path)
@@ -133,28 +137,92 @@ def test_adjustments_reach_every_map_and_the_joined_take(take, tmp_path):
     assert obj.furrow.asymmetry == -0.5
 
 
-def test_a_bake_goes_on_when_the_backend_dies_and_gives_up_when_it_keeps_dying(take, tmp_path):
-    backend = Backend(dies_at=(3, 3))
+def test_a_bake_goes_on_when_the_backend_dies_and_gives_up_when_it_keeps_dying(
+    take, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(bake, "_FRAMES_A_REQUEST", 2)
+    backend = Backend(dies_at=(1, 1))
     assert bake.bake_maps(take, tmp_path, backend) == list(range(1, 9))
+    assert read_map(tmp_path / "detail/0003.exr")[0, 0] == pytest.approx(2 / 7, abs=1e-3)
     with pytest.raises(FurrowError, match="died"):
-        bake.bake_maps(replace(take, resolution=512), tmp_path, Backend(dies_at=(2,) * 9))
+        bake.bake_maps(replace(take, resolution=512), tmp_path, Backend(dies_at=(1,) * 9))
     # What was done before is kept.
-    assert len(bake.bake_maps(replace(take, resolution=512), tmp_path, Backend())) < 8
+    assert len(bake.bake_maps(replace(take, resolution=512), tmp_path, Backend())) == 6
 
 
-def test_cancelling_keeps_the_frames_that_are_done(take, tmp_path):
+def test_cancelling_keeps_the_frames_that_are_done(take, tmp_path, monkeypatch):
+    monkeypatch.setattr(bake, "_FRAMES_A_REQUEST", 2)
     backend = Backend()
 
     class Slow(Answer):
         def wait(self, _seconds=None):
-            return len(backend.made) < 4
+            return len(backend.asked) < 3
 
-    backend_request = backend.request
-    backend.request = lambda *arguments: Slow(backend_request(*arguments).error)
+    request = backend.request
+    backend.request = lambda *arguments: Slow(hashes=request(*arguments).hashes)
+    shown = []
     with pytest.raises(FurrowError, match="Cancelled"):
-        bake.bake_maps(take, tmp_path, backend, cancelled=lambda: True)
+        bake.bake_maps(
+            take,
+            tmp_path,
+            backend,
+            progress=lambda fraction, text: shown.append((fraction, text)),
+            cancelled=lambda: len(backend.asked) == 3,
+        )
     record = json.loads((tmp_path / "bake.json").read_text())
-    assert 0 < len(record["frames"]) < 8
+    assert list(record["frames"]) == ["1", "2"]
+    assert shown == [(0.25, "Map 2 of 8")]
+
+
+def held(take, values):
+    """The take with these weights of jawOpen, frame by frame."""
+    rows = np.zeros((len(values), 52), np.float32)
+    rows[:, INDEX["jawOpen"]] = values
+    return replace(take, weights=Weights(rows, 30.0))
+
+
+def values_of(folder, count):
+    return [float(read_map(folder / f"detail/{n:04d}.exr")[0, 0]) for n in range(1, count + 1)]
+
+
+def test_frames_of_the_same_map_are_made_once_and_linked(take, tmp_path):
+    values = [0, 0.5, 0.5, 0, 0.5 + 1e-7, 1, 1, 0]
+    backend = Backend()
+    assert bake.bake_maps(held(take, values), tmp_path, backend) == [1, 2, 6]
+    assert sum(backend.asked) == 3
+    assert values_of(tmp_path, 8) == [0, 0.5, 0.5, 0, 0.5, 1, 1, 0]
+    files = [(tmp_path / f"detail/{n:04d}.exr").stat() for n in range(1, 9)]
+    assert len({file.st_ino for file in files}) == 3 and files[1].st_nlink == 3
+    frames = json.loads((tmp_path / "bake.json").read_text())["frames"]
+    assert [frames[str(n)].get("same_as") for n in range(1, 9)] == [None, None, 2, 1, 2, None, 6, 1]
+    # A frame that is made anew takes nothing from those that its file was linked to.
+    values[1] = 0.25
+    assert bake.bake_maps(held(take, values), tmp_path, Backend()) == [2]
+    assert values_of(tmp_path, 8) == [0, 0.25, 0.5, 0, 0.5, 1, 1, 0]
+    assert not list((tmp_path / "detail").glob(".partial*"))
+
+
+def test_frames_that_only_moved_are_not_made_again(take, tmp_path):
+    bake.bake_maps(held(take, [0, 0.25, 0.5, 0.75]), tmp_path, Backend())
+    assert bake.bake_maps(held(take, [0.25, 0, 0.75, 0.5]), tmp_path, Backend()) == []
+    assert values_of(tmp_path, 4) == [0.25, 0, 0.75, 0.5]
+    assert bake.bake_maps(held(take, [1, 0.25, 0, 0.75]), tmp_path, Backend()) == [1]
+    assert values_of(tmp_path, 4) == [1, 0.25, 0, 0.75]
+
+
+def test_ranges_link_to_one_another_and_where_links_fail_files_are_copied(
+    take, tmp_path, monkeypatch
+):
+    def fails(*_names):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", fails)
+    still = held(take, [0.5] * 6)
+    assert bake.bake_maps(still, tmp_path, Backend(), (1, 3)) == [1]
+    assert bake.bake_maps(still, tmp_path, Backend(), (4, 6)) == []
+    assert all((tmp_path / f"detail/{n:04d}.exr").stat().st_nlink == 1 for n in range(1, 7))
+    assert bake.join(tmp_path).last == 6
+    assert values_of(tmp_path, 6) == [0.5] * 6
 
 
 def test_ranges_share_no_file_but_maps_and_are_joined(take, tmp_path):
@@ -208,7 +276,7 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line_before_any_work(take,
     backend = Backend()
     with pytest.raises(FurrowError, match="cannot be written"):
         bake.bake_maps(take, tmp_path / "file", backend)
-    assert backend.made == []
+    assert backend.asked == []
 
 
 def displaced(frame: int) -> np.ndarray:
