@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -80,6 +80,24 @@ class Engine(Protocol):
     ) -> np.ndarray:
         """Exact maps of several W+ (N, num_ws, 512) with one noise (R, R): (N, R, R) float32, mm."""
         return np.stack([self.synthesise(w, noise, interrupt=interrupt) for w in ws])
+
+
+class Remembered:
+    """What was computed of the last noise: maps of one seed follow one another, in a bake above all."""
+
+    def __init__(self, compute: Callable[[np.ndarray], Any]) -> None:
+        self._compute = compute
+        self._last: tuple[np.ndarray, Any] | None = None
+
+    def __call__(self, noise: np.ndarray) -> Any:
+        """Return ``compute(noise)``."""
+        if self._last is None or not np.array_equal(self._last[0], noise):
+            self._last = (noise.copy(), self._compute(noise))
+        return self._last[1]
+
+    def forget(self) -> None:
+        """Let go of it."""
+        self._last = None
 
 
 def output_array(out: np.ndarray | None, resolution: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .engine import Engine, output_array
+from .engine import Engine, Remembered, output_array
 from .interrupt import Interrupt
 from .ports import Ports, sizes
 from .processor import physical_cores
@@ -31,15 +31,16 @@ class OpenVinoEngine(Engine):
         self._settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if cores := physical_cores():
             self._settings["INFERENCE_NUM_THREADS"] = cores
-        paths = [folder / f"{name}.onnx" for name in ("encoder", "bases", "generator")]
-        self._encoder, self._bases, self._generator = (self._compiled(p, "f32") for p in paths)
-        requests = (self._encoder, self._bases, self._generator)
+        paths = [folder / f"{name}.onnx" for name in ("encoder", "noise", "bases", "generator")]
+        requests = [self._compiled(path, "f32") for path in paths]
+        self._encoder, self._noise, self._bases, self._generator = requests
         found = sizes(folder, *(_ports(p, r) for p, r in zip(paths, requests, strict=True)))
         self.identity_size, self.num_ws = found.identity, found.num_ws
         self.resolution = found.resolution
         self._images = found.basis_names
+        self._filtered = Remembered(self._filter)
         self._no_rest = np.zeros((1, 1, self.resolution, self.resolution), np.float32)
-        self._paths = paths
+        self._path = paths[-1]
         self._preview: Any = None  # compiled when it is first asked for
 
     def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
@@ -63,14 +64,18 @@ class OpenVinoEngine(Engine):
         interrupt: Interrupt | None = None,
     ) -> np.ndarray:
         """See :class:`Engine`."""
-        feed = {"w": w[None], "noise": noise[None, None]}
+        feed = {"w": w[None], **self._filtered(noise)}
         if self._images:
             images = _run(self._bases, {"w": feed["w"], "rest": self._no_rest}, interrupt)
             feed |= {name: images[name] for name in self._images}
         request = self._generator
         if preview and self.has_preview:
-            request = self._preview = self._preview or self._compiled(self._paths[2], "bf16")
+            request = self._preview = self._preview or self._compiled(self._path, "bf16")
         return np.array(_run(request, feed, interrupt)["displacement"][0, 0])
+
+    def _filter(self, noise: np.ndarray) -> dict[str, np.ndarray]:
+        made = _run(self._noise, {"noise": noise[None, None]})
+        return {name: np.array(made[name]) for name in ("coarse", "fine")}
 
     def _compiled(self, path: Path, precision: str) -> Any:
         # Without the hint OpenVINO takes bfloat16 by itself on processors that have it.

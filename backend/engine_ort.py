@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from .engine import Engine, output_array
+from .engine import Engine, Remembered, output_array
 from .errors import FurrowError
 from .interrupt import Interrupt
 from .ports import Ports, sizes
@@ -27,12 +27,14 @@ class OrtEngine(Engine):
 
     def __init__(self, folder: Path) -> None:
         self._encoder, encoder = session(folder / "encoder.onnx")
+        self._noise, noise = session(folder / "noise.onnx")
         self._bases, bases = session(folder / "bases.onnx")
         self._generator, generator = session(folder / "generator.onnx")
-        found = sizes(folder, encoder, bases, generator)
+        found = sizes(folder, encoder, noise, bases, generator)
         self.identity_size, self.num_ws = found.identity, found.num_ws
         self.resolution = found.resolution
         self._images = found.basis_names
+        self._filtered = Remembered(self._filter)
         self._no_rest = np.zeros((1, 1, self.resolution, self.resolution), np.float32)
 
     def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
@@ -61,12 +63,16 @@ class OrtEngine(Engine):
     ) -> np.ndarray:
         """See :class:`Engine`; there is no preview."""
         with _stoppable(interrupt) as options:
-            feed = {"w": w[None], "noise": noise[None, None]}
+            feed = {"w": w[None], **self._filtered(noise)}
             if self._images:
                 bases_feed = {"w": feed["w"], "rest": self._no_rest}
                 images = self._bases.run(self._images, bases_feed, options)
                 feed |= zip(self._images, images, strict=True)
             return self._generator.run(["displacement"], feed, options)[0][0, 0]
+
+    def _filter(self, noise: np.ndarray) -> dict[str, np.ndarray]:
+        names = ["coarse", "fine"]
+        return dict(zip(names, self._noise.run(names, {"noise": noise[None, None]}), strict=True))
 
 
 def _fetching() -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .engine import Engine, output_array
+from .engine import Engine, Remembered, output_array
 from .errors import FurrowError
 from .interrupt import Interrupt
 
@@ -57,7 +57,7 @@ class TorchEngine(Engine):
         self.resolution = self._synthesis.config.resolution
         self.how = "each map by itself"
         self._graphs: dict[bool, Callable[[Any, Any], Any] | None] = {}
-        self._uploaded: tuple[np.ndarray, Any] | None = None
+        self._filtered = Remembered(self._filter)
         self._map_bytes = 0
         self._interrupt: Interrupt | None = None
         for block in self._synthesis.blocks:
@@ -93,7 +93,7 @@ class TorchEngine(Engine):
 
         def work() -> Any:
             half = preview and self._device.type == "cuda"
-            return self._single(half)(self._tensor(w[None]), self._noise(noise))
+            return self._single(half)(self._tensor(w[None]), self._filtered(noise))
 
         self._interrupt = interrupt
         try:
@@ -133,7 +133,7 @@ class TorchEngine(Engine):
     def _batch(self, ws: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Maps (n, R, R) of styles (n, num_ws, 512), all at once."""
         with self._torch.inference_mode():
-            maps = self._synthesis(self._tensor(ws), self._noise(noise))
+            maps = self._synthesis(self._tensor(ws), self._filtered(noise))
             return maps[:, 0].float().cpu().numpy()
 
     def _batch_size(self) -> int:
@@ -168,32 +168,35 @@ class TorchEngine(Engine):
                 self._graphs[half] = None
                 self.how = f"without a CUDA graph, since capturing it failed: {error}"
                 self.say("The graphics card runs the network step by step: no CUDA graph was made.")
-        return self._graphs[half] or (lambda w, noise: self._eager(w, noise, half))
+        return self._graphs[half] or (lambda w, filtered: self._eager(w, filtered, half))
 
-    def _eager(self, w: Any, noise: Any, half: bool) -> Any:
+    def _eager(self, w: Any, filtered: tuple[Any, Any], half: bool) -> Any:
         # Without its cache, whose casts of parameters a captured graph must not refer to.
         with self._torch.autocast("cuda", enabled=half, cache_enabled=False):
-            return self._synthesis(w, noise)
+            return self._synthesis(w, filtered)
 
     def _captured(self, half: bool) -> Callable[[Any, Any], Any]:
         """Capture one map's kernels: hundreds of small launches become one."""
         torch = self._torch
         self._interrupt = None  # a graph is captured to its end
         w = torch.zeros(1, self.num_ws, 512, device=self._device)
-        noise = torch.zeros(1, 1, self.resolution, self.resolution, device=self._device)
+        size = self.resolution
+        zeros = torch.zeros(1, 1, size, size, device=self._device)
+        filtered = self._synthesis.relief.filtered(zeros)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):  # libraries choose their algorithms outside the graph
-                self._eager(w, noise, half)
+                self._eager(w, filtered, half)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            made = self._eager(w, noise, half)
+            made = self._eager(w, filtered, half)
 
-        def replay(new_w: Any, new_noise: Any) -> Any:
+        def replay(new_w: Any, new_filtered: tuple[Any, Any]) -> Any:
             w.copy_(new_w)
-            noise.copy_(new_noise)
+            for old, new in zip(filtered, new_filtered, strict=True):
+                old.copy_(new)
             graph.replay()
             return made
 
@@ -215,7 +218,7 @@ class TorchEngine(Engine):
         torch = self._torch
         if self._device.type != "cpu":
             self._graphs.clear()
-            self._uploaded = None
+            self._filtered.forget()
             self._device = torch.device("cpu")
             self._encoder.to(self._device)
             self._synthesis.to(self._device)
@@ -226,11 +229,8 @@ class TorchEngine(Engine):
             "other programs, then in Furrow, to use the card again."
         )
 
-    def _noise(self, noise: np.ndarray) -> Any:
-        """The noise (1, 1, R, R) on the device; the last one stays there, for it seldom changes."""
-        if self._uploaded is None or not np.array_equal(self._uploaded[0], noise):
-            self._uploaded = (noise.copy(), self._tensor(noise[None, None]))
-        return self._uploaded[1]
+    def _filter(self, noise: np.ndarray) -> tuple[Any, Any]:
+        return self._synthesis.relief.filtered(self._tensor(noise[None, None]))
 
     def _tensor(self, values: np.ndarray) -> Any:
         return self._torch.from_numpy(np.array(values, np.float32)).to(self._device)

@@ -31,7 +31,7 @@ DETAIL = ASSETS / "detail"
 KINDS = ("torch", "openvino", "ort")
 """The engines, the most preferred first."""
 
-NETWORKS = ("encoder.onnx", "bases.onnx", "generator.onnx")
+NETWORKS = ("encoder.onnx", "noise.onnx", "bases.onnx", "generator.onnx")
 TORCH_NETWORKS = ("encoder.safetensors", "generator.safetensors")
 """Files that engines load."""
 

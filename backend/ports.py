@@ -42,7 +42,7 @@ class Sizes:
         return [f"basis_{level}" for level in self.levels]
 
 
-def sizes(folder: Path, encoder: Ports, bases: Ports, generator: Ports) -> Sizes:
+def sizes(folder: Path, encoder: Ports, noise: Ports, bases: Ports, generator: Ports) -> Sizes:
     """Return the sizes of the networks in `folder`.
 
     Raises
@@ -52,13 +52,17 @@ def sizes(folder: Path, encoder: Ports, bases: Ports, generator: Ports) -> Sizes
     """
     wanted = {"identity": (1, None), "expression": (1, len(EXPRESSIONS)), "w": (1, None, 512)}
     check_ports(folder / "encoder.onnx", encoder, wanted)
-    side = (generator.get("noise") or (0,))[-1]
+    filtered = ("coarse", "fine")
+    wanted = {name: (1, None, None, None) for name in ("noise", *filtered)}
+    check_ports(folder / "noise.onnx", noise, wanted)
+    side = noise["noise"][-1]
+    plane = (1, 1, side, side)
     images = {name: size for name, size in generator.items() if name.startswith("basis_")}
-    square = {name: (1, 1, size[-1], size[-1]) for name, size in images.items()}
-    maps = {name: (1, 1, side, side) for name in ("noise", "displacement")}
-    check_ports(folder / "generator.onnx", generator, {**maps, **square, "w": encoder["w"]})
-    maps = {name: (1, 1, side, side) for name in ("rest", "displacement")}
-    check_ports(folder / "bases.onnx", bases, {**maps, **square, "w": encoder["w"]})
+    both = {"w": encoder["w"], "displacement": plane}
+    both |= {name: (1, 1, size[-1], size[-1]) for name, size in images.items()}
+    wanted = both | {name: noise[name] for name in filtered}
+    check_ports(folder / "generator.onnx", generator, wanted)
+    check_ports(folder / "bases.onnx", bases, {**both, "rest": plane})
     levels = tuple(sorted(size[-1] for size in images.values()))
     return Sizes(encoder["identity"][1], encoder["w"][1], side, levels)
 

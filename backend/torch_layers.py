@@ -120,28 +120,43 @@ class Relief(nn.Module):
         fields = mixing.unflatten(1, (-1, self.FIELDS)) @ self.fields.flatten(1)
         return F.softplus(self.place + fields.unflatten(2, self.fields.shape[1:]))
 
-    def forward(self, w: Tensor, noise: Tensor, crop: tuple[int, int, int] | None = None) -> Tensor:
-        """Shape standard normal noise (N, 1, R, R) into relief (N, 1, R, R) in the raw unit.
+    def filtered(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """What noise (N, 1, R, R) gives whatever the style: half the work, and the same for a seed.
 
-        `crop` (row, column, size), in texels and multiples of 8, says which part of the tile the
-        noise is, if it is not all of it.
+        Returns
+        -------
+        tuple
+            Its two coarse bands (N, 2, R / 2, R / 2); its finest band and textures (N, 9, R, R).
         """
-        strengths = self.strengths(w)
-        if crop is not None:
-            row, column, size = (value // 8 for value in crop)
-            strengths = strengths[..., row : row + size, column : column + size]
         half = F.avg_pool2d(noise, 2) * 2.0  # the mean of four has half the deviation
         # Turned over, since bands of the same noise would add in phase where they overlap.
         half = torch.cat([half.flip(2), half.flip(3)], 1)
         filters: Tensor = self.filters_half  # type: ignore[assignment]
         full: Tensor = self.filters_full  # type: ignore[assignment]
         coarse = F.conv2d(half, filters, padding=filters.shape[-1] // 2, groups=2)
-        coarse = coarse * enlarge(strengths[:, :2], 4)
-        image = enlarge(coarse.sum(1, keepdim=True), 2)
         # One convolution for the finest band and the texture's filters.
         pad = (self.texture0.shape[-1] - full.shape[-1]) // 2
         bank = torch.cat([F.pad(full, (pad,) * 4), self.texture0])
-        fine = F.conv2d(noise, bank, padding=bank.shape[-1] // 2)
+        return coarse, F.conv2d(noise, bank, padding=bank.shape[-1] // 2)
+
+    def forward(
+        self,
+        w: Tensor,
+        noise: Tensor | tuple[Tensor, Tensor],
+        crop: tuple[int, int, int] | None = None,
+    ) -> Tensor:
+        """Shape standard normal noise (N, 1, R, R) into relief (N, 1, R, R) in the raw unit.
+
+        `noise` may be what :meth:`filtered` returns for it. `crop` (row, column, size), in texels
+        and multiples of 8, says which part of the tile the noise is, if it is not all of it.
+        """
+        strengths = self.strengths(w)
+        if crop is not None:
+            row, column, size = (value // 8 for value in crop)
+            strengths = strengths[..., row : row + size, column : column + size]
+        coarse, fine = self.filtered(noise) if isinstance(noise, Tensor) else noise
+        coarse = coarse * enlarge(strengths[:, :2], 4)
+        image = enlarge(coarse.sum(1, keepdim=True), 2)
         fine = fine * enlarge(strengths[:, 2:], 8)
         shaped = F.leaky_relu(fine[:, 1:], 0.2)
         shaped = F.leaky_relu(F.conv2d(shaped, self.texture1, padding=1), 0.2)

@@ -156,7 +156,7 @@ class Synthesis(nn.Module):
         self.relief = Relief(config.resolution, config.texel_mm)
         self.register_buffer("scale", torch.ones(()))  # mm of one unit of the raw output
 
-    def forward(self, w: Tensor, noise: Tensor, *mixed: Tensor) -> Tensor:
+    def forward(self, w: Tensor, noise: Tensor | tuple[Tensor, Tensor], *mixed: Tensor) -> Tensor:
         """Synthesise maps.
 
         Parameters
@@ -165,6 +165,7 @@ class Synthesis(nn.Module):
             (N, num_ws, 512) styles, w_avg included.
         noise
             (N or 1, 1, R, R) standard normal: decides pores and fine lines; zeros leave them out.
+            Or what `relief.filtered` returns for it, where that is known already.
         mixed
             What :meth:`mixed` returns for w, where that is known already.
 

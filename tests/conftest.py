@@ -61,6 +61,7 @@ def tiny_networks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
     def make(work: int = 0) -> Path:
         folder = tmp_path_factory.mktemp("networks")
         _tiny_encoder(folder / "encoder.onnx")
+        _tiny_noise(folder / "noise.onnx")
         _tiny_bases(folder / "bases.onnx")
         _tiny_generator(folder / "generator.onnx", work)
         return folder
@@ -102,6 +103,22 @@ def _tiny_encoder(path: Path) -> None:
           [numpy_helper.from_array(value, name) for name, value in constants.items()])  # fmt: skip
 
 
+def _tiny_noise(path: Path) -> None:
+    """fine = noise / 100; coarse = its first texel."""
+    from onnx import helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Mul", ["noise", "hundredth"], ["fine"]),
+        helper.make_node("Slice", ["noise", "start", "end"], ["coarse"]),
+    ]
+    constants = {
+        "hundredth": np.float32(0.01), "start": np.array([0] * 4), "end": np.array([1] * 4),
+    }  # fmt: skip
+    outputs = {"coarse": [1, 1, 1, 1], "fine": [1, 1, 256, 256]}
+    _save(path, nodes, {"noise": [1, 1, 256, 256]}, outputs,
+          [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()])  # fmt: skip
+
+
 def _tiny_bases(path: Path) -> None:
     """basis_128 = the styles' first two, weighting two fixed images; displacement = it doubled + rest."""
     from onnx import helper, numpy_helper
@@ -127,7 +144,7 @@ def _tiny_bases(path: Path) -> None:
 
 
 def _tiny_generator(path: Path, work: int) -> None:
-    """displacement = outer product of two styles + the basis doubled + noise / 100."""
+    """displacement = outer product of two styles + the basis doubled + fine noise."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = [
@@ -136,15 +153,14 @@ def _tiny_generator(path: Path, work: int) -> None:
         helper.make_node("Gather", ["half", "second"], ["other"], axis=1),
         helper.make_node("Reshape", ["row", "column"], ["a"]),
         helper.make_node("Mul", ["a", "other"], ["outer"]),
-        helper.make_node("Mul", ["noise", "hundredth"], ["pores"]),
         helper.make_node("Resize", ["basis_128", "", "double"], ["large"], mode="nearest"),
-        helper.make_node("Add", ["outer", "pores"], ["convolved"]),
+        helper.make_node("Add", ["outer", "fine"], ["convolved"]),
         helper.make_node("Add", ["convolved", "large"], ["sum"]),
     ]
     constants = {
         "0": np.array([0]), "256": np.array([256]), "last": np.array([2]),
         "first": np.array([[0]]), "second": np.array([[1]]), "column": np.array([1, 1, 256, 1]),
-        "hundredth": np.float32(0.01), "double": np.array([1, 1, 2, 2], np.float32),
+        "double": np.array([1, 1, 2, 2], np.float32),
     }  # fmt: skip
     if work:
         square = np.random.RandomState(2).standard_normal((1024, 1024)).astype(np.float32) / 1024
@@ -170,7 +186,7 @@ def _tiny_generator(path: Path, work: int) -> None:
     else:
         nodes += [helper.make_node("Identity", ["sum"], ["displacement"])]
     size = [1, 1, 256, 256]
-    inputs = {"w": [1, 14, 512], "noise": size, "basis_128": [1, 1, 128, 128]}
+    inputs = {"w": [1, 14, 512], "coarse": [1] * 4, "fine": size, "basis_128": [1, 1, 128, 128]}
     _save(path, nodes, inputs, {"displacement": size},
           [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()])  # fmt: skip
 

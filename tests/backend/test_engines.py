@@ -64,6 +64,16 @@ def test_the_mixture_is_most_of_what_an_expression_does():
     assert np.square(linear - exact).mean() < 0.05 * np.square(exact).mean()
 
 
+def test_another_noise_makes_other_pores_and_the_first_comes_back(tiny_networks):
+    engine = engines.load("ort", tiny_networks())
+    w, noise = drawn(engine)
+    first = engine.synthesise(w, noise)
+    np.testing.assert_allclose(engine.synthesise(w, -noise), first - noise / 50, atol=1e-5)
+    assert np.array_equal(engine.synthesise(w, noise), first)
+    noise *= 2  # in place: what was remembered of it must not be taken
+    np.testing.assert_allclose(engine.synthesise(w, noise), first + noise / 200, atol=1e-5)
+
+
 def test_an_interrupt_ends_a_map_at_once(tiny_networks):
     engine = engines.load("ort", tiny_networks(work=100_000))  # minutes
     w, noise = drawn(engine)
@@ -113,10 +123,11 @@ def test_damaged_network_is_named(tiny_networks):
 
 def test_foreign_networks_are_named(tiny_networks):
     folder = tiny_networks()
-    encoder, bases, generator = (folder / name for name in engines.NETWORKS)
+    encoder, noise, bases, generator = (folder / name for name in engines.NETWORKS)
     whole = encoder.read_bytes()
     for path, content in (
         (encoder, generator.read_bytes()), (generator, whole), (encoder, b""), (bases, whole),
+        (noise, whole),
     ):  # fmt: skip
         before = path.read_bytes()
         path.write_bytes(content)

@@ -93,6 +93,7 @@ def export_onnx(
         _compress(temporary)
 
 
+@torch.no_grad()
 def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
     """Write encoder and generator to `folder` as docs/architecture.md says.
 
@@ -133,19 +134,42 @@ def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
     write_whole(folder / "detail.json", json.dumps(detail, indent=1).encode() + b"\n")
 
 
+class Filtering(nn.Module):
+    """What a generator makes of its noise alone: ``noise.onnx``."""
+
+    def __init__(self, synthesis: Synthesis) -> None:
+        super().__init__()
+        self.relief = synthesis.relief
+
+    def forward(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Noise (1, 1, R, R): coarse bands (1, 2, R / 2, R / 2), fine ones (1, 9, R, R)."""
+        return self.relief.filtered(noise)
+
+
+class Drawing(nn.Module):
+    """What a generator does for each map: ``generator.onnx``."""
+
+    def __init__(self, synthesis: Synthesis) -> None:
+        super().__init__()
+        self.synthesis = synthesis
+
+    def forward(self, w: Tensor, coarse: Tensor, fine: Tensor, *mixed: Tensor) -> Tensor:
+        """Styles, filtered noise and the bases' images: the map (1, 1, R, R) in mm."""
+        return self.synthesis(w, (coarse, fine), *mixed)
+
+
 def export_synthesis(synthesis: Synthesis, folder: Path) -> None:
-    """Write ``bases.onnx``, which a map while sliding needs alone, and ``generator.onnx``, the rest."""
+    """Write a generator in three: what a seed needs, what a slider needs, and the rest of a map."""
     size = synthesis.config.resolution
     w, plane = torch.zeros(1, synthesis.num_ws, 512), torch.zeros(1, 1, size, size)
     images = {f"basis_{level}": torch.zeros(1, 1, level, level) for level in synthesis.levels()}
-    export_onnx(
-        Bases(synthesis),
-        {"w": w, "rest": plane},
-        [*images, "displacement"],
-        folder / "bases.onnx",
-    )
-    inputs = {"w": w, "noise": plane, **images}
-    export_onnx(synthesis, inputs, ["displacement"], folder / "generator.onnx")
+    coarse, fine = synthesis.relief.filtered(plane)
+    filtered = {"coarse": coarse, "fine": fine}
+    export_onnx(Filtering(synthesis), {"noise": plane}, list(filtered), folder / "noise.onnx")
+    names = [*images, "displacement"]
+    export_onnx(Bases(synthesis), {"w": w, "rest": plane}, names, folder / "bases.onnx")
+    inputs = {"w": w, **filtered, **images}
+    export_onnx(Drawing(synthesis), inputs, ["displacement"], folder / "generator.onnx")
 
 
 def _compress(path: Path) -> None:
