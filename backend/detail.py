@@ -136,6 +136,21 @@ class DetailModel:
                 self._maps.popitem(last=False)
         return resample(map_mm, resolution)
 
+    def synthesise_batch(
+        self,
+        ws: np.ndarray,
+        detail_seed: int,
+        resolution: int,
+        interrupt: Interrupt | None = None,
+    ) -> list[np.ndarray]:
+        """Return the maps of several styles (N, num_ws, 512) of one seed; else as :meth:`map`.
+
+        They are not remembered: a bake asks for each of its maps once.
+        """
+        check_resolution(resolution)
+        maps = self.engine.synthesise_batch(ws, self._noise(detail_seed), interrupt)
+        return [resample(_finite(map_mm), resolution) for map_mm in maps]
+
     def _encode(self, identity: bytes, expression: bytes) -> np.ndarray:
         return self.engine.encode(
             np.frombuffer(identity, np.float32), np.frombuffer(expression, np.float32)
@@ -150,11 +165,15 @@ class DetailModel:
         self, w: bytes, seed: int, preview: bool, interrupt: Interrupt | None
     ) -> np.ndarray:
         code = np.frombuffer(w, np.float32).reshape(self.engine.num_ws, -1)
-        map_mm = self.engine.synthesise(code, self._noise(seed), preview, interrupt)
-        if not np.isfinite(map_mm).all():
-            raise FurrowError("The network made values that are not numbers.", "internal")
+        map_mm = _finite(self.engine.synthesise(code, self._noise(seed), preview, interrupt))
         map_mm.setflags(write=False)  # it is remembered
         return map_mm
+
+
+def _finite(map_mm: np.ndarray) -> np.ndarray:
+    if not np.isfinite(map_mm).all():
+        raise FurrowError("The network made values that are not numbers.", "internal")
+    return map_mm
 
 
 def check_resolution(resolution: int) -> None:

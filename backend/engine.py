@@ -25,6 +25,8 @@ class Engine(Protocol):
         R, of the maps the generator makes.
     has_preview
         Whether `preview` makes a difference.
+    batch
+        How many maps are best made at once.
     say
         Called with a line for people when the engine must do otherwise than was asked.
     """
@@ -35,6 +37,7 @@ class Engine(Protocol):
     num_ws: int
     resolution: int
     has_preview: bool
+    batch: int = 1
     say: Callable[[str], None] = staticmethod(lambda text: None)
 
     def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:

@@ -42,6 +42,7 @@ class TorchEngine(Engine):
         self.device = device
         self.has_preview = self._device.type == "cuda"
         if self.has_preview:
+            self.batch = LARGEST_BATCH
             # TensorFloat-32 rounds to 10 bits: maps would differ from the other engines' by 1e-3.
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False

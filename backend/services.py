@@ -146,17 +146,21 @@ class Services:
         rows = request.params.get("expressions")
         if not isinstance(paths, list) or not isinstance(rows, list) or len(paths) != len(rows):
             raise FurrowError('The request needs as many "paths" as "expressions".')
+        paths = [_text(path, "paths") for path in paths]
 
         def made() -> Iterator[tuple[str, np.ndarray]]:
-            for number, row in enumerate(rows):
-                path = _text(paths[number], "paths")
-                request.progress(number / len(rows), "Synthesising")
-                expression = _floats(row, "expression")
-                with self._detail_lock:  # map by map, so that a slider waits for one
-                    map_mm = self._model().map(
-                        identity, expression, resolution, False, request.interrupt, relief
-                    )
-                yield path, map_mm
+            done = 0
+            while done < len(rows):
+                request.progress(done / len(rows), "Synthesising")
+                with self._detail_lock:  # batch by batch, so that a slider waits for one
+                    model = self._model()
+                    part = slice(done, done + model.engine.batch)
+                    expressions = [_floats(row, "expression") for row in rows[part]]
+                    ws = np.stack([model.w_plus(identity, e, relief) for e in expressions])
+                    seed = identity.detail_seed
+                    maps = model.synthesise_batch(ws, seed, resolution, request.interrupt)
+                yield from zip(paths[part], maps, strict=True)
+                done += len(maps)
 
         return {"sha256": list(write_maps(made(), WRITERS))}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import queue
@@ -137,6 +138,24 @@ def test_live_maps_follow_the_last_exact_map_of_their_head(start):
     assert ask(5, "b", 0.5, live=True)[0]  # another head has no exact map yet
     backend.map(6, live=True)
     assert "channel" in backend.hear(6)["error"]["message"]
+
+
+def test_several_maps_are_written_in_one_request(start, tmp_path):
+    backend = start()
+    paths = [tmp_path / f"{number:04d}.exr" for number in (1, 2, 3)]
+    asked = {key: value for key, value in PARAMS.items() if key != "expression"}
+    asked |= {
+        "expressions": [expression(0.1 * n) for n in range(3)],
+        "paths": list(map(str, paths)),
+    }
+    backend.say({"id": 1, "method": "write_maps", "params": asked})
+    hashes = backend.hear(1)["result"]["sha256"]
+    assert hashes == [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    backend.map(2, expression=expression(0.2))
+    alone = protocol.receive(backend.hear(2)["result"]["array"])
+    np.testing.assert_allclose(read_map(paths[2]), alone, rtol=1e-3, atol=1e-6)
+    backend.say({"id": 3, "method": "write_maps", "params": asked | {"paths": [str(paths[0])]}})
+    assert backend.hear(3)["error"]["code"] == "bad_input"
 
 
 def test_memory_does_not_grow_with_maps_that_are_released_and_none_stays(start):
