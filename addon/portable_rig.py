@@ -19,7 +19,7 @@ import numpy as np
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS
 from ..backend.identity import styles_request
-from . import head_object, portable_material, portable_nodes
+from . import head_object, modifier_inputs, portable_material, portable_nodes
 
 MODIFIER = "Furrow Portable"
 
@@ -72,8 +72,8 @@ def remove(obj: bpy.types.Object) -> None:
         return
     portable_material.take_off(obj)
     group = modifier.node_group
-    for identifier in _identifiers(group).values():
-        modifier.driver_remove(f'["{identifier}"]')
+    for identifier in modifier_inputs.identifiers(group).values():
+        modifier_inputs.release(modifier, identifier)
     obj.modifiers.remove(modifier)
     if group is not None and not group.users:
         nodes = portable_nodes.textures(group, "Linear") + portable_nodes.textures(group, "Closest")
@@ -99,11 +99,9 @@ def apply_settings(obj: bpy.types.Object, height_m: float) -> None:
     shown = state.detail_enabled and state.detail_mode == "PORTABLE"
     shades = [name == "SHADED" for name in (state.detail_viewport, state.portable_render)]
     inputs = (portable_nodes.STRENGTH, portable_nodes.SHADE_VIEWPORT, portable_nodes.SHADE_RENDER)
-    identifiers = _identifiers(modifier.node_group)
+    identifiers = modifier_inputs.identifiers(modifier.node_group)
     for name, value in zip(inputs, (height_m, *shades), strict=True):
-        if modifier[identifiers[name]] != value:
-            modifier[identifiers[name]] = value
-            obj.update_tag()
+        modifier_inputs.put(modifier, identifiers[name], value)
     for setting in ("show_viewport", "show_render"):
         if getattr(modifier, setting) != shown:
             setattr(modifier, setting, shown)
@@ -209,22 +207,14 @@ def _image(name: str, pixels: np.ndarray) -> bpy.types.Image:
     return image
 
 
-def _identifiers(group: bpy.types.GeometryNodeTree | None) -> dict[str, str]:
-    """The modifier's names of the group's inputs."""
-    if group is None:
-        return {}
-    sockets = group.interface.items_tree
-    return {s.name: s.identifier for s in sockets if s.in_out == "INPUT" and s.name != "Geometry"}
-
-
 def _drive(obj: bpy.types.Object, modifier: bpy.types.NodesModifier) -> None:
     """Let each shape key that there is drive its weight."""
     keys = obj.data.shape_keys
-    identifiers = _identifiers(modifier.node_group)
+    identifiers = modifier_inputs.identifiers(modifier.node_group)
     for name in EXPRESSIONS:
         if name not in keys.key_blocks:
             continue  # its weight stays 0
-        driver = modifier.driver_add(f'["{identifiers[name]}"]').driver
+        driver = modifier_inputs.drive(modifier, identifiers[name])
         driver.type = "SUM"
         variable = driver.variables.new()
         variable.targets[0].id_type = "KEY"
