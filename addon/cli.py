@@ -19,7 +19,7 @@ from ..backend import bake_arguments, performance_arguments
 from ..backend.errors import FurrowError
 from ..backend.identity import Identity, read_identity
 from ..backend.weights import Weights, read_weights, resample
-from . import bake, client, head_object, jobs, portable, speech
+from . import bake, baked_file, client, head_object, jobs, speech
 
 DEFAULT_FPS = 30.0
 
@@ -182,9 +182,9 @@ def _bake_motion(
 def _finish_motion(
     take: bake.Take, sound: Path | None, folder: Path, preview: bool, backend: client.Client
 ) -> None:
-    obj = portable.new_scene(take, sound)
-    portable.play_baked({obj.name: folder}, take.first, len(take.weights.values))
-    path = portable.save(folder)
+    obj = baked_file.new_scene(take, sound)
+    baked_file.play_baked({obj.name: folder}, take.first, len(take.weights.values))
+    path = baked_file.save(folder)
     if preview:
         _preview(obj, take, folder, backend)
     print(f"furrow: {path}: {len(take.weights.values)} frames, ready to play", flush=True)
@@ -221,8 +221,8 @@ def _finish_shot(
     backend: client.Client,
 ) -> None:
     take = next(iter(takes.values()))
-    portable.play_baked(folders, take.first, len(take.weights.values))
-    path = portable.save(folder)
+    baked_file.play_baked(folders, take.first, len(take.weights.values))
+    path = baked_file.save(folder)
     if preview:
         for name, own in folders.items():
             _preview(bpy.data.objects[name], takes[name], own, backend)

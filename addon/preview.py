@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backend.expressions import FACESCAPE_PRESETS
 from ..backend.files import whole_file
-from . import bake, detail, film, head_object, live_detail, portable, stage
+from . import bake, baked_file, detail, film, head_object, live_detail, stage
 
 NAME = "preview.png"
 
@@ -49,7 +49,9 @@ def render(
     FurrowError
         If a map cannot be made or a picture not be written.
     """
-    blend = next(p for p in (folder / portable.NAME, folder.parent / portable.NAME) if p.is_file())
+    blend = next(
+        p for p in (folder / baked_file.NAME, folder.parent / baked_file.NAME) if p.is_file()
+    )
     frames = range(take.first, take.last + 1)
     movie, engine = film.render(blend.resolve(), obj.name, frames, folder, progress)
     sheet = contact_sheet(obj, folder, take.resolution, client, progress)

@@ -13,7 +13,7 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 import furrow  # noqa: E402
-from furrow.addon import bake, detail, head_object, portable  # noqa: E402
+from furrow.addon import bake, baked_file, detail, head_object  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
 from furrow.backend.expressions import INDEX  # noqa: E402
 from furrow.backend.identity import adjustments_of  # noqa: E402
@@ -133,7 +133,7 @@ def test_adjustments_reach_every_map_and_the_joined_take(take, tmp_path):
     joined = bake.join(tmp_path)
     np.testing.assert_array_equal(joined.identity.adjustments, person.adjustments)
     assert joined.relief is None and joined.asked() == take.asked()
-    obj = portable.new_scene(joined)
+    obj = baked_file.new_scene(joined)
     assert obj.furrow.asymmetry == -0.5
 
 
@@ -250,7 +250,7 @@ def test_the_head_turns_in_what_ranges_are_joined_to(take, tmp_path):
         bake.bake_maps(turning, tmp_path, Backend(), part)
     joined = bake.join(tmp_path)
     np.testing.assert_allclose(joined.weights.head, turns, atol=1e-5)
-    obj = portable.new_scene(joined)
+    obj = baked_file.new_scene(joined)
     angles = []
     for frame in (2, 7):
         bpy.context.scene.frame_set(frame)
@@ -296,10 +296,10 @@ def test_the_file_plays_elsewhere_without_furrow(take, tmp_path, scene):
     rows[:, INDEX["eyeBlinkLeft"]] = [0, 0, 0, 1, 1, 0, 0, 0]
     take = replace(take, weights=Weights(rows, 25.0))
     bake.bake_maps(take, folder, Backend())
-    obj = portable.new_scene(take)
+    obj = baked_file.new_scene(take)
     obj.furrow.detail_viewport_levels = 1
-    portable.play_baked({obj.name: folder}, take.first, len(rows))
-    portable.save(folder)
+    baked_file.play_baked({obj.name: folder}, take.first, len(rows))
+    baked_file.save(folder)
     assert [path.name for path in folder.glob("*.blend*")] == ["head.blend"]
     moved = tmp_path / "elsewhere"
     shutil.move(folder, moved)
@@ -323,7 +323,7 @@ def test_the_file_plays_elsewhere_without_furrow(take, tmp_path, scene):
 
 
 def test_a_take_holds_the_artists_edits_on_the_scenes_frames(take, scene):
-    obj = portable.new_scene(take)
+    obj = baked_file.new_scene(take)
     scene = bpy.context.scene  # another than before
     scene.frame_start, scene.frame_end = 3, 6
     key = obj.data.shape_keys.key_blocks["browInnerUp"]

@@ -9,7 +9,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from furrow.addon import bake, film, head_object, portable  # noqa: E402
+from furrow.addon import bake, baked_file, film, head_object  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
 from furrow.backend.expressions import INDEX  # noqa: E402
 from furrow.backend.weights import Weights  # noqa: E402
@@ -27,9 +27,9 @@ def saved(scene, tmp_path, monkeypatch):
     with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
         file.writeframes(tone.astype("<i2").tobytes())
-    portable.new_scene(take, tmp_path / "tone.wav")
+    baked_file.new_scene(take, tmp_path / "tone.wav")
     monkeypatch.setattr(film, "SIZE", (48, 56))
-    return portable.save(tmp_path)
+    return baked_file.save(tmp_path)
 
 
 def test_the_film_moves_has_every_frame_and_the_sound(saved, tmp_path, monkeypatch):

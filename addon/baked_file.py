@@ -93,7 +93,7 @@ def save(folder: Path) -> Path:
         with whole_file(path) as temporary:
             # Twice: only a file that has a place can have paths that are relative to it.
             bpy.ops.wm.save_as_mainfile(filepath=str(temporary), check_existing=False)
-            _make_portable()
+            _make_relative()
             bpy.ops.wm.save_as_mainfile(
                 filepath=str(temporary), check_existing=False, compress=True
             )
@@ -104,7 +104,7 @@ def save(folder: Path) -> Path:
     return path
 
 
-def _make_portable() -> None:
+def _make_relative() -> None:
     """Relative paths for the maps; sound packed, or by relative path."""
     for head in head_object.heads(bpy.context.scene):
         texture = head.furrow.baked_texture
