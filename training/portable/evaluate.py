@@ -54,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``furrow evaluate portable``."""
     parser.add_argument("--assets", type=Path, default=engines.DETAIL, help="networks to judge by")
     parser.add_argument("--speech", type=Path, default=ASSETS / "demo" / "hello.wav", metavar="WAV")
-    parser.add_argument("--each", type=int, default=EACH, help="expressions of speech, and strong ones")
+    parser.add_argument(
+        "--each", type=int, default=EACH, help="expressions of speech, and strong ones"
+    )
     parser.add_argument("--people", type=int, default=1 + len(SEEDS), help="1 to 4")
     parser.add_argument("--threads", type=int, default=2)
 
