@@ -120,7 +120,9 @@ class TorchEngine(Engine):
                     done += len(part)
                     continue
                 except torch.cuda.OutOfMemoryError:
-                    pass  # its traceback would hold the memory
+                    if self._device.type == "cpu" and size == 1:
+                        raise
+                # Out of the block above, whose traceback would hold the memory.
                 if size == 1:
                     self._leave_card()
                 else:
