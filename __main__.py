@@ -16,6 +16,7 @@ from . import __version__
 from .backend.errors import FurrowError
 
 if TYPE_CHECKING:
+    from .backend.bench import Peers
     from .backend.identity import Identity
     from .backend.performance import Life, Style
 
@@ -311,13 +312,27 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    from .backend import bench, figures
+    from .backend import bench
 
     with _progress_bar() as progress:
-        measured = bench.measure(progress)
-    print(figures.table(measured))
+        result = bench.measure(progress, _peers)
+    print(bench.report(result))
     if arguments.json:
-        figures.write(arguments.json, measured, seed=0)
+        bench.write(arguments.json, result)
+    if result.failed:
+        raise FurrowError(f"not measured: {', '.join(result.failed)}; the reasons stand above.")
+
+
+def _peers(networks: Path) -> Peers:
+    """What maps are compared with; made with PyTorch, which need not be installed."""
+    from .backend.bench import Peers
+    from .training import commands
+
+    try:
+        module = commands.load("gan", "cost")
+    except FurrowError as error:
+        return Peers(absent=str(error))
+    return cast(Peers, module.peers(networks))
 
 
 def _doctor(arguments: argparse.Namespace) -> None:

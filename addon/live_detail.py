@@ -55,6 +55,7 @@ _failed: dict[str, str] = {}  # head id -> key that the backend could not answer
 _changed = 0.0  # when anything changed last
 _paused = 0
 _held = False
+_by_hand = False
 
 
 def map_request(
@@ -78,7 +79,18 @@ def _moment(
 
 def polls() -> bool:
     """Whether Blender's timers run; without a window, renders ask for exact maps themselves."""
-    return not bpy.app.background
+    return _by_hand or not bpy.app.background
+
+
+@contextlib.contextmanager
+def by_hand() -> Iterator[None]:
+    """Without a window: live maps are asked for inside, and the caller runs poll() as the timer would."""
+    global _by_hand
+    _by_hand = True
+    try:
+        yield
+    finally:
+        _by_hand = False
 
 
 def request(obj: bpy.types.Object, again: bool = False, wait: float = 0.0) -> None:
@@ -217,6 +229,11 @@ def exact_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = Non
     detail.show_map(obj, result["array"], key)
     _live.pop(head_id, None)
     problems.pop(head_id, None)
+
+
+def is_current(obj: bpy.types.Object) -> bool:
+    """Whether the head's image holds the map, live or exact, of this moment."""
+    return _moment(obj)[0] in (detail.exact.get(obj.furrow.id), _live.get(obj.furrow.id))
 
 
 def state_text(obj: bpy.types.Object) -> str:

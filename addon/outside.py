@@ -18,7 +18,7 @@ from typing import Any
 def main() -> int:
     """Load Furrow, run ``addon.cli`` with the arguments, unload; return the exit status.
 
-    ``measure FILE`` is for `furrow bench`.
+    ``measure PART FILE RUNS`` is for `furrow bench`.
     """
     python, *arguments = sys.argv[sys.argv.index("--") + 1 :]
     import bpy  # noqa: F401  # loaded before the clock starts: Blender's own start is not ours
@@ -31,7 +31,8 @@ def main() -> int:
         if arguments[0] == "measure":
             from furrow.addon import measure
 
-            return measure.main(arguments[1], start_s)
+            part, path, runs = arguments[1:]
+            return measure.main(part, path, int(runs), start_s)
         from furrow.addon import cli
 
         return cli.main(arguments)

@@ -1,186 +1,175 @@
 """`furrow bench`: what a tick, a map, a bake and a start cost on this machine.
 
-Times are medians of several runs after a first that is not counted; expressions differ from run to
-run, so that nothing is answered from a memory of earlier maps.
+Parts are measured one after the other; one that fails leaves the others as they are.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import statistics
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from . import blender, engines
-from .detail import DetailModel
+from . import bench_blender, bench_maps, engines, figures
 from .errors import FurrowError
-from .expressions import EXPRESSIONS
 from .figures import Figure
-from .identity import Identity
-from .protocol import decode, encode, receive
-from .weights import Weights, write_weights
-
-LAUNCHER = Path(__file__).resolve().parent / "launch.py"
-RUNS = 9
-STARTS = 3
-BAKES = (6, 66)
-"""Frames of two bakes; their difference leaves the start of Blender out."""
 
 Progress = Callable[[float, str], None]
 
+PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "bpy")
+"""Whose versions are written down."""
 
-def measure(progress: Progress) -> list[Figure]:
-    """Measure everything that this installation can do; takes about two minutes on two cores.
 
-    Raises
-    ------
-    FurrowError
-        If a part that ships is missing.
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured.
+
+    Attributes
+    ----------
+    networks
+        Folder of the detail networks that engines are timed with.
+    runs
+        Repetitions of what takes a tenth of a second; others go by it.
+    bake_frames
+        See :func:`.bench_blender.bakes`.
+    blender
+        The program; None for what `blender.find` finds.
     """
-    figures: list[Figure] = []
-    parts = (_process, _engines, _blender, _bake)
-    for number, part in enumerate(parts):
-        progress(number / len(parts), part.__doc__ or "")
-        figures += part()
+
+    networks: Path = engines.DETAIL
+    runs: int = 30
+    bake_frames: tuple[int, int] = (6, 46)
+    blender: Path | None = None
+
+
+@dataclass
+class Result:
+    """What was measured, and what was not.
+
+    Attributes
+    ----------
+    absent
+        What this installation lacks, by name, and how to add it.
+    failed
+        Parts that failed, and why.
+    """
+
+    figures: list[Figure] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Peers:
+    """What maps are compared with, made by those who have the packages for it.
+
+    Attributes
+    ----------
+    rivals
+        Contenders of :func:`.bench_maps.maps`.
+    work
+        Figures of how much there is to do for a map.
+    absent
+        Why there are none, and how to have them.
+    """
+
+    rivals: bench_maps.Rivals = field(default_factory=dict)
+    work: list[Figure] = field(default_factory=list)
+    absent: str = ""
+
+
+def measure(progress: Progress, peers: Callable[[Path], Peers], plan: Plan | None = None) -> Result:
+    """Measure everything that this installation can do; takes about five minutes on two cores.
+
+    Parameters
+    ----------
+    peers
+        Called with the folder of the detail networks.
+    """
+    plan, result = plan or Plan(), Result()
+    parts = _parts(peers, plan, result)
+    for number, (name, part) in enumerate(parts.items()):
+        progress(number / len(parts), name)
+        try:
+            result.figures += part()
+        except FurrowError as error:
+            result.failed[name] = str(error)
+        except Exception as error:  # the others go on
+            if os.environ.get("FURROW_DEBUG"):
+                raise
+            result.failed[name] = f"{type(error).__name__}: {error}"
     progress(1.0, "Done")
-    return figures
+    return result
 
 
-def _process() -> list[Figure]:
-    """Backend process"""
-    starts = []
-    for _ in range(STARTS):
-        begin = time.perf_counter()
-        with _backend():
-            starts.append(time.perf_counter() - begin)
-    with _backend() as ask:
-        model = DetailModel(engines.load())  # for its sizes only
-        person = Identity(np.zeros(model.shape_count, np.float32)).request()
+def _parts(
+    peers: Callable[[Path], Peers], plan: Plan, result: Result
+) -> dict[str, Callable[[], list[Figure]]]:
+    def maps() -> list[Figure]:
+        for engine in engines.available():
+            if engine.reason is not None:
+                result.absent[engine.name] = f"{engine.reason} {_HOW.get(engine.kind, '')}".strip()
+        found = peers(plan.networks)
+        if found.absent:
+            result.absent["the paper's generator"] = found.absent
+        return found.work + bench_maps.maps(plan.networks, plan.runs, found.rivals)
 
-        def tick(expression: np.ndarray) -> None:
-            params = {
-                "identity": person,
-                "expression": expression.tolist(),
-                "resolution": model.resolution,
-                "layout": "blender",
-                "preview": True,
-            }
-            receive(ask("map", params)["array"])
+    def inside(part: str) -> Callable[[], list[Figure]]:
+        return lambda: bench_blender.measured(part, plan.runs, plan.blender)
 
-        milliseconds = _median_ms(tick)
-        memory = ask("status", {})["memory_bytes"]
-    return [
-        Figure("backend_start_s", statistics.median(starts), "s"),
-        Figure(f"tick_backend_{model.resolution}_ms", milliseconds, "ms"),
-        Figure("backend_rss_mb", memory / 1e6, "MB"),
-    ]
+    return {
+        "floors": bench_maps.floors,
+        "maps": maps,
+        "backend": inside("backend"),
+        "viewport": inside("viewport"),
+        "speech": inside("speech"),
+        "start": lambda: bench_blender.addon_start(plan.runs, plan.blender),
+        "bake": lambda: bench_blender.bakes(plan.bake_frames, plan.blender),
+    }
 
 
-def _engines() -> list[Figure]:
-    """Exact maps"""
-    figures = []
-    for engine in engines.available():
-        if engine.reason is not None:
-            continue
-        model = DetailModel(engines.load(engine.kind))
-        person = Identity(np.zeros(model.shape_count, np.float32))
-
-        def exact(
-            expression: np.ndarray, model: DetailModel = model, person: Identity = person
-        ) -> None:
-            model.map(person, expression, model.resolution)
-
-        name = f"exact_{model.resolution}_{engine.kind}_ms"
-        figures.append(Figure(name, _median_ms(exact), "ms"))
-    return figures
+_HOW = {
+    "openvino": 'Add it with: .venv/bin/pip install "furrow[openvino]"',
+    "torch": "Add it with: make train-env",
+}
 
 
-def _blender() -> list[Figure]:
-    """Start of the add-on, ten minutes of keys"""
-    with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
-        path = Path(folder) / "measured.json"
-        status = blender.run(None, ["measure", str(path)], quiet=True)
-        if status or not path.exists():
-            raise FurrowError("Blender could not be measured; see furrow doctor.", "internal")
-        measured = json.loads(path.read_text())
-    return [Figure(name, value, unit) for name, value, unit in measured]
+def write(path: Path, result: Result) -> None:
+    """Write a result as `figures.write` does, with the machine in more detail; raises FurrowError."""
+    more: dict[str, Any] = {
+        "versions": versions(),
+        "absent": result.absent,
+        "failed": result.failed,
+    }
+    memory = total_memory()
+    if memory is not None:
+        more["memory_gb"] = round(memory / 1e9, 1)
+    figures.write(path, result.figures, seed=0, more=more)
 
 
-def _bake() -> list[Figure]:
-    """Bake"""
-    resolution = 1024
-    random = np.random.default_rng(0)
-    seconds = []
-    with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
-        for frames in BAKES:
-            weights = Path(folder) / f"{frames}.npz"
-            values = random.random((frames, len(EXPRESSIONS)), np.float32)
-            write_weights(weights, Weights(values, 30.0))
-            output = Path(folder) / f"bake-{frames}"
-            arguments = ["bake", str(weights), "--output", str(output)]
-            begin = time.perf_counter()
-            if blender.run(None, [*arguments, "--resolution", str(resolution)], quiet=True):
-                raise FurrowError("The bake failed; see furrow doctor.", "internal")
-            seconds.append(time.perf_counter() - begin)
-    fps = (BAKES[1] - BAKES[0]) / (seconds[1] - seconds[0])
-    return [Figure(f"bake_{resolution}_fps", fps, "frames/s")]
+def report(result: Result) -> str:
+    """A result for a terminal."""
+    lines = [figures.machine(), figures.table(result.figures)]
+    lines += [f"not here: {name}. {how}" for name, how in result.absent.items()]
+    lines += [f"FAILED: {name}. {why}" for name, why in result.failed.items()]
+    return "\n".join(lines)
 
 
-def _median_ms(work: Callable[[np.ndarray], Any]) -> float:
-    """Median time of `work`, called with other expressions each time."""
-    random = np.random.default_rng(0)
-    times = []
-    for _ in range(RUNS + 1):
-        expression = random.random(len(EXPRESSIONS), np.float32)
-        begin = time.perf_counter()
-        work(expression)
-        times.append(time.perf_counter() - begin)
-    return 1000 * statistics.median(times[1:])
+def versions() -> dict[str, str]:
+    """Versions of the engines' packages and their kin, of those that are installed."""
+    return {
+        name: metadata.version(name)
+        for name in PACKAGES
+        if importlib.util.find_spec(name) is not None
+    }
 
 
-@contextlib.contextmanager
-def _backend() -> Iterator[Callable[[str, dict[str, Any]], dict[str, Any]]]:
-    """Start the backend process, wait for ``ready``, yield a function that asks and waits."""
-    with subprocess.Popen(
-        [sys.executable, "-I", str(LAUNCHER)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        assert process.stdin is not None and process.stdout is not None
-        incoming = map(decode, process.stdout)
-        numbers = iter(range(1, sys.maxsize))
-
-        def send(message: dict[str, Any]) -> None:
-            process.stdin.write(encode(message))  # type: ignore[union-attr]
-            process.stdin.flush()  # type: ignore[union-attr]
-
-        def ask(method: str, params: dict[str, Any]) -> dict[str, Any]:
-            number = next(numbers)
-            send({"id": number, "method": method, "params": params})
-            for message in incoming:
-                if message.get("id") != number or "progress" in message:
-                    continue
-                if "error" in message:
-                    raise FurrowError(message["error"]["message"], message["error"]["code"])
-                result = message["result"]
-                if "array" in result:
-                    sent.append(result["array"]["name"])
-                    if len(sent) > 1:  # the one before has been copied by now
-                        send({"release": sent.pop(0)})
-                return result
-            raise FurrowError("The backend process ended.", "backend_died")
-
-        sent: list[str] = []
-        if next(incoming, {}).get("event") != "ready":
-            raise FurrowError(
-                "The backend process does not start; see furrow doctor.", "backend_died"
-            )
-        yield ask
-        process.stdin.close()
+def total_memory() -> int | None:
+    """Bytes of the machine's memory; None where the system does not tell."""
+    names: Any = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names:
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -7,9 +7,10 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from .errors import FurrowError
 from .files import write_whole
@@ -24,8 +25,12 @@ class Figure:
     unit: str
 
 
-def write(path: str | Path, figures: Sequence[Figure], seed: int) -> None:
+def write(
+    path: str | Path, figures: Sequence[Figure], seed: int, more: Mapping[str, Any] | None = None
+) -> None:
     """Write figures as JSON: ``{"machine", "commit", "seed", "figures": [{"name", "value", "unit"}]}``.
+
+    `more` goes beside them.
 
     Raises
     ------
@@ -39,6 +44,7 @@ def write(path: str | Path, figures: Sequence[Figure], seed: int) -> None:
         "machine": machine(),
         "commit": commit(),
         "seed": seed,
+        **(more or {}),
         "figures": [asdict(figure) | {"value": float(figure.value)} for figure in figures],
     }
     write_whole(path, json.dumps(data, indent=1).encode() + b"\n")

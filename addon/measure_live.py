@@ -1,0 +1,204 @@
+"""What `furrow bench` measures of the live loop: in the backend process, and in Blender's viewport."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..backend.errors import FurrowError
+from ..backend.expressions import EXPRESSIONS
+from ..backend.figures import Figure
+from ..backend.timing import latency, timed
+from . import detail, head_object, jobs, live_detail, measure, portable_rig
+from .client import Client
+
+RESOLUTIONS = (256, 512, 1024)
+
+PERSON = 7
+"""Seed of the head that is measured: one with wrinkles."""
+
+AIMED_VERTICES = 80_000
+"""Between the subdivisions 1 and 2 of the head."""
+
+LIMIT_S = 20.0
+"""What a map may take at most; then something is broken."""
+
+STARTS = 3
+
+
+def backend(runs: int) -> list[Figure]:
+    """The process alone: its start, and from a request to an array of a map in this process."""
+    arguments = ["--engine", "ort"]  # no folder: engines are not measured meanwhile
+    starts, firsts = [], []
+    for _ in range(STARTS):
+        client = Client(jobs.python(), arguments)
+        begin = time.perf_counter()
+        client.start()
+        client.wait_ready()
+        starts.append(time.perf_counter() - begin)
+        _map(client, _request(0, RESOLUTIONS[-1], live=False))
+        firsts.append(time.perf_counter() - begin)
+        client.stop()
+    client = Client(jobs.python(), arguments)
+    client.start()
+    _map(client, _request(0, RESOLUTIONS[-1], live=False))
+    figures = [
+        Figure("backend_start_s", statistics.median(starts), "s"),
+        Figure("backend_first_map_s", statistics.median(firsts), "s"),
+    ]
+    for size in RESOLUTIONS:
+        figures += latency(f"tick_backend_{size}", _asked(client, 4 * runs, size, live=True))
+    figures += latency("exact_backend_1024", _asked(client, runs, RESOLUTIONS[-1], live=False))
+    client.stop()
+    return figures
+
+
+def _asked(client: Client, runs: int, resolution: int, live: bool) -> list[float]:
+    """Seconds from a request to the array, of maps that all differ; the first is not counted."""
+    requests = [_request(1 + number, resolution, live) for number in range(1 + runs)]
+    return timed(lambda number: _map(client, requests[number]), len(requests))[1:]
+
+
+def _request(number: int, resolution: int, live: bool) -> dict[str, Any]:
+    random = np.random.default_rng((number, live))
+    # As many shapes as a face uses at once.
+    expression = random.random(len(EXPRESSIONS)) * (random.random(len(EXPRESSIONS)) < 0.2)
+    return {
+        "identity": head_object.head().average().request(),
+        "expression": expression.tolist(),
+        "resolution": resolution,
+        "live": live,
+    }
+
+
+def _map(client: Client, params: dict[str, Any]) -> None:
+    """Ask for a map and wait until its array is here."""
+    pending = client.request("map", params, channel="bench")
+    if not pending.wait(LIMIT_S):
+        raise FurrowError(f"A map took more than {LIMIT_S:g} s.", "timeout")
+    result = pending.result()
+    if result["exact"] == params["live"] or len(result["array"]) != params["resolution"]:
+        raise FurrowError("The backend answered with another map than was asked for.", "internal")
+
+
+def viewport(runs: int) -> list[Figure]:
+    """From a slider to the evaluated mesh, for each viewport mode, and a change of identity."""
+    obj = head_object.create_head(head_object.head().random(PERSON))
+    obj.furrow.detail_resolution = "1024"
+    detail.set_up(obj)
+    jobs.client().wait_ready()
+    figures: list[Figure] = []
+    with live_detail.by_hand():
+        live_detail.request(obj)
+        _settle(obj)
+        figures += _ticks(obj, "tick_shaded", "SHADED", 0, runs)
+        figures += _identity(obj, max(3, runs // 3))
+        levels = {}
+        for level in (1, 2):
+            name = f"tick_displaced_level{level}"
+            found = _ticks(obj, name, "DISPLACED", level, runs)
+            levels[len(_evaluated(obj).vertices)] = found[0].value
+            figures += [*found, _vertices(obj, name)]
+        figures.append(_at_aimed_vertices(levels))
+    return figures + measure.memory() + _portable(obj, runs)
+
+
+def _at_aimed_vertices(levels: dict[int, float]) -> Figure:
+    """Between the two subdivisions, linear in the vertices: no level has this many."""
+    milliseconds = float(np.interp(AIMED_VERTICES, list(levels), list(levels.values())))
+    return Figure("tick_displaced_ms", milliseconds, "ms")
+
+
+def _ticks(obj: bpy.types.Object, name: str, mode: str, level: int, runs: int) -> list[Figure]:
+    """From the value of a shape key to the evaluated mesh, with the map of that value."""
+    obj.furrow.detail_viewport_levels, obj.furrow.detail_viewport = level, mode
+    _evaluated(obj)
+    _settle(obj)
+    key = obj.data.shape_keys.key_blocks["browInnerUp"]
+
+    def tick(number: int) -> None:
+        key.value = _value(number)
+        live_detail.poll()  # the window's timer would run it now
+        _evaluated(obj)
+        while not live_detail.is_current(obj):  # the map took longer than poll() waits
+            live_detail.poll()
+            _evaluated(obj)
+
+    seconds = timed(tick, runs + 3)[3:]
+    return latency(name, seconds)
+
+
+def _identity(obj: bpy.types.Object, runs: int) -> list[Figure]:
+    """From a slider of the identity to the new head, with its live map, and with its exact one."""
+    slider = obj.furrow.directions[0]
+    written, live, exact = [], [], []
+    for number in range(runs):
+        begin = time.perf_counter()
+        slider.value = _value(number)  # writes Basis and the shape keys
+        written.append(time.perf_counter() - begin)
+        live_detail.poll()
+        _wait(lambda: live_detail.is_current(obj))
+        _evaluated(obj)
+        live.append(time.perf_counter() - begin)
+        _settle(obj)
+        exact.append(time.perf_counter() - begin)
+    return [
+        *latency("identity_mesh", written),
+        *latency("identity_live", live),
+        *latency("identity_exact", exact),
+    ]
+
+
+def _portable(obj: bpy.types.Object, runs: int) -> list[Figure]:
+    """A portable head: making its basis, and a frame of it. The backend is not needed for frames."""
+    begin = time.perf_counter()
+    basis = jobs.client().call("wrinkle_basis", portable_rig.request(obj), timeout=600.0)
+    detail.make_portable(obj, basis)
+    seconds = time.perf_counter() - begin
+    jobs.stop()  # frames have the machine for themselves
+    key = obj.data.shape_keys.key_blocks["browInnerUp"]
+
+    def frame(number: int) -> None:
+        key.value = _value(number)
+        _evaluated(obj)
+
+    figures = [Figure("portable_make_s", seconds, "s")]
+    for level in (1, 2):
+        obj.furrow.detail_viewport_levels = level
+        figures += latency(f"portable_frame_level{level}", timed(frame, runs + 3)[3:])
+    return figures
+
+
+def _value(number: int) -> float:
+    """A weight that differs from the one before."""
+    return 0.1 + 0.8 * ((37 * number) % 100) / 100
+
+
+def _evaluated(obj: bpy.types.Object) -> bpy.types.Mesh:
+    """The mesh as the viewport shows it now."""
+    return obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+
+
+def _vertices(obj: bpy.types.Object, name: str) -> Figure:
+    return Figure(f"{name}_vertices", len(_evaluated(obj).vertices), "vertices")
+
+
+def _settle(obj: bpy.types.Object) -> None:
+    """Wait until the exact map is shown."""
+    _wait(lambda: live_detail.state_text(obj) == "Up to date")
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    """Run the live loop until `done`, as the window's timer would."""
+    end = time.monotonic() + LIMIT_S
+    while not done():
+        live_detail.poll()
+        if live_detail.problems or time.monotonic() > end:
+            problem = next(iter(live_detail.problems.values()), f"no answer in {LIMIT_S:g} s")
+            raise FurrowError(f"The live loop made no map: {problem}", "internal")
+        time.sleep(0.001)

@@ -1,0 +1,95 @@
+"""What is measured inside Blender, each part in a process of its own: ``addon/measure.py``."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from . import blender, engine_choice
+from .errors import FurrowError
+from .expressions import EXPRESSIONS
+from .figures import Figure
+from .weights import Weights, write_weights
+
+FPS = 30.0
+
+
+def measured(part: str, runs: int, program: Path | None = None) -> list[Figure]:
+    """Figures of a part of ``addon/measure.py``.
+
+    Parameters
+    ----------
+    part
+        Its name there.
+    runs
+        How often things are repeated.
+    program
+        The Blender to use; see `blender.find`.
+
+    Raises
+    ------
+    FurrowError
+        With what it said, if it failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
+        path = Path(folder) / "measured.json"
+        blender.run(program, ["measure", part, str(path), str(runs)], quiet=True)
+        if not path.exists():
+            raise FurrowError(
+                "Blender ended before it had measured; see furrow doctor.", "internal"
+            )
+        found = json.loads(path.read_text())
+    if "error" in found:
+        raise FurrowError(found["error"], "internal")
+    return [Figure(name, value, unit) for name, value, unit in found["figures"]]
+
+
+def addon_start(runs: int, program: Path | None = None) -> list[Figure]:
+    """What loading and registering the add-on adds to Blender's start, files being in memory."""
+    measured("start", runs, program)  # not counted
+    found = [measured("start", runs, program)[0].value for _ in range(max(1, runs // 5))]
+    return [Figure("addon_start_ms", statistics.median(found), "ms")]
+
+
+def bakes(frames: tuple[int, int], program: Path | None = None) -> list[Figure]:
+    """Frames a second of a bake, every frame another map.
+
+    Parameters
+    ----------
+    frames
+        Of two bakes, whose difference leaves the start of Blender and of the networks out.
+    """
+    figures = [
+        Figure(f"bake_{resolution}_fps", _bake_fps("ort", resolution, frames, program), "frames/s")
+        for resolution in (512, 1024)
+    ]
+    for engine in engine_choice.measurable():
+        if engine.kind != "ort":
+            fps = _bake_fps(engine.kind, 1024, frames, program)
+            figures.append(Figure(f"bake_1024_{engine.kind}_fps", fps, "frames/s"))
+    return figures
+
+
+def _bake_fps(engine: str, resolution: int, frames: tuple[int, int], program: Path | None) -> float:
+    short, long = (_bake_seconds(engine, resolution, count, program) for count in frames)
+    return (frames[1] - frames[0]) / (long - short)
+
+
+def _bake_seconds(engine: str, resolution: int, frames: int, program: Path | None) -> float:
+    with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
+        weights, output = Path(folder, "weights.npz"), Path(folder, "bake")
+        values = np.random.default_rng(0).random((frames, len(EXPRESSIONS)), np.float32)
+        write_weights(weights, Weights(values, FPS))
+        arguments = ["bake", str(weights), "--output", str(output), "--engine", engine]
+        begin = time.perf_counter()
+        status = blender.run(program, [*arguments, "--resolution", str(resolution)], quiet=True)
+        seconds = time.perf_counter() - begin
+        made = len(list(output.glob("detail/*.exr")))
+    if status or made != frames:
+        raise FurrowError(f"A bake on {engine} failed; furrow bake says why.", "internal")
+    return seconds

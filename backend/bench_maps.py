@@ -1,0 +1,119 @@
+"""What maps cost: each engine here, and beside it, in turns, what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from . import engines, timing
+from .detail import RESOLUTIONS, DetailModel
+from .engine import Engine
+from .expressions import EXPRESSIONS
+from .figures import Figure
+from .identity import Identity
+from .timing import Contender, latency, rate
+
+ROUNDS = 3
+COPIED = 64 << 20
+"""Bytes of the array that is copied: more than a processor's cache holds."""
+
+SIDE = 2048
+"""Of the square matrices that are multiplied."""
+
+FLOOR_RUNS = 12
+
+Rivals = Mapping[str, Callable[[], object]]
+"""What is timed beside our maps, by the name of its figures; seconds each."""
+
+
+def floors() -> list[Figure]:
+    """What this machine can do at most: bytes copied and operations in float32, a second."""
+    source = np.ones(COPIED // 4, np.float32)
+    target = np.zeros_like(source)
+    square = np.random.default_rng(0).standard_normal((SIDE, SIDE), np.float32)
+    product = np.empty_like(square)
+    copying = timing.timed(lambda _: np.copyto(target, source), FLOOR_RUNS)
+    multiplying = timing.timed(lambda _: np.matmul(square, square, out=product), FLOOR_RUNS)
+    return [
+        Figure("floor_copy_gb_s", 2 * COPIED / min(copying) / 1e9, "GB/s"),
+        Figure("floor_matmul_gflop_s", 2 * SIDE**3 / min(multiplying) / 1e9, "GFLOP/s"),
+    ]
+
+
+def maps(networks: Path, runs: int, rivals: Rivals) -> list[Figure]:
+    """Exact maps and mixtures of each engine here, and rivals.
+
+    Parameters
+    ----------
+    networks
+        Folder of the detail networks.
+    runs
+        Counted maps of each engine and resolution; rivals make one a round.
+    """
+    contenders: list[Contender] = []
+    for engine in engines.available():
+        if engine.reason is None:
+            contenders += _contenders(engine, networks, max(1, runs // ROUNDS))
+    contenders += [Contender(name, _any(work), 1) for name, work in rivals.items()]
+    timing.race(contenders, ROUNDS)
+    figures: list[Figure] = []
+    for contender in contenders:
+        figures += latency(contender.name, contender.seconds)
+        figures.append(rate(contender.name, contender.seconds))
+    return figures + _speedup(figures)
+
+
+def _contenders(found: engines.Availability, networks: Path, runs: int) -> list[Contender]:
+    engine = engines.load(found.kind, networks)
+    model = DetailModel(engine, networks)
+    if found.kind == "torch" and found.device == "CPU":
+        runs = 1  # nobody's choice, and takes seconds
+    names = {"openvino": ("fp32", "fast"), "torch": ("torch", "torch_fast")}
+    exact, fast = names.get(found.kind, (found.kind, ""))
+    sizes = [size for size in RESOLUTIONS if size <= model.resolution]
+    contenders = [
+        Contender(f"exact_{size}_{exact}", _exact(model, size, preview=False), runs)
+        for size in sizes
+    ]
+    if engine.has_preview:
+        name = f"exact_{model.resolution}_{fast}"
+        contenders.append(Contender(name, _exact(model, model.resolution, preview=True), runs))
+    name = f"mixture_{model.resolution}_{found.kind}"
+    return [*contenders, Contender(name, _mixture(engine, model), 10 * runs)]
+
+
+def _exact(model: DetailModel, resolution: int, preview: bool) -> Callable[[int], object]:
+    """Makes maps of one person and another expression each time: none is remembered."""
+    person = Identity(np.zeros(model.shape_count, np.float32))
+
+    def work(number: int) -> object:
+        seed = (number, resolution, preview)
+        return model.map(person, _expression(*seed), resolution, preview)
+
+    return work
+
+
+def _mixture(engine: Engine, model: DetailModel) -> Callable[[int], object]:
+    person = Identity(np.zeros(model.shape_count, np.float32))
+    ws = [model.w_plus(person, _expression(number)) for number in range(8)]
+    rest, out = np.zeros((2, model.resolution, model.resolution), np.float32)
+    return lambda number: engine.mixture(ws[number % len(ws)], rest, out)
+
+
+def _any(work: Callable[[], object]) -> Callable[[int], object]:
+    """Work that does the same each time."""
+    return lambda _number: work()
+
+
+def _expression(*seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random(len(EXPRESSIONS), np.float32)
+
+
+def _speedup(figures: list[Figure]) -> list[Figure]:
+    by_name = {figure.name: figure.value for figure in figures}
+    paper, ours = by_name.get("paper_1024_eager_ms"), by_name.get("exact_1024_ort_ms")
+    if paper is None or ours is None:
+        return []
+    return [Figure("speedup_vs_paper", paper / ours, "x")]

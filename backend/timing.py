@@ -1,0 +1,85 @@
+"""Times of repeated work, and figures of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .figures import Figure
+
+
+@dataclass
+class Contender:
+    """Something to be timed beside others.
+
+    Attributes
+    ----------
+    name
+        Of its figures, as exact_1024_ort.
+    work
+        What is timed; gets the number of the call, so that it can take other input each time.
+    runs
+        How often, in each round.
+    seconds
+        What was measured.
+    """
+
+    name: str
+    work: Callable[[int], object]
+    runs: int
+    seconds: list[float] = field(default_factory=list)
+
+
+def race(contenders: Sequence[Contender], rounds: int) -> None:
+    """Time contenders in turns, so that what else the machine does meets all of them alike.
+
+    Each begins its turn with a call that is not counted: caches are full of the one before.
+    """
+    for turn in range(rounds):
+        for contender in contenders:
+            first = turn * (contender.runs + 1)
+            contender.work(first)
+            contender.seconds += timed(contender.work, contender.runs, first + 1)
+
+
+def timed(work: Callable[[int], object], runs: int, first: int = 0) -> list[float]:
+    """Seconds of calls ``work(first)``, ``work(first + 1)``, ..."""
+    seconds = []
+    for number in range(first, first + runs):
+        begin = time.perf_counter()
+        work(number)
+        seconds.append(time.perf_counter() - begin)
+    return seconds
+
+
+def latency(name: str, seconds: Sequence[float]) -> list[Figure]:
+    """``NAME_ms``, the median, and ``NAME_p95_ms``: 95 of 100 took no longer."""
+    p50, p95 = 1000 * np.quantile(seconds, (0.5, 0.95))
+    return [Figure(f"{name}_ms", p50, "ms"), Figure(f"{name}_p95_ms", p95, "ms")]
+
+
+def rate(name: str, seconds: Sequence[float]) -> Figure:
+    """``NAME_maps_s``: maps a second, one after the other."""
+    return Figure(f"{name}_maps_s", len(seconds) / sum(seconds), "maps/s")
+
+
+def peak_bytes(pid: int | str = "self") -> int | None:
+    """The most memory that a process has held; None for other processes where there is no /proc."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        if pid != "self":
+            return None
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, others KiB
