@@ -322,3 +322,5 @@ def test_doctor_finds_this_installation_whole(furrow, tmp_path: Path) -> None:
     found = {check["name"]: check["found"] for check in result["checks"]}
     assert "sha256" in found["assets/head.npz"]
     assert "ms by" in found["a map"]
+    assert "ms an exact map" in found["engine onnxruntime"]
+    assert found["engine taken"].split(":")[0] in ("onnxruntime", "openvino", "torch")
