@@ -58,12 +58,4 @@ class FURROW_OT_portable_remove(HeadOperator, bpy.types.Operator):
 
 CLASSES = (FURROW_OT_make_portable, FURROW_OT_portable_remove)
 
-
-def register() -> None:
-    for cls in CLASSES:
-        bpy.utils.register_class(cls)
-
-
-def unregister() -> None:
-    for cls in reversed(CLASSES):
-        bpy.utils.unregister_class(cls)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)
