@@ -9,25 +9,28 @@ import bpy
 from bpy.props import StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ..backend import accelerator, engine_speed
+from ..backend import accelerator, engine_speed, engines
 from ..backend.errors import FurrowError
 from . import jobs
-
-TITLES = {"ort": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
 
 
 def lines() -> list[str]:
     """Why the engine that runs was chosen, and how fast each one measured itself."""
     client = jobs.running()
     why = client.info.get("why") if client is not None else None
-    speeds = engine_speed.read(jobs.user_folder())
+    speeds = {
+        kind: speed
+        for kind, speed in engine_speed.read(jobs.user_folder()).items()
+        if kind in engines.TITLES
+    }
+    days = {speed.measured for speed in speeds.values()}
     return [
         *([f"Why: {why}"] if why else []),
         *(
-            f"{TITLES[kind]}: {speed.exact_ms:.0f} ms an exact map ({speed.measured})"
+            f"{engines.TITLES[kind]}: {speed.exact_ms:.0f} ms a map"
             for kind, speed in speeds.items()
-            if kind in TITLES
         ),
+        *([f"Measured on {max(days)}"] if days else []),
     ]
 
 
@@ -38,9 +41,7 @@ def draw(layout: bpy.types.UILayout) -> None:
     if not jobs.own_python():
         return  # its packages are its owner's affair
     if accelerator.installed(jobs.user_folder()):
-        row = layout.row(align=True)
-        row.label(text=f"OpenVINO {accelerator.VERSION} is added")
-        row.operator("furrow.openvino_remove", icon="TRASH")
+        layout.operator("furrow.openvino_remove", icon="TRASH")
     else:
         layout.menu("FURROW_MT_openvino_add", icon="ADD")
 
@@ -117,7 +118,7 @@ class FURROW_OT_openvino_remove(bpy.types.Operator):
     """Remove OpenVINO; ONNX Runtime, which came with Furrow, goes on"""
 
     bl_idname = "furrow.openvino_remove"
-    bl_label = "Remove"
+    bl_label = "Remove OpenVINO"
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         jobs.stop()  # its files are in use

@@ -12,12 +12,14 @@ from typing import Any
 
 import bpy
 
-from ..backend import accelerator
+from ..backend import accelerator, engines
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS
-from .client import Client
 from .head_object import head
 from .preferences import preferences
+
+if TYPE_CHECKING:
+    from .client import Client
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = __package__.rpartition(".")[
@@ -30,6 +32,8 @@ _client: Client | None = None
 
 def client() -> Client:
     """The backend of this session; started on the first call, which does not wait for it."""
+    from .client import Client  # here: what it imports would slow Blender's start
+
     global _client
     if _client is None:
         _client = Client(python(), launch_arguments())
@@ -62,6 +66,8 @@ def own_python() -> bool:
 
 def launch_arguments() -> list[str]:
     """Arguments of backend/launch.py, which the preferences and what was added decide."""
+    from ..backend import accelerator
+
     folder = user_folder()
     arguments = ["--engine", preferences().engine, "--user-folder", str(folder)]
     if not own_python():
@@ -90,7 +96,7 @@ def state_lines() -> list[str]:
     words = {"starting": "Starting ...", "ready": "Ready", "failed": "Failed", "stopped": "Stopped"}
     lines = [words[_client.state]]
     if _client.info.get("engine"):
-        lines.append(f"{_client.info['engine']} on {_client.info['device']}")
+        lines.append(f"{engines.TITLES[_client.info['kind']]} on {_client.info['device']}")
     return lines
 
 

@@ -63,7 +63,7 @@ class EngineChoice:
         message: dict[str, Any] = {"engine": None, "device": None}
         if chosen is not None:
             speeds = {kind: speed.exact_ms for kind, speed in self.speeds.items()}
-            message = {"engine": chosen.name, "device": chosen.device}
+            message = {"engine": chosen.name, "kind": chosen.kind, "device": chosen.device}
             message |= {"why": chosen.why, "exact_ms": speeds}
         return message if self.problem is None else message | {"problem": self.problem}
 

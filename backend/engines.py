@@ -14,7 +14,6 @@ import importlib.util
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,9 @@ KINDS = ("torch", "openvino", "ort")
 NETWORKS = ("encoder.onnx", "noise.onnx", "bases.onnx", "generator.onnx")
 TORCH_NETWORKS = ("encoder.safetensors", "generator.safetensors")
 """Files that engines load."""
+
+TITLES = {"ort": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
+"""Names of the engines for people."""
 
 _NAMES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 """Name of each engine's package."""
@@ -107,10 +109,9 @@ def _fastest(engines: list[Availability], speeds: Mapping[str, Speed]) -> Availa
     if len(engines) == 1:
         return replace(engines[0], why="the only one here")
     if not all(engine.kind in speeds for engine in engines):
-        return replace(engines[0], why="usually the fastest; not measured yet")
-    ranked = sorted(engines, key=lambda engine: speeds[engine.kind].exact_ms)
-    first, second = (f"{speeds[engine.kind].exact_ms:.0f} ms" for engine in ranked[:2])
-    return replace(ranked[0], why=f"the fastest: {first} a map, {ranked[1].name} {second}")
+        return replace(engines[0], why="none is measured yet")
+    fastest = min(engines, key=lambda engine: speeds[engine.kind].exact_ms)
+    return replace(fastest, why="the fastest by measurement")
 
 
 def load(kind: str = "auto", folder: str | Path = DETAIL) -> Engine:
@@ -188,6 +189,8 @@ def load_mapping(path: Path, z_size: int, num_ws: int) -> Callable[[np.ndarray],
 
 
 def _availability(kind: str) -> Availability:
+    from importlib import metadata  # here: it would slow Blender's start
+
     name = _NAMES[kind]
     if importlib.util.find_spec(name) is None:
         return Availability(kind, name, None, None, f"{name} is not installed in this Python.")

@@ -71,5 +71,6 @@ def test_the_panel_says_why_and_how_fast(scene, wheel, monkeypatch):
     monkeypatch.setattr(jobs, "running", lambda: client)
     assert engine_operators.lines() == [
         "Why: the only one here",
-        "ONNX Runtime: 73 ms an exact map (2026-11-23)",
+        "ONNX Runtime: 73 ms a map",
+        "Measured on 2026-11-23",
     ]
