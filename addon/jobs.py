@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ..backend import accelerator, engines
+from ..backend import engines
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS
 from .head_object import head
