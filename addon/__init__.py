@@ -16,7 +16,7 @@ def unregister() -> None:
 def _modules() -> tuple:
     # Imported here: the package `furrow` also serves programs without bpy.
     from . import (
-        cli,
+        command,
         engine_operators,
         handlers,
         job_operators,
@@ -36,5 +36,5 @@ def _modules() -> tuple:
         engine_operators,
         panels,
         handlers,
-        cli,
+        command,
     )

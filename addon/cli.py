@@ -23,8 +23,6 @@ from . import bake, baked_file, client, head_object, jobs, speech
 
 DEFAULT_FPS = 30.0
 
-_command: Any = None
-
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line instead of after a screen of usage."""
@@ -66,21 +64,6 @@ def main(argv: Sequence[str]) -> int:
         )
         return 1
     return 0
-
-
-def register() -> None:
-    """Offer `blender --command furrow`; the bpy module has no such dispatcher."""
-    global _command
-    if hasattr(bpy.utils, "register_cli_command"):
-        _command = bpy.utils.register_cli_command("furrow", main)
-
-
-def unregister() -> None:
-    """Take the command back."""
-    global _command
-    if _command is not None:
-        bpy.utils.unregister_cli_command(_command)
-        _command = None
 
 
 # --- bake ----------------------------------------------------------------------------------------
