@@ -127,6 +127,7 @@ class FURROW_OT_openvino_remove(bpy.types.Operator):
         except FurrowError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
+        (jobs.user_folder() / engine_speed.FILE).unlink(missing_ok=True)  # it told of OpenVINO too
         return {"FINISHED"}
 
 

@@ -34,7 +34,10 @@ def test_added_from_a_file_used_by_the_backend_and_removed(scene, wheel):
     arguments = jobs.launch_arguments()
     folder = Path(arguments[arguments.index("--site-packages") + 1])
     assert (folder / "openvino" / "__init__.py").read_text() == FAKE
+    speeds = {"openvino": Speed("openvino", "1", 40.0, "2026-11-23")}
+    engine_speed.write(jobs.user_folder(), "any", speeds)
     assert bpy.ops.furrow.openvino_remove() == {"FINISHED"}
+    assert engine_operators.lines() == []
     assert "--site-packages" not in jobs.launch_arguments() and not folder.exists()
     with pytest.raises(RuntimeError, match="cannot be removed"):
         bpy.ops.furrow.openvino_remove()
