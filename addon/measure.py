@@ -28,7 +28,7 @@ def main(part: str, path: str, runs: int, start_s: float) -> int:
     Parameters
     ----------
     part
-        start, backend, viewport or speech.
+        start, backend, viewport, portable or speech.
     path
         Of the file: ``{"figures": [[name, value, unit], ...]}`` or ``{"error": "..."}``.
     runs
@@ -42,6 +42,7 @@ def main(part: str, path: str, runs: int, start_s: float) -> int:
         "start": lambda _runs: [Figure("addon_start_ms", 1000 * start_s, "ms")],
         "backend": measure_live.backend,
         "viewport": measure_live.viewport,
+        "portable": measure_live.portable,
         "speech": spoken,
     }
     # What ships. These are the settings of a Furrow that Blender has not installed.

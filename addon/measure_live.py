@@ -30,12 +30,15 @@ LIMIT_S = 20.0
 
 STARTS = 3
 
+SETTLING = 3
+"""Frames that are not counted after a change of settings."""
+
 
 def backend(runs: int) -> list[Figure]:
     """The process alone: its start, and from a request to an array of a map in this process."""
     arguments = ["--engine", "ort"]  # no folder: engines are not measured meanwhile
     starts, firsts = [], []
-    for _ in range(STARTS):
+    for _ in range(min(STARTS, runs)):
         client = Client(jobs.python(), arguments)
         begin = time.perf_counter()
         client.start()
@@ -88,24 +91,55 @@ def _map(client: Client, params: dict[str, Any]) -> None:
 
 def viewport(runs: int) -> list[Figure]:
     """From a slider to the evaluated mesh, for each viewport mode, and a change of identity."""
-    obj = head_object.create_head(head_object.head().random(PERSON))
-    obj.furrow.detail_resolution = "1024"
-    detail.set_up(obj)
-    jobs.client().wait_ready()
-    figures: list[Figure] = []
+    obj = _head()
+    figures = [Figure("head_vertices", len(_evaluated(obj).vertices), "vertices")]
     with live_detail.by_hand():
         live_detail.request(obj)
         _settle(obj)
         figures += _ticks(obj, "tick_shaded", "SHADED", 0, runs)
-        figures += _identity(obj, max(3, runs // 3))
+        figures += _identity(obj, max(3, 2 * runs // 3))
         levels = {}
         for level in (1, 2):
             name = f"tick_displaced_level{level}"
             found = _ticks(obj, name, "DISPLACED", level, runs)
-            levels[len(_evaluated(obj).vertices)] = found[0].value
-            figures += [*found, _vertices(obj, name)]
+            vertices = len(_evaluated(obj).vertices)
+            levels[vertices] = found[0].value
+            figures += [*found, Figure(f"{name}_vertices", vertices, "vertices")]
         figures.append(_at_aimed_vertices(levels))
-    return figures + measure.memory() + _portable(obj, runs)
+    return figures + measure.memory()
+
+
+def portable(runs: int) -> list[Figure]:
+    """A portable head: making its basis, a frame of it, and a frame of the head without any detail."""
+    obj = _head()
+    begin = time.perf_counter()
+    basis = jobs.client().call("wrinkle_basis", portable_rig.request(obj), timeout=600.0)
+    detail.make_portable(obj, basis)
+    figures = [Figure("portable_make_s", time.perf_counter() - begin, "s")]
+    jobs.stop()  # frames need no backend, and get the machine for themselves
+    key = obj.data.shape_keys.key_blocks["browInnerUp"]
+
+    def frame(number: int) -> None:
+        key.value = _value(number)
+        _evaluated(obj)
+
+    for name, shown in (("portable", True), ("plain", False)):
+        obj.furrow.detail_enabled = shown
+        for level in (0, 1, 2):
+            obj.furrow.detail_viewport_levels = level
+            seconds = timed(frame, runs + SETTLING)[SETTLING:]
+            figures += latency(f"{name}_frame_level{level}", seconds)
+    return figures
+
+
+def _head() -> bpy.types.Object:
+    """A head with detail at 1024 texels, and a backend that is ready."""
+    obj = head_object.create_head(head_object.head().random(PERSON))
+    obj.furrow.detail_resolution = str(RESOLUTIONS[-1])
+    obj.furrow.detail_viewport_levels = 0
+    detail.set_up(obj)
+    jobs.client().wait_ready()
+    return obj
 
 
 def _at_aimed_vertices(levels: dict[int, float]) -> Figure:
@@ -129,8 +163,7 @@ def _ticks(obj: bpy.types.Object, name: str, mode: str, level: int, runs: int) -
             live_detail.poll()
             _evaluated(obj)
 
-    seconds = timed(tick, runs + 3)[3:]
-    return latency(name, seconds)
+    return latency(name, timed(tick, runs + SETTLING)[SETTLING:])
 
 
 def _identity(obj: bpy.types.Object, runs: int) -> list[Figure]:
@@ -154,26 +187,6 @@ def _identity(obj: bpy.types.Object, runs: int) -> list[Figure]:
     ]
 
 
-def _portable(obj: bpy.types.Object, runs: int) -> list[Figure]:
-    """A portable head: making its basis, and a frame of it. The backend is not needed for frames."""
-    begin = time.perf_counter()
-    basis = jobs.client().call("wrinkle_basis", portable_rig.request(obj), timeout=600.0)
-    detail.make_portable(obj, basis)
-    seconds = time.perf_counter() - begin
-    jobs.stop()  # frames have the machine for themselves
-    key = obj.data.shape_keys.key_blocks["browInnerUp"]
-
-    def frame(number: int) -> None:
-        key.value = _value(number)
-        _evaluated(obj)
-
-    figures = [Figure("portable_make_s", seconds, "s")]
-    for level in (1, 2):
-        obj.furrow.detail_viewport_levels = level
-        figures += latency(f"portable_frame_level{level}", timed(frame, runs + 3)[3:])
-    return figures
-
-
 def _value(number: int) -> float:
     """A weight that differs from the one before."""
     return 0.1 + 0.8 * ((37 * number) % 100) / 100
@@ -182,10 +195,6 @@ def _value(number: int) -> float:
 def _evaluated(obj: bpy.types.Object) -> bpy.types.Mesh:
     """The mesh as the viewport shows it now."""
     return obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-
-
-def _vertices(obj: bpy.types.Object, name: str) -> Figure:
-    return Figure(f"{name}_vertices", len(_evaluated(obj).vertices), "vertices")
 
 
 def _settle(obj: bpy.types.Object) -> None:

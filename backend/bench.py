@@ -125,6 +125,7 @@ def _parts(
         "maps": maps,
         "backend": inside("backend"),
         "viewport": inside("viewport"),
+        "portable": inside("portable"),
         "speech": inside("speech"),
         "start": lambda: bench_blender.addon_start(plan.runs, plan.blender),
         "bake": lambda: bench_blender.bakes(plan.bake_frames, plan.blender),

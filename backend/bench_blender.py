@@ -76,11 +76,12 @@ def bakes(frames: tuple[int, int], program: Path | None = None) -> list[Figure]:
 
 
 def _bake_fps(engine: str, resolution: int, frames: tuple[int, int], program: Path | None) -> float:
-    short, long = (_bake_seconds(engine, resolution, count, program) for count in frames)
+    short, long = (bake_seconds(engine, resolution, count, program) for count in frames)
     return (frames[1] - frames[0]) / (long - short)
 
 
-def _bake_seconds(engine: str, resolution: int, frames: int, program: Path | None) -> float:
+def bake_seconds(engine: str, resolution: int, frames: int, program: Path | None) -> float:
+    """Seconds of one bake of random weights; raises FurrowError if it does not make every frame."""
     with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
         weights, output = Path(folder, "weights.npz"), Path(folder, "bake")
         values = np.random.default_rng(0).random((frames, len(EXPRESSIONS)), np.float32)

@@ -11,7 +11,6 @@ import numpy as np
 
 from .figures import Figure
 
-
 _ENOUGH = 20
 """Of fewer values the 95th percentile is the largest: chance."""
 

@@ -1,0 +1,158 @@
+"""`furrow bench`: what it measures, what it says of what is absent or fails, and its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import furrow.__main__ as command
+import pytest
+from furrow.backend import bench, bench_blender, bench_maps, engines
+from furrow.backend.errors import FurrowError
+from furrow.backend.figures import Figure
+
+
+def names(found: list[Figure]) -> dict[str, str]:
+    """Units by name."""
+    assert all(figure.value > 0 for figure in found)
+    return {figure.name: figure.unit for figure in found}
+
+
+def test_floors_are_rates(monkeypatch) -> None:
+    monkeypatch.setattr(bench_maps, "COPIED", 1 << 16)
+    monkeypatch.setattr(bench_maps, "SIDE", 32)
+    assert names(bench_maps.floors()) == {
+        "floor_copy_gb_s": "GB/s",
+        "floor_matmul_gflop_s": "GFLOP/s",
+    }
+
+
+def test_engines_and_rivals_take_turns(monkeypatch, tiny_networks) -> None:
+    only_ort = [e for e in engines.available() if e.kind == "ort"]
+    monkeypatch.setattr(engines, "available", lambda: only_ort)
+    called: list[str] = []
+    rivals = {name: (lambda name=name: called.append(name)) for name in ("paper_a", "paper_b")}
+    found = names(bench_maps.maps(tiny_networks(), 3, rivals))
+    # Each round has a call that is not counted, and one that is.
+    assert called == ["paper_a", "paper_a", "paper_b", "paper_b"] * bench_maps.ROUNDS
+    assert found["exact_256_ort_ms"] == found["paper_a_ms"] == "ms"
+    assert found["exact_256_ort_maps_s"] == "maps/s"
+    assert found["mixture_256_ort_p95_ms"] == "ms"
+    assert "exact_256_ort_p95_ms" not in found  # three maps have no 95th percentile
+
+
+def test_maps_are_set_against_the_paper(tiny_networks, monkeypatch) -> None:
+    found = bench_maps.speedup([Figure("paper_1024_eager_ms", 3000.0, "ms"),
+                                Figure("exact_1024_ort_ms", 100.0, "ms")])  # fmt: skip
+    assert found == [Figure("speedup_vs_paper", 30.0, "x")]
+    assert bench_maps.speedup([Figure("exact_1024_ort_ms", 100.0, "ms")]) == []
+
+
+def test_the_papers_generator_runs_in_both_libraries(tmp_path: Path) -> None:
+    np = pytest.importorskip("numpy")
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from furrow.training.gan import cost
+    from furrow.training.networks.stylegan2 import GanConfig, Synthesis, count
+
+    rivals = cost.rivals(tmp_path, GanConfig(resolution=16, channel_base=64, channel_max=8))
+    eager, runtime = rivals["paper_16_eager"](), rivals["paper_16_ort"]()
+    assert eager.shape == (1, 1, 16, 16)
+    np.testing.assert_allclose(runtime[0], eager.numpy(), atol=1e-4 * np.abs(runtime[0]).max())
+    import torch
+
+    with torch.device("meta"):  # as many parameters as the paper's, less two colour channels
+        assert count(Synthesis(cost.PAPER).parameters()) == pytest.approx(28.3e6, rel=0.01)
+
+
+def test_work_of_a_map_is_counted(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from furrow.training.gan import cost
+
+    found = {f.name: f.value for f in cost.work(engines.DETAIL, tmp_path)}
+    assert found["work_paper_gflop"] > 140  # 70 billion multiply-adds at least
+    assert found["work_mixture_gflop"] < found["work_exact_gflop"] < found["work_paper_gflop"]
+    for name in ("mixture", "exact"):
+        assert 4 < found[f"work_{name}_least_mb"] < found[f"work_{name}_moved_mb"]
+
+
+def test_what_is_absent_is_named_with_its_remedy(monkeypatch, tiny_networks) -> None:
+    monkeypatch.setattr(bench, "_parts", only("maps"))
+    monkeypatch.setattr(bench_maps, "maps", lambda *_: [])
+    monkeypatch.setattr(
+        engines, "available",
+        lambda: [engines.Availability("openvino", "openvino", None, None, "It is not here.")],
+    )  # fmt: skip
+    missing = bench.Peers(absent="This needs torch: make train-env.")
+    result = bench.measure(lambda *_: None, lambda _: missing)
+    assert "furrow[openvino]" in result.absent["openvino"]
+    assert "make train-env" in result.absent["the paper's generator"]
+    assert "not here: openvino" in bench.report(result)
+    assert not result.failed
+
+
+def only(*wanted: str) -> Callable[..., dict]:
+    """The parts of the bench, without the others."""
+    whole = bench._parts
+    return lambda *a: {name: part for name, part in whole(*a).items() if name in wanted}
+
+
+def test_a_part_that_fails_is_named_and_the_others_go_on(
+    monkeypatch, capsys, tmp_path: Path
+) -> None:
+    def broken(*_: object) -> list[Figure]:
+        raise FurrowError("the disk is full")
+
+    monkeypatch.setattr(bench, "_parts", only("floors", "speech"))
+    monkeypatch.setattr(bench_maps, "COPIED", 1 << 16)
+    monkeypatch.setattr(bench_maps, "SIDE", 32)
+    monkeypatch.setattr(bench_blender, "measured", broken)
+    path = tmp_path / "bench.json"
+    assert command.main(["bench", "--json", str(path)]) == 1
+    said = capsys.readouterr()
+    assert "FAILED: speech. the disk is full" in said.out and "floor_copy_gb_s" in said.out
+    assert said.err.strip().splitlines()[-1].startswith("furrow: not measured: speech")
+    written = json.loads(path.read_text())
+    assert written["failed"] == {"speech": "the disk is full"}
+    assert [figure["name"] for figure in written["figures"]] == list(
+        ("floor_copy_gb_s", "floor_matmul_gflop_s")
+    )
+    assert "onnxruntime" in written["versions"] and written["memory_gb"] > 0
+
+
+def test_a_failure_in_blender_keeps_its_reason() -> None:
+    pytest.importorskip("bpy")
+    with pytest.raises(FurrowError, match="KeyError: 'nothing'"):
+        bench_blender.measured("nothing", 1)
+
+
+def test_blenders_start_is_measured() -> None:
+    pytest.importorskip("bpy")
+    assert names(bench_blender.measured("start", 1)) == {"addon_start_ms": "ms"}
+
+
+def test_the_backends_tick_is_measured() -> None:
+    pytest.importorskip("bpy")
+    found = names(bench_blender.measured("backend", 1))
+    assert found["tick_backend_1024_ms"] == found["exact_backend_1024_ms"] == "ms"
+    assert found["backend_start_s"] == found["backend_first_map_s"] == "s"
+
+
+def test_the_viewports_tick_is_measured() -> None:
+    pytest.importorskip("bpy")
+    found = bench_blender.measured("viewport", 1)
+    value = {figure.name: figure.value for figure in found}
+    assert names(found)["tick_shaded_ms"] == names(found)["identity_exact_ms"] == "ms"
+    ends = sorted(value[f"tick_displaced_level{level}_ms"] for level in (1, 2))
+    assert ends[0] <= value["tick_displaced_ms"] <= ends[1]
+    assert (
+        value["tick_displaced_level1_vertices"] < 80_000 < value["tick_displaced_level2_vertices"]
+    )
+
+
+def test_a_bake_that_makes_no_frame_is_no_measurement(monkeypatch) -> None:
+    pytest.importorskip("bpy")
+    with pytest.raises(FurrowError, match="nothing failed"):
+        bench_blender.bake_seconds("nothing", 256, 1, None)
