@@ -28,7 +28,8 @@ def depsgraph_changed(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -
         live_detail.request(copy, again=True)
     if any(depsgraph.id_type_updated(kind) for kind in ("OBJECT", "KEY", "MESH")):
         for head in head_object.all_heads():
-            live_detail.request(head)
+            # Blender evaluates once more what a handler has changed, before it draws.
+            live_detail.request(head, wait=live_detail.TICK_SECONDS)
 
 
 @persistent
@@ -174,7 +175,7 @@ def after_undo(*_arguments: object) -> None:
     head_object.forget()
     live_detail.forget(keep_requests=True)
     for head in head_object.all_heads():
-        live_detail.request(head)
+        live_detail.request(head, wait=live_detail.TICK_SECONDS)
 
 
 _HANDLERS = (

@@ -42,11 +42,12 @@ problems: dict[str, str] = {}
 
 @dataclass(frozen=True)
 class _Asked:
-    """A request under way: the key of its moment, and whether a live map will do."""
+    """A request under way: the key of its moment, whether a live map will do, and since when."""
 
     key: str
     live: bool
     pending: Any
+    since: float
 
 
 _asked: dict[str, _Asked] = {}  # by head id
@@ -101,7 +102,7 @@ def request(obj: bpy.types.Object, again: bool = False, wait: float = 0.0) -> No
     again
         Ask also if it is shown or has failed.
     wait
-        Seconds that the answer is waited for; later it is shown by :func:`poll`.
+        Seconds from asking that the answer is waited for; later it is shown by :func:`poll`.
     """
     if not polls() or _paused or _held or not detail.is_live(obj):
         return
@@ -111,7 +112,9 @@ def request(obj: bpy.types.Object, again: bool = False, wait: float = 0.0) -> No
             known.pop(head_id, None)
     under_way = _asked.get(head_id)
     if under_way is not None and under_way.live:
-        return  # poll() asks again when it returns
+        if not wait or not _arrives(under_way, wait):
+            return  # poll() asks again when it returns
+        _take(head_id)
     try:
         key, parameters = _moment(obj)
         if key in (detail.exact.get(head_id), _live.get(head_id), _failed.get(head_id)):
@@ -123,15 +126,20 @@ def request(obj: bpy.types.Object, again: bool = False, wait: float = 0.0) -> No
         problems[head_id] = str(error)
         return
     _watch()
-    if wait and _asked[head_id].pending.wait(wait):
+    if wait and _arrives(_asked[head_id], wait):
         _take(head_id)
+
+
+def _arrives(asked: _Asked, wait: float) -> bool:
+    """Whether the answer is there `wait` seconds after it was asked for; waits so long."""
+    return bool(asked.pending.wait(max(0.0, asked.since + wait - time.monotonic())))
 
 
 def _ask(obj: bpy.types.Object, key: str, parameters: dict[str, Any], live: bool) -> None:
     head_id = obj.furrow.id
     parameters = parameters | ({"live": True} if live else {})
     pending = jobs.client().request("map", parameters, channel=f"head-{head_id}")
-    _asked[head_id] = _Asked(key, live, pending)
+    _asked[head_id] = _Asked(key, live, pending, time.monotonic())
 
 
 def _watch() -> None:

@@ -92,6 +92,16 @@ def test_a_map_that_comes_in_time_is_drawn_with_its_frame(head, client, window, 
     assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.5)
 
 
+def test_a_map_that_a_slider_asked_for_is_drawn_with_the_face_it_made(head, client, window):
+    head.furrow.detail_seed += 1  # asks at once, where a shape key waits for poll()
+    asked = client.requests[-1]
+    asked.params["expression"][0] = 0.3
+    asked.wait = lambda _seconds: True  # the answer comes in time
+    live_detail.poll()
+    assert client.requests == [asked]
+    assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.3)
+
+
 def test_a_live_map_is_not_taken_for_the_exact_one_when_saved(head, client, window, tmp_path):
     slide(head, 0.5)
     finish(client)
