@@ -63,6 +63,7 @@ def main(part: str, path: str, runs: int, start_s: float) -> int:
 def spoken(_runs: int) -> list[Figure]:
     """From a WAV of ten seconds, and of ten minutes, to keys on a head."""
     scene = bpy.context.scene
+    scene.render.fps = 30
     obj = head_object.create_head(head_object.head().average())
     jobs.client().wait_ready()
     folder = Path(bpy.app.tempdir)

@@ -15,7 +15,7 @@ from .figures import Figure
 from .identity import Identity
 from .timing import Contender, latency, rate
 
-ROUNDS = 3
+ROUNDS = 6
 COPIED = 64 << 20
 """Bytes of the array that is copied: more than a processor's cache holds."""
 
