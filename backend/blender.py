@@ -6,7 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import FurrowError
@@ -48,16 +48,26 @@ def find(blender: Path | None = None) -> list[str]:
     )
 
 
-def run(blender: Path | None, arguments: Sequence[str], quiet: bool = False) -> int:
+def run(
+    blender: Path | None,
+    arguments: Sequence[str],
+    quiet: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> int:
     """Run ``addon/outside.py`` with `arguments` in Blender and return its exit status.
 
     Of what it prints, Furrow's own lines pass: Blender reports every sample of a render. `quiet`
-    drops those too, and what goes to stderr.
+    drops those too, and what goes to stderr. `environment` is the child's, if another than ours.
     """
     command = [*find(blender), str(CHILD), "--", sys.executable, *arguments]
     errors = subprocess.DEVNULL if quiet else None
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        env=environment,
     ) as child:
         assert child.stdout is not None
         try:
