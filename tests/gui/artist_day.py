@@ -18,8 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import png
-from driver import ROOT, SCRIPT, SHARE, Fault, Window, inside
+from driver import ADDON, HEAD, ROOT, SCRIPT, SHARE, STATE, Fault, Window, inside, install
 
 PICTURES = ROOT / "out" / "gui"
 GUIDE = ROOT / "docs" / "pictures"
@@ -34,12 +33,24 @@ SPEECH = ROOT / "assets" / "demo" / "hello.wav"
 FIRST_FILE = 37
 """Pixels from the top of the file browser's list to the middle of its first row."""
 
-HEAD = "next(o for o in D.objects if getattr(o, 'furrow', None) and o.furrow.id)"
 KEYS = f"{HEAD}.data.shape_keys.key_blocks"
 ACTION = f"({HEAD}.data.shape_keys.animation_data and {HEAD}.data.shape_keys.animation_data.action)"
 DEPTH = f"{HEAD}.furrow.furrow_depth"
 ENERGY = f"sum(p * p for p in {HEAD}.furrow.live_texture.image.pixels[:][::4])"
 """Of the map that the head shows."""
+LIVE = f"__import__('{ADDON}.live_detail', fromlist=['x'])"
+IN_STEP = f"{LIVE}._live.get({HEAD}.furrow.id) == {LIVE}._moment({HEAD})[0]"
+"""Whether the map is the live one of the sliders."""
+SAVE_MAP = f"""
+import numpy
+pixels = {HEAD}.furrow.live_texture.image.pixels
+values = numpy.empty(len(pixels), numpy.float32)
+pixels.foreach_get(values)
+numpy.save("/share/map.npy", values[::4])
+"""
+VIEW = (
+    "next(a for a in C.window_manager.windows[0].screen.areas if a.type == 'VIEW_3D').spaces.active"
+)
 VERTICES = (
     f"sum(abs(v.co.x) + 3 * abs(v.co.y) + 7 * abs(v.co.z) for v in {HEAD}.evaluated_get("
     "C.evaluated_depsgraph_get()).data.vertices)"
@@ -56,23 +67,20 @@ class Day:
 
     def picture(self, name: str) -> np.ndarray:
         """Take a picture and return the middle of the 3D view, (H, W, 3) in [0, 255]."""
-        path = self.window.shot(PICTURES / f"{name}.png")
+        screen = self.window.shot(PICTURES / f"{name}.png")
         x, y, width, height = self.ask("regions('VIEW_3D', 'WINDOW')")
         sidebar = self.ask("regions('VIEW_3D', 'UI')")[2]
-        rows = np.vstack([np.array(row, np.uint8) for row in png.Reader(str(path)).asRGB8()[2]])
-        screen = rows.reshape(len(rows), -1, 3)
         return screen[y + 60 : y + height - 30, x + 60 : x + width - sidebar - 60].astype(float)
+
+    def map_mm(self) -> np.ndarray:
+        """The map that the head shows, (R * R,)."""
+        self.window.run(SAVE_MAP)
+        return np.load(SHARE / "map.npy")
 
     def hover(self) -> None:
         """Put the pointer over the 3D view, beside the head."""
         x, y, width, height = self.ask("regions('VIEW_3D', 'WINDOW')")
         self.window.move(x + width // 4, y + height * 4 // 5)
-
-    def settled(self) -> None:
-        """Wait until the detail on the screen is that of the sliders."""
-        state = f"__import__('bl_ext.user_default.furrow.addon.live_detail', fromlist=['x']).state_text({HEAD})"
-        self.window.wait(lambda: self.ask(state) == "Up to date", "the map of the sliders", 90)
-        time.sleep(0.5)
 
     def add_head_from_the_menu(self) -> None:
         """Delete the cube; Add > Mesh > Furrow Head, found by typing; look at it."""
@@ -90,7 +98,7 @@ class Day:
         self.window.wait(lambda: self.ask(found), "the head", 30)
         self.ask("show_tab('Furrow')")
         self.window.key("KP_1", "KP_Decimal", *["KP_Add"] * 2)  # front, selected, closer
-        self.settled()
+        self.window.settled()
         picture = self.picture("1-head")
         if picture.std() < 5:
             raise Fault("The view shows no head.")
@@ -103,7 +111,7 @@ class Day:
         value = self.ask(f"{KEYS}['browInnerUp'].value")
         if value < 0.5:
             raise Fault(f"The drag left browInnerUp at {value}.")
-        self.settled()
+        self.window.settled()
         after = self.picture("2-brows-up")
         if self.ask(VERTICES) == plain:
             raise Fault("No vertex moved.")
@@ -117,24 +125,69 @@ class Day:
         self.window.key("ctrl+z")
         if self.ask(f"{KEYS}['browInnerUp'].value") != 0:
             raise Fault("Undo left the slider where it was.")
-        self.settled()
+        self.window.settled()
         self.window.key("ctrl+shift+z")
         if self.ask(f"{KEYS}['browInnerUp'].value") < 0.5:
             raise Fault("Redo did not bring the slider back.")
-        self.settled()
+        self.window.settled()
+
+    def see_it_live(self) -> None:
+        """Hold an expression's slider: the live map is that of its value, and the exact one is near."""
+        plain = self.map_mm()
+        x, y = self.window.find('key_blocks["browOuterUpLeft"].value')
+        held = []
+        with self.window.holding(x, y) as to:
+            self.ask(f"setattr({LIVE}, 'REST_SECONDS', 3600)")  # no exact map on the way
+            for place in (30, 65):
+                for there in range(place - 16, place, 4):
+                    to(x + there, y)
+                    time.sleep(0.05)
+                self.window.wait(lambda: self.ask(IN_STEP), "the live map", 10)
+                self.picture(f"2-held-{len(held)}")
+                held.append(self.map_mm())
+            said = self.ask(STATE)
+        self.ask(f"setattr({LIVE}, 'REST_SECONDS', 0.15)")
+        if said != "Updating ...":
+            raise Fault(f"With the button held the panel says {said}.")
+        self.window.settled()
+        exact = self.map_mm()
+        ways = [float((other - exact).std()) for other in (plain, *held)]
+        if not (ways[0] > 1.2 * ways[1] and ways[1] > 2 * ways[2]):
+            raise Fault(f"From the exact map the maps of before and of the drag are {ways} mm RMS.")
+        self.hover()
+        self.window.key("ctrl+z")
+        self.window.settled()
+
+    def see_it_shaded(self) -> None:
+        """Material Preview with the Shaded viewport: folds are seen though no vertex is displaced."""
+        self.ask("setattr(C.scene.eevee, 'taa_samples', 1)")  # the processor draws
+        self.ask(f"setattr({HEAD}.furrow, 'detail_viewport', 'SHADED')")
+        self.ask(f"setattr({VIEW}.shading, 'type', 'MATERIAL')")
+        self.window.settled()
+        time.sleep(5)
+        folds = self.picture("2-shaded")
+        print(self.ask("1"))
+        self.ask(f"setattr({HEAD}.furrow, 'detail_strength', 0)")
+        time.sleep(3)
+        smooth = self.picture("2-shaded-smooth")
+        print((np.abs(folds - smooth).max(2) > 12).mean())
+        self.ask(f"setattr({HEAD}.furrow, 'detail_strength', 1)")
+        self.ask(f"setattr({VIEW}.shading, 'type', 'SOLID')")
+        self.ask(f"setattr({HEAD}.furrow, 'detail_viewport', 'DISPLACED')")
+        self.window.settled()
 
     def become_older(self) -> None:
         """Drag the Age slider: another neutral, other wrinkles; undo it."""
         before = self.ask(VERTICES)
         x, y = self.window.find("directions[0].value")
         self.window.drag((x, y), (x + 70, y))
-        self.settled()
+        self.window.settled()
         self.picture("3-older")
         if self.ask(VERTICES) == before:
             raise Fault("No vertex moved.")
         self.hover()
         self.window.key("ctrl+z")
-        self.settled()
+        self.window.settled()
         if abs(self.ask(VERTICES) - before) > 1e-3:
             raise Fault("Undo left the face older.")
 
@@ -145,13 +198,13 @@ class Day:
         self.window.drag((x, y), (x + 150, y))  # past the end of the slider: to 1
         if self.ask(DEPTH) <= plain:
             raise Fault(f"The drag left Furrow Depth at {self.ask(DEPTH)}.")
-        self.settled()
+        self.window.settled()
         self.picture("3-deeper")
         if self.ask(ENERGY) < 1.2 * before:
             raise Fault(f"The map's energy went from {before:.0f} to {self.ask(ENERGY):.0f} mm².")
         self.hover()
         self.window.key("ctrl+z")
-        self.settled()
+        self.window.settled()
         if self.ask(DEPTH) != plain:
             raise Fault("Undo left the furrows deeper.")
 
@@ -185,7 +238,7 @@ class Day:
         seen = []
         for part in (0.1, 0.2, 0.3):
             self.window.drag((x + width // 20, y + 10), (x + int(part * width), y + 10), steps=12)
-            self.settled()
+            self.window.settled()
             seen.append(self.ask(f"({KEYS}['jawOpen'].value, C.scene.frame_current)"))
             self.picture(f"5-frame-{seen[-1][1]}")
         if len({frame for _, frame in seen}) < 3:
@@ -211,6 +264,8 @@ STEPS: tuple[Callable[[Day], None], ...] = (
     Day.add_head_from_the_menu,
     Day.drag_an_expression,
     Day.undo_the_drag,
+    Day.see_it_live,
+    Day.see_it_shaded,
     Day.become_older,
     Day.deepen_the_furrows,
     Day.import_speech,
@@ -228,17 +283,6 @@ def bake_without_window() -> None:
     maps = sorted(path.name for path in (SHARE / "bake" / "detail").glob("*.exr"))
     if maps != ["0040.exr", "0041.exr", "0042.exr"]:
         raise Fault(f"The bake left {maps}:\n{said}")
-
-
-def install(zip_path: Path) -> None:
-    """Install as a new user does; the chroot has no network."""
-    for name in ("user", "home"):
-        shutil.rmtree(SHARE / name, ignore_errors=True)
-        (SHARE / name).mkdir(parents=True)
-    shutil.copy2(zip_path, SHARE / "furrow.zip")
-    shutil.copy2(SPEECH, SHARE / "home")
-    command = ("extension", "install-file", "-r", "user_default", "--enable", "/share/furrow.zip")
-    inside("blender", "--command", *command)
 
 
 def keep_for_guide() -> None:
@@ -278,13 +322,9 @@ def main() -> int:
         return 0
     begin = time.monotonic()
     subprocess.run([SCRIPT, "setup"], check=True)
-    newest = max((ROOT / "dist").glob("*.zip"), key=lambda p: p.stat().st_mtime, default=None)
-    zip_path = arguments.zip or newest
-    if zip_path is None:
-        print("There is no extension in dist: run make extension first.", file=sys.stderr)
-        return 1
     shutil.rmtree(PICTURES, ignore_errors=True)
-    install(zip_path)
+    install(arguments.zip)
+    shutil.copy2(SPEECH, SHARE / "home")
     passed = 0
     with Window() as window:
         day = Day(window)

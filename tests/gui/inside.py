@@ -1,7 +1,8 @@
 """Runs inside the Blender of the artist's day: answers questions while the window lives.
 
-A question is a Python expression in /share/question.json; its value goes to /share/answer.json. The
-driver moves mouse and keys itself: nothing here does what the artist does.
+A question is a Python expression in /share/question.json, or statements that leave their answer in
+`answer`; its value goes to /share/answer.json. The driver moves mouse and keys itself: nothing here
+does what the artist does.
 """
 
 import json
@@ -59,7 +60,11 @@ def answer() -> float:
     QUESTION.unlink()
     names = {"bpy": bpy, "C": bpy.context, "D": bpy.data, "show_tab": show_tab, "regions": regions}
     try:
-        reply = {"value": eval(question, names)}
+        if question["statements"]:
+            exec(question["text"], names)
+            reply = {"value": names.get("answer")}
+        else:
+            reply = {"value": eval(question["text"], names)}
     except Exception as error:
         reply = {"error": repr(error)}
     ANSWER.with_suffix(".partial").write_text(json.dumps(reply, default=str))

@@ -40,7 +40,7 @@ setup() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
   fi
   rm -rf --one-file-system "$root"
-  local packages=blender,xvfb,openbox,xdotool,scrot,imagemagick
+  local packages=blender,xvfb,openbox,xdotool
   packages+=,libgl1,libegl1,libglx-mesa0,libgl1-mesa-dri        # llvmpipe draws the window
   packages+=,python3-numpy,python3-requests,python3-cattr        # what Debian's Blender imports
   # Documentation and translations are half of the files and nobody reads them here.
@@ -72,7 +72,7 @@ run() {
 window() {
   rm -f "$root/tmp/.X${screen#:}-lock"
   run bash -c '
-    Xvfb "$DISPLAY" -screen 0 1600x1000x24 -nolisten tcp -noreset >/share/xvfb.log 2>&1 & x=$!
+    Xvfb "$DISPLAY" -screen 0 1600x1000x24 -fbdir /share -nolisten tcp -noreset >/share/xvfb.log 2>&1 & x=$!
     for _ in $(seq 200); do xdotool getdisplaygeometry >/dev/null 2>&1 && break; sleep 0.05; done
     openbox >/share/openbox.log 2>&1 & o=$!
     blender --window-geometry 0 0 1600 1000 -setaudio None "$@" >/share/blender.log 2>&1 && rc=0 || rc=$?
