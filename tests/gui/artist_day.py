@@ -72,6 +72,21 @@ class Day:
         sidebar = self.ask("regions('VIEW_3D', 'UI')")[2]
         return screen[y + 60 : y + height - 30, x + 60 : x + width - sidebar - 60].astype(float)
 
+    def skin_has_colour(self) -> bool:
+        """Whether the head is drawn with its materials; grey until their shaders are compiled."""
+        middle = self.picture("2-shaded")[200:-200, 400:-200]
+        return bool((middle[..., 0] - middle[..., 2]).mean() > 15)
+
+    def settled_picture(self, name: str) -> np.ndarray:
+        """Take a picture that stays the same for a second and a half."""
+        last = self.picture(name)
+        while True:
+            time.sleep(1.5)
+            now = self.picture(name)
+            if (now == last).all():
+                return now
+            last = now
+
     def map_mm(self) -> np.ndarray:
         """The map that the head shows, (R * R,)."""
         self.window.run(SAVE_MAP)
@@ -163,17 +178,16 @@ class Day:
         self.ask("setattr(C.scene.eevee, 'taa_samples', 1)")  # the processor draws
         self.ask(f"setattr({HEAD}.furrow, 'detail_viewport', 'SHADED')")
         self.ask(f"setattr({VIEW}.shading, 'type', 'MATERIAL')")
-        self.window.settled()
-        time.sleep(5)
-        folds = self.picture("2-shaded")
-        print(self.ask("1"))
+        self.window.wait(self.skin_has_colour, "the shaders", 90)
+        folds = self.settled_picture("2-shaded")
         self.ask(f"setattr({HEAD}.furrow, 'detail_strength', 0)")
-        time.sleep(3)
-        smooth = self.picture("2-shaded-smooth")
-        print((np.abs(folds - smooth).max(2) > 12).mean())
-        self.ask(f"setattr({HEAD}.furrow, 'detail_strength', 1)")
+        smooth = self.settled_picture("2-shaded-smooth")
+        for name, value in (("detail_strength", 1), ("detail_viewport", "DISPLACED")):
+            self.ask(f"setattr({HEAD}.furrow, {name!r}, {value!r})")
         self.ask(f"setattr({VIEW}.shading, 'type', 'SOLID')")
-        self.ask(f"setattr({HEAD}.furrow, 'detail_viewport', 'DISPLACED')")
+        changed = (np.abs(folds - smooth).max(2) > 6).mean()
+        if not 0.002 < changed < 0.3:
+            raise Fault(f"Folds change {100 * changed:.2f} % of the shaded picture.")
         self.window.settled()
 
     def become_older(self) -> None:
