@@ -121,7 +121,6 @@ def _parts(
         return lambda: bench_blender.measured(part, plan.runs, plan.blender)
 
     return {
-        "floors": bench_maps.floors,
         "maps": maps,
         "backend": inside("backend"),
         "viewport": inside("viewport"),

@@ -19,16 +19,14 @@ def names(found: list[Figure]) -> dict[str, str]:
     return {figure.name: figure.unit for figure in found}
 
 
-def test_floors_are_rates(monkeypatch) -> None:
+@pytest.fixture
+def small_floors(monkeypatch) -> None:
+    """Floors of arrays that cost nothing."""
     monkeypatch.setattr(bench_maps, "COPIED", 1 << 16)
     monkeypatch.setattr(bench_maps, "SIDE", 32)
-    assert names(bench_maps.floors()) == {
-        "floor_copy_gb_s": "GB/s",
-        "floor_matmul_gflop_s": "GFLOP/s",
-    }
 
 
-def test_engines_and_rivals_take_turns(monkeypatch, tiny_networks) -> None:
+def test_engines_and_rivals_take_turns(monkeypatch, tiny_networks, small_floors) -> None:
     only_ort = [e for e in engines.available() if e.kind == "ort"]
     monkeypatch.setattr(engines, "available", lambda: only_ort)
     called: list[str] = []
@@ -37,6 +35,7 @@ def test_engines_and_rivals_take_turns(monkeypatch, tiny_networks) -> None:
     both = ["paper_a", "paper_b"]
     assert called == ["paper_a", *both, "paper_b"] + both * (bench_maps.ROUNDS - 1)
     assert found["exact_256_ort_ms"] == found["paper_a_ms"] == "ms"
+    assert found["floor_copy_gb_s"] == "GB/s" and found["floor_matmul_gflop_s"] == "GFLOP/s"
     assert found["exact_256_ort_maps_s"] == "maps/s"
     assert found["mixture_256_ort_p95_ms"] == "ms"
     assert "exact_256_ort_p95_ms" not in found  # so few maps have no 95th percentile
@@ -74,6 +73,7 @@ def test_work_of_a_map_is_counted(tmp_path: Path) -> None:
     found = {f.name: f.value for f in cost.work(engines.DETAIL, tmp_path)}
     assert found["work_paper_gflop"] > 140  # 70 billion multiply-adds at least
     assert found["work_mixture_gflop"] < found["work_exact_gflop"] < found["work_paper_gflop"]
+    assert 0 < found["work_exact_convolutions_percent"] < 100
     for name in ("mixture", "exact"):
         assert 4 < found[f"work_{name}_least_mb"] < found[f"work_{name}_moved_mb"]
 
@@ -105,20 +105,18 @@ def test_a_part_that_fails_is_named_and_the_others_go_on(
     def broken(*_: object) -> list[Figure]:
         raise FurrowError("the disk is full")
 
-    monkeypatch.setattr(bench, "_parts", only("floors", "speech"))
-    monkeypatch.setattr(bench_maps, "COPIED", 1 << 16)
-    monkeypatch.setattr(bench_maps, "SIDE", 32)
+    monkeypatch.setattr(bench, "_parts", only("maps", "speech"))
+    monkeypatch.setattr(command, "_peers", lambda _: bench.Peers(absent="not wanted"))
+    monkeypatch.setattr(bench_maps, "maps", lambda *_: [Figure("exact_1024_ort_ms", 70.0, "ms")])
     monkeypatch.setattr(bench_blender, "measured", broken)
     path = tmp_path / "bench.json"
     assert command.main(["bench", "--json", str(path)]) == 1
     said = capsys.readouterr()
-    assert "FAILED: speech. the disk is full" in said.out and "floor_copy_gb_s" in said.out
+    assert "FAILED: speech. the disk is full" in said.out and "exact_1024_ort_ms" in said.out
     assert said.err.strip().splitlines()[-1].startswith("furrow: not measured: speech")
     written = json.loads(path.read_text())
     assert written["failed"] == {"speech": "the disk is full"}
-    assert [figure["name"] for figure in written["figures"]] == list(
-        ("floor_copy_gb_s", "floor_matmul_gflop_s")
-    )
+    assert [figure["name"] for figure in written["figures"]] == ["exact_1024_ort_ms"]
     assert "onnxruntime" in written["versions"] and written["memory_gb"] > 0
 
 

@@ -32,6 +32,9 @@ from ..networks.stylegan2 import GanConfig, Synthesis
 PAPER = GanConfig(resolution=1024, channel_base=32768, channel_max=512, mapping_layers=8)
 """Configuration F."""
 
+PROFILED = 5
+"""Runs of a network whose operators are timed."""
+
 BYTES = 4
 """Of a float32."""
 
@@ -89,7 +92,8 @@ def work(networks: Path, folder: Path, config: GanConfig = PAPER) -> list[Figure
     """Operations and bytes of one map: ours, its mixture alone, the paper's.
 
     ``work_exact_least_mb`` is what a map cannot do without: its inputs, parameters and the result,
-    each once. ``work_exact_moved_mb`` is what ONNX Runtime's operators read and write.
+    each once. ``work_exact_moved_mb`` is what ONNX Runtime's operators read and write, and
+    ``work_exact_convolutions_percent`` how much of the generator's time convolutions take.
 
     Parameters
     ----------
@@ -111,15 +115,16 @@ def work(networks: Path, folder: Path, config: GanConfig = PAPER) -> list[Figure
         Figure("work_mixture_gflop", _gflop(lambda: synthesis.mixed(w)), "GFLOP"),
         Figure("work_paper_gflop", _gflop(lambda: paper(ws, "const")), "GFLOP"),
     ]
-    bytes_of = {
-        name: (_least(networks / f"{name}.onnx"), _moved(networks / f"{name}.onnx", folder))
-        for name in ("bases", "generator")
-    }
+    least = {name: _least(networks / f"{name}.onnx") for name in ("bases", "generator")}
+    moved, convolved = {}, 0.0
+    for name in least:
+        moved[name], convolved = _profile(networks / f"{name}.onnx", folder)
     # An exact map is both: the images of the bases are the generator's input.
     for name, parts in (("mixture", ["bases"]), ("exact", ["bases", "generator"])):
-        for kind, index in (("least", 0), ("moved", 1)):
-            total = sum(bytes_of[part][index] for part in parts)
+        for kind, sizes in (("least", least), ("moved", moved)):
+            total = sum(sizes[part] for part in parts)
             figures.append(Figure(f"work_{name}_{kind}_mb", total / 1e6, "MB"))
+    figures.append(Figure("work_exact_convolutions_percent", 100 * convolved, "%"))
     return figures
 
 
@@ -139,8 +144,9 @@ def _least(path: Path) -> int:
     return BYTES * count
 
 
-def _moved(path: Path, folder: Path) -> int:
-    """Bytes that ONNX Runtime's operators read and write for one run, by its own profile."""
+def _profile(path: Path, folder: Path) -> tuple[float, float]:
+    """By ONNX Runtime's own profile: bytes that its operators read and write for one run, and the
+    share of its time that convolutions take."""
     options = onnxruntime.SessionOptions()
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / path.stem)
@@ -148,11 +154,14 @@ def _moved(path: Path, folder: Path) -> int:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     session = _session(path, options)
     feed = {port.name: np.zeros(port.shape, np.float32) for port in session.get_inputs()}
-    session.run(None, feed)
+    for _ in range(PROFILED):
+        session.run(None, feed)
     events = json.loads(Path(session.end_profiling()).read_text())
+    kernels = [e for e in events if e.get("name", "").endswith("_kernel_time")]
     sizes = ("activation_size", "parameter_size", "output_size")
-    kernels = (e["args"] for e in events if e.get("name", "").endswith("_kernel_time"))
-    return sum(int(kernel.get(size, 0)) for kernel in kernels for size in sizes)
+    moved = sum(int(kernel["args"].get(size, 0)) for kernel in kernels for size in sizes)
+    convolved = sum(k["dur"] for k in kernels if "Conv" in k["args"]["op_name"])
+    return moved / PROFILED, convolved / sum(kernel["dur"] for kernel in kernels)
 
 
 def _session(path: Path, options: Any) -> Any:
