@@ -5,9 +5,9 @@ Parts are measured one after the other; one that fails leaves the others as they
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +21,9 @@ Progress = Callable[[float, str], None]
 
 PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "bpy")
 """Whose versions are written down."""
+
+
+PAPER = "the paper's generator"
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,23 @@ def measure(progress: Progress, peers: Callable[[Path], Peers], plan: Plan | Non
     parts = _parts(peers, plan, result)
     for number, (name, part) in enumerate(parts.items()):
         progress(number / len(parts), name)
-        try:
+        with _named(name, result):
             result.figures += part()
-        except FurrowError as error:
-            result.failed[name] = str(error)
-        except Exception as error:  # the others go on
-            if os.environ.get("FURROW_DEBUG"):
-                raise
-            result.failed[name] = f"{type(error).__name__}: {error}"
     progress(1.0, "Done")
     return result
+
+
+@contextlib.contextmanager
+def _named(name: str, result: Result) -> Iterator[None]:
+    """What fails inside is named in the result, with its reason, and the rest goes on."""
+    try:
+        yield
+    except FurrowError as error:
+        result.failed[name] = str(error)
+    except Exception as error:
+        if os.environ.get("FURROW_DEBUG"):
+            raise
+        result.failed[name] = f"{type(error).__name__}: {error}"
 
 
 def _parts(
@@ -112,10 +122,17 @@ def _parts(
         for engine in engines.available():
             if engine.reason is not None:
                 result.absent[engine.name] = f"{engine.reason} {_HOW.get(engine.kind, '')}".strip()
-        found = peers(plan.networks)
+        found = Peers()
+        with _named(PAPER, result):
+            found = peers(plan.networks)
         if found.absent:
-            result.absent["the paper's generator"] = found.absent
-        return found.work + bench_maps.maps(plan.networks, plan.runs, found.rivals)
+            result.absent[PAPER] = found.absent
+        contenders = []
+        for engine in engines.available():
+            if engine.reason is None:
+                with _named(engine.name, result):
+                    contenders += bench_maps.contenders(engine, plan.networks, plan.runs)
+        return found.work + bench_maps.maps(contenders, found.rivals)
 
     def inside(part: str) -> Callable[[], list[Figure]]:
         return lambda: bench_blender.measured(part, plan.runs, plan.blender)
@@ -160,11 +177,11 @@ def report(result: Result) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the engines' packages and their kin, of those that are installed."""
-    return {
-        name: metadata.version(name)
-        for name in PACKAGES
-        if importlib.util.find_spec(name) is not None
-    }
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def total_memory() -> int | None:

@@ -50,21 +50,9 @@ def floor_rates(measured: Sequence[Contender]) -> list[Figure]:
     ]
 
 
-def maps(networks: Path, runs: int, rivals: Rivals) -> list[Figure]:
-    """Exact maps and mixtures of each engine here, rivals, and what the machine can do.
-
-    Parameters
-    ----------
-    networks
-        Folder of the detail networks.
-    runs
-        Counted maps of each engine and resolution; rivals make one a round.
-    """
-    contenders: list[Contender] = []
-    for engine in engines.available():
-        if engine.reason is None:
-            contenders += _contenders(engine, networks, max(1, runs // ROUNDS))
-    contenders += [Contender(name, _any(work), 1) for name, work in rivals.items()]
+def maps(ours: Sequence[Contender], rivals: Rivals) -> list[Figure]:
+    """Exact maps and mixtures of engines (:func:`contenders`), rivals, and what the machine can do."""
+    contenders = [*ours, *(Contender(name, _any(work), 1) for name, work in rivals.items())]
     limits = floors()
     timing.race([*limits, *contenders], ROUNDS)
     figures = floor_rates(limits)
@@ -74,23 +62,38 @@ def maps(networks: Path, runs: int, rivals: Rivals) -> list[Figure]:
     return figures + speedup(figures)
 
 
-def _contenders(found: engines.Availability, networks: Path, runs: int) -> list[Contender]:
+def contenders(found: engines.Availability, networks: Path, runs: int) -> list[Contender]:
+    """Exact maps by resolution, and mixtures, of an engine.
+
+    Parameters
+    ----------
+    networks
+        Folder of the detail networks.
+    runs
+        Counted maps of each resolution.
+
+    Raises
+    ------
+    FurrowError
+        If the engine does not start.
+    """
+    runs = max(1, runs // ROUNDS)
     engine = engines.load(found.kind, networks)
     model = DetailModel(engine, networks)
-    names = {"openvino": ("fp32", "fast"), "torch": ("torch", "torch_fast")}
-    exact, fast = names.get(found.kind, (found.kind, ""))
     sizes = [size for size in RESOLUTIONS if size <= model.resolution]
     if found.kind == "torch" and found.device == "CPU":
         runs, sizes = 1, sizes[-1:]  # takes a second, and is nobody's choice
-    contenders = [
+    names = {"openvino": ("fp32", "fast"), "torch": ("torch", "torch_fast")}
+    exact, fast = names.get(found.kind, (found.kind, ""))
+    made = [
         Contender(f"exact_{size}_{exact}", _exact(model, size, preview=False), runs)
         for size in sizes
     ]
     if engine.has_preview:
         name = f"exact_{model.resolution}_{fast}"
-        contenders.append(Contender(name, _exact(model, model.resolution, preview=True), runs))
+        made.append(Contender(name, _exact(model, model.resolution, preview=True), runs))
     name = f"mixture_{model.resolution}_{found.kind}"
-    return [*contenders, Contender(name, _mixture(engine, model), 10 * runs)]
+    return [*made, Contender(name, _mixture(engine, model), 10 * runs)]
 
 
 def _exact(model: DetailModel, resolution: int, preview: bool) -> Callable[[int], object]:

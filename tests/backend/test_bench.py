@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import furrow.__main__ as command
@@ -26,12 +27,11 @@ def small_floors(monkeypatch) -> None:
     monkeypatch.setattr(bench_maps, "SIDE", 32)
 
 
-def test_engines_and_rivals_take_turns(monkeypatch, tiny_networks, small_floors) -> None:
-    only_ort = [e for e in engines.available() if e.kind == "ort"]
-    monkeypatch.setattr(engines, "available", lambda: only_ort)
+def test_engines_and_rivals_take_turns(tiny_networks, small_floors) -> None:
     called: list[str] = []
     rivals = {name: (lambda name=name: called.append(name)) for name in ("paper_a", "paper_b")}
-    found = names(bench_maps.maps(tiny_networks(), 3, rivals))
+    ours = bench_maps.contenders(engines.choose("ort"), tiny_networks(), 3)
+    found = names(bench_maps.maps(ours, rivals))
     both = ["paper_a", "paper_b"]
     assert called == ["paper_a", *both, "paper_b"] + both * (bench_maps.ROUNDS - 1)
     assert found["exact_256_ort_ms"] == found["paper_a_ms"] == "ms"
@@ -118,6 +118,26 @@ def test_a_part_that_fails_is_named_and_the_others_go_on(
     assert written["failed"] == {"speech": "the disk is full"}
     assert [figure["name"] for figure in written["figures"]] == ["exact_1024_ort_ms"]
     assert "onnxruntime" in written["versions"] and written["memory_gb"] > 0
+
+
+def test_an_engine_that_does_not_start_leaves_the_others(monkeypatch, tiny_networks, small_floors):
+    (ort,) = (engine for engine in engines.available() if engine.kind == "ort")
+    broken = replace(ort, kind="openvino", name="openvino")
+    monkeypatch.setattr(engines, "available", lambda: [broken, ort])
+    load = engines.load
+
+    def refuses(kind: str, folder: Path) -> engines.Engine:
+        if kind == "openvino":
+            raise FurrowError("it does not start")
+        return load(kind, folder)
+
+    monkeypatch.setattr(engines, "load", refuses)
+    monkeypatch.setattr(bench, "_parts", only("maps"))
+    plan = bench.Plan(tiny_networks(), runs=1)
+    result = bench.measure(lambda *_: None, lambda _: 1 / 0, plan)
+    assert result.failed["openvino"] == "it does not start"
+    assert "ZeroDivisionError" in result.failed[bench.PAPER]
+    assert "exact_256_ort_ms" in names(result.figures)
 
 
 def test_a_failure_in_blender_keeps_its_reason() -> None:
