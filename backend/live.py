@@ -29,17 +29,15 @@ class LiveMaps:
         self._engine = engine
         size = (engine.resolution, engine.resolution)
         self._map = np.empty(size, np.float32)  # fresh memory for each would cost a millisecond
-        self._exact: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
-        self._rests: dict[str, np.ndarray] = {}
+        self._nothing = np.zeros(size, np.float32)
+        self._rests: OrderedDict[str, np.ndarray] = OrderedDict()
 
     def settle(self, head: str, w: np.ndarray, map_mm: np.ndarray) -> None:
-        """Remember the exact map (R, R) of a head, of styles w (num_ws, 512)."""
-        self._exact[head] = (w, map_mm)
-        self._exact.move_to_end(head)
-        self._rests.pop(head, None)  # made anew when a slider moves
-        while len(self._exact) > _KEPT:
-            forgotten, _ = self._exact.popitem(last=False)
-            self._rests.pop(forgotten, None)
+        """Remember what an exact map (R, R) of a head, of styles w (num_ws, 512), has besides w's mixture."""
+        self._rests[head] = map_mm - self._engine.mixture(w, self._nothing, self._map)
+        self._rests.move_to_end(head)
+        while len(self._rests) > _KEPT:
+            self._rests.popitem(last=False)
 
     def map(self, head: str, w: np.ndarray, resolution: int) -> np.ndarray | None:
         """Return the map of styles w, or None before a head's first exact map.
@@ -47,12 +45,10 @@ class LiveMaps:
         Returns
         -------
         ndarray
-            (resolution, resolution) float32 millimetres; holds until the next call.
+            (resolution, resolution) float32 millimetres; holds until the next call of either method.
         """
-        if head not in self._exact:
+        rest = self._rests.get(head)
+        if rest is None:
             return None
-        self._exact.move_to_end(head)
-        if head not in self._rests:
-            exact_w, exact = self._exact[head]
-            self._rests[head] = exact - self._engine.mixture(exact_w, np.zeros_like(exact))
-        return resample(self._engine.mixture(w, self._rests[head], self._map), resolution)
+        self._rests.move_to_end(head)
+        return resample(self._engine.mixture(w, rest, self._map), resolution)
