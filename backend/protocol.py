@@ -15,7 +15,7 @@ import os
 import secrets
 import sys
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from multiprocessing import resource_tracker, shared_memory
 from typing import Any
 
@@ -175,24 +175,49 @@ def receive(description: dict[str, Any]) -> np.ndarray:
 
 
 def _read(name: str, shape: tuple[int, ...], dtype: str, size: int) -> np.ndarray:
-    """Attach, copy, detach, without telling the resource tracker.
+    """Copy an array out of a block."""
+    with _attached_lock:
+        if name in _attached:
+            _attached.move_to_end(name)
+        else:
+            _attached[name] = _attach(name)
+        while len(_attached) > _STAY_ATTACHED:
+            _, oldest = _attached.popitem(last=False)
+            oldest.close()
+        if size == 0:
+            return np.empty(shape, dtype)
+        buffer = getattr(_attached[name], "buf", _attached[name])
+        array: np.ndarray = np.ndarray(shape, dtype, buffer).copy()
+        if size > _STAY_BYTES:
+            del buffer  # or the block could not be closed
+            _attached.pop(name).close()
+        return array
+
+
+_STAY_ATTACHED = _SPARE_BLOCKS + 1
+"""Blocks that are not let go of after reading, since a sender uses them again: to map one anew takes
+longer than to copy it. The memory of one that the sender has unlinked is held until others come."""
+
+_STAY_BYTES = 32 << 20
+"""Larger ones, as a basis of maps, are let go of at once."""
+
+_attached: OrderedDict[str, Any] = OrderedDict()
+_attached_lock = threading.Lock()
+
+
+def _attach(name: str) -> Any:
+    """Attach a block without telling the resource tracker.
 
     Before Python 3.13 SharedMemory registers a block that it merely attaches: the receiver's
     tracker would then unlink it, warn about a leak, and run as one more process beside Blender.
     """
     if os.name != "posix" or sys.version_info >= (3, 13):
         extra: dict[str, Any] = {"track": False} if sys.version_info >= (3, 13) else {}
-        block = shared_memory.SharedMemory(name, **extra)
-        try:
-            return np.ndarray(shape, dtype, block.buf).copy()
-        finally:
-            with contextlib.suppress(BufferError):
-                block.close()
+        return shared_memory.SharedMemory(name, **extra)
     import _posixshmem  # type: ignore[import-not-found]  # typeshed does not know it
 
     handle = _posixshmem.shm_open(f"/{name.removeprefix('/')}", os.O_RDONLY, mode=0o600)
     try:
-        with mmap.mmap(handle, max(1, size), prot=mmap.PROT_READ) as memory:
-            return np.ndarray(shape, dtype, memory).copy()
+        return mmap.mmap(handle, os.fstat(handle).st_size, prot=mmap.PROT_READ)
     finally:
         os.close(handle)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from multiprocessing import shared_memory
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,8 +56,20 @@ def test_array_comes_back_and_is_released():
     arrays.close()
     assert not exists(again["name"]) and not exists(other["name"])
     with pytest.raises(FurrowError) as caught:
-        receive(description)
+        receive(description | {"name": f"{description['name']}0"})
     assert caught.value.code == "backend_died"
+
+
+@linux
+def test_large_arrays_are_let_go_of_once_they_are_read():
+    arrays = SharedArrays()
+    for side, times_mapped in ((1024, 2), (3000, 1)):  # by sending, and by reading
+        sent = np.full((side, side), side, np.float32)
+        description = arrays.send(sent)
+        assert np.array_equal(receive(description), sent)
+        mapped = Path("/proc/self/maps").read_text().count(description["name"])
+        assert mapped == times_mapped
+    arrays.close()
 
 
 def test_empty_array_comes_back():
