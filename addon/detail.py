@@ -14,7 +14,7 @@ import bpy
 import numpy as np
 
 from ..backend.errors import FurrowError
-from . import detail_bump, head_object, portable_rig
+from . import detail_bump, head_object, portable_rig, settings
 
 SUBDIVISION = "Furrow Subdivision"
 DISPLACEMENT = "Furrow Detail"
@@ -61,7 +61,7 @@ def _new_texture(name: str) -> bpy.types.ImageTexture:
 
 
 def _apply_settings(obj: bpy.types.Object) -> None:
-    """Bring the modifiers to the settings; writes only what differs, since writing tags updates."""
+    """Bring the modifiers to the settings."""
     state = obj.furrow
     live, baked = state.live_texture, state.baked_texture
     texture: Any = {"LIVE": live, "BAKED": baked}.get(state.detail_mode)
@@ -81,11 +81,10 @@ def _apply_settings(obj: bpy.types.Object) -> None:
             "show_render": shown,
         },
     }
-    for name, settings in wanted.items():
+    for name, values in wanted.items():
         modifier = obj.modifiers.get(name)
-        for setting, value in settings.items():
-            if modifier is not None and getattr(modifier, setting) != value:
-                setattr(modifier, setting, value)
+        if modifier is not None:
+            settings.apply(modifier, **values)
     if shown and not displaced and texture.image is not None:
         detail_bump.wear(obj, texture, height_m)
     else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import head_object, materials
+from . import head_object, materials, settings
 
 MODIFIER = "Furrow Shaded"
 MARK = "furrow_shaded"
@@ -45,13 +45,11 @@ def wear(obj: bpy.types.Object, texture: bpy.types.ImageTexture, height_m: float
     if worn.get(_OWNER) != obj.furrow.id:
         return
     nodes = worn.node_tree.nodes
-    image, distance = nodes[IMAGE_NODE], nodes[DISTANCE_NODE].inputs[1]
-    wanted = [(image, "image", texture.image), (distance, "default_value", height_m)]
-    for setting in ("frame_start", "frame_offset", "frame_duration", "use_auto_refresh"):
-        wanted.append((image.image_user, setting, getattr(texture.image_user, setting)))
-    for owner, setting, value in wanted:
-        if getattr(owner, setting) != value:  # writing tags updates
-            setattr(owner, setting, value)
+    settings.apply(nodes[IMAGE_NODE], image=texture.image)
+    settings.apply(nodes[DISTANCE_NODE].inputs[1], default_value=height_m)
+    playing = ("frame_start", "frame_offset", "frame_duration", "use_auto_refresh")
+    user = {name: getattr(texture.image_user, name) for name in playing}
+    settings.apply(nodes[IMAGE_NODE].image_user, **user)
 
 
 def take_off(obj: bpy.types.Object) -> None:
@@ -69,9 +67,7 @@ def take_off(obj: bpy.types.Object) -> None:
 
 def _bumped(obj: bpy.types.Object) -> bpy.types.Material:
     """A copy of the skin's material with a place for the map."""
-    made = materials.material("skin").copy()
-    made.name = f"{obj.name} Skin"
-    del made["furrow_slot"]  # or other heads would take it for theirs
+    made = materials.own_skin(obj)
     made[_OWNER] = obj.furrow.id
     tree = made.node_tree
     principled = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")

@@ -80,6 +80,14 @@ def material(slot: str) -> bpy.types.Material:
     return made
 
 
+def own_skin(obj: bpy.types.Object) -> bpy.types.Material:
+    """A copy of the skin's material for one head, which no other head takes for its own."""
+    made = material("skin").copy()
+    del made["furrow_slot"]
+    made.name = f"{obj.name} Skin"
+    return made
+
+
 def write_regions(obj: bpy.types.Object) -> None:
     """Copy the head's vertex groups to the colour attributes that the skin's shader reads."""
     columns = {

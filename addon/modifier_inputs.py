@@ -6,10 +6,11 @@ the former open in the latter with their drivers.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import bpy
+
+from . import settings
 
 
 def identifiers(group: bpy.types.GeometryNodeTree | None) -> dict[str, str]:
@@ -32,7 +33,7 @@ def get(modifier: bpy.types.NodesModifier, identifier: str) -> Any:
 
 def put(modifier: bpy.types.NodesModifier, identifier: str, value: float) -> None:
     """Write an input, a number or a truth value, if it differs: what is written evaluates the object anew."""
-    if math.isclose(get(modifier, identifier), value, rel_tol=1e-6):  # it may be held in 32 bits
+    if not settings.differs(get(modifier, identifier), value):
         return
     owner, name = _place(modifier, identifier)
     if name == "value":

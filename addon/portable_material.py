@@ -34,9 +34,8 @@ def wear(obj: bpy.types.Object, images: Sequence[bpy.types.Image], uv_map: str) 
         if worn.users == 1:
             _remove_node(worn)
     if worn is None or worn.get("furrow_slot") == "skin":
-        worn = materials.material("skin").copy()
-        del worn["furrow_slot"]  # or other heads would take it for theirs
-        worn.name, worn[_OWN] = f"{obj.name} Skin", True
+        worn = materials.own_skin(obj)
+        worn[_OWN] = True
     elif worn.users > 1:
         worn = worn.copy()
         _remove_node(worn)

@@ -19,7 +19,7 @@ import numpy as np
 from ..backend.errors import FurrowError
 from ..backend.expressions import EXPRESSIONS
 from ..backend.identity import styles_request
-from . import head_object, modifier_inputs, portable_material, portable_nodes
+from . import head_object, modifier_inputs, portable_material, portable_nodes, settings
 
 MODIFIER = "Furrow Portable"
 
@@ -85,7 +85,7 @@ def remove(obj: bpy.types.Object) -> None:
 
 
 def apply_settings(obj: bpy.types.Object, height_m: float) -> None:
-    """Bring modifier and material to the head's settings; writes only what differs.
+    """Bring modifier and material to the head's settings.
 
     Parameters
     ----------
@@ -102,9 +102,7 @@ def apply_settings(obj: bpy.types.Object, height_m: float) -> None:
     identifiers = modifier_inputs.identifiers(modifier.node_group)
     for name, value in zip(inputs, (height_m, *shades), strict=True):
         modifier_inputs.put(modifier, identifiers[name], value)
-    for setting in ("show_viewport", "show_render"):
-        if getattr(modifier, setting) != shown:
-            setattr(modifier, setting, shown)
+    settings.apply(modifier, show_viewport=shown, show_render=shown)
     if shown and any(shades):
         images = basis_images(modifier.node_group)[: portable_nodes.SHADED_IMAGES]
         portable_material.wear(obj, images, head_object.UV_MAP)

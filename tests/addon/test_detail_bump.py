@@ -7,7 +7,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from furrow.addon import detail, detail_bump, head_object, live_detail, stage  # noqa: E402
+from furrow.addon import detail, detail_bump, head_object, live_detail, settings, stage  # noqa: E402
 
 
 @pytest.fixture
@@ -82,3 +82,12 @@ def test_a_material_that_an_artist_put_on_the_skin_stays(head):
     assert head.data.materials[0] == own
     head.furrow.detail_viewport = "DISPLACED"
     assert head.data.materials[0] == own
+
+
+def test_numbers_that_blender_holds_in_32_bits_are_not_written_again(shaded):
+    shaded.furrow.detail_strength = 0.7
+    height = shaded.data.materials[0].node_tree.nodes[detail_bump.DISTANCE_NODE].inputs[1]
+    strength = shaded.modifiers[detail.DISPLACEMENT].strength
+    assert strength != 0.0007 and not settings.differs(strength, 0.0007)
+    assert not settings.differs(height.default_value, 0.0007)
+    assert settings.differs(strength, 0.00070007)
