@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import bpy
 
 from ..backend import bake_arguments, performance_arguments
 from ..backend.errors import FurrowError
+from ..backend.files import sha256
 from ..backend.identity import Identity, read_identity
 from ..backend.weights import Weights, read_weights, resample
 from . import bake, baked_file, client, head_object, jobs, speech
@@ -150,7 +150,7 @@ def _bake_motion(
         source: dict[str, Any] = {
             "kind": "speech" if heard else "weights",
             "name": path.name,
-            "sha256": _sha256(path),
+            "sha256": sha256(path),
         }
         if heard:
             source |= _performance(arguments)
@@ -181,7 +181,7 @@ def _bake_shot(
     scene = bpy.context.scene
     heads = _chosen(path, arguments.object)
     folders = _shot_folders(heads, folder)
-    digest = _sha256(path)
+    digest = sha256(path)
     takes = {}
     for name in heads:
         with _Bar(name) as bar:
@@ -277,11 +277,6 @@ def _weights(path: Path, arguments: argparse.Namespace) -> Weights:
     return weights if arguments.fps is None else resample(weights, arguments.fps)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _preview(
     obj: bpy.types.Object,
     take: bake.Take,
@@ -338,7 +333,7 @@ def _input(take: bake.Take, folder: Path) -> Path:
     """Where the input lies now: where a range found it, or beside its maps."""
     places = [take.input, folder / take.source["name"]]
     for place in places:
-        if place is not None and place.is_file() and _sha256(place) == take.source["sha256"]:
+        if place is not None and place.is_file() and sha256(place) == take.source["sha256"]:
             return place
     raise FurrowError(
         f"{take.input} is gone or changed since it was baked; put it into {folder}.", "missing_file"

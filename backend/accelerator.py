@@ -8,7 +8,6 @@ openvino-telemetry, which reports use to its makers, is not needed to run. Stand
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import FurrowError
+from .files import sha256
 from .wheels import extract, fits, python_tag, whole_folder
 
 VERSION = "2026.0.0"
@@ -177,14 +177,8 @@ def _check_name(name: str) -> None:
 
 def _check_content(wheel: Path) -> None:
     """Raise FurrowError unless a file is the wheel that its name says, byte for byte."""
-    try:
-        with wheel.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        text = f"{wheel} cannot be read: {error.strerror or error}."
-        raise FurrowError(text, "missing_file") from None
     tags = wheel.stem.split("-", 3)[3]
-    if digest != _SHA256[tags]:
+    if sha256(wheel) != _SHA256[tags]:
         raise FurrowError(f"{wheel.name} is damaged, or was altered. Download it again.")
 
 

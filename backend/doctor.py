@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import platform
@@ -22,7 +21,7 @@ from . import blender, engine_speed, engines, processor, protocol
 from .engine_choice import measurable
 from .engine_speed import Speed
 from .errors import FurrowError
-from .files import ASSETS, write_whole
+from .files import ASSETS, sha256, write_whole
 
 PACKAGES = ("numpy", "onnxruntime", "soundfile", "soxr", "OpenEXR", "pypng", "tqdm")
 MODELS = (
@@ -157,9 +156,7 @@ def _digest_of(name: str) -> Callable[[], str]:
                 else "install Furrow again"
             )
             raise FurrowError(f"not there; {remedy}")
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"{path.stat().st_size / 1e6:.1f} MB, sha256 {digest}"
+        return f"{path.stat().st_size / 1e6:.1f} MB, sha256 {sha256(path)}"
 
     return look
 

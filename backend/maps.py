@@ -90,14 +90,6 @@ def read_map(path: str | Path) -> np.ndarray:
     return map_mm
 
 
-def blender_pixels(map_mm: np.ndarray) -> np.ndarray:
-    """Return a map (H, W) as ``Image.pixels`` wants it: (H, W, 4) float32, bottom row first, alpha 1."""
-    pixels = np.empty((*map_mm.shape, 4), np.float32)
-    pixels[..., :3] = map_mm[::-1, :, None]
-    pixels[..., 3] = 1.0
-    return pixels
-
-
 def _opened(path: Path) -> io.BufferedReader:
     try:
         return path.open("rb")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import platform
 import sys
@@ -22,7 +21,7 @@ from .detail import RESOLUTIONS, DetailModel, check_resolution, resample
 from .engine_choice import EngineChoice
 from .errors import FurrowError
 from .expressions import EXPRESSIONS
-from .files import ASSETS
+from .files import ASSETS, sha256
 from .identity import Identity, from_request
 from .idle import when_idle
 from .live import LiveMaps
@@ -271,8 +270,7 @@ class Services:
                     facts = path.stat()
                     key = (str(path), facts.st_size, facts.st_mtime_ns)
                     if key not in self._hashes:
-                        with path.open("rb") as file:
-                            self._hashes[key] = hashlib.file_digest(file, "sha256").hexdigest()
+                        self._hashes[key] = sha256(path)
                     name = f"{folder.name}/{path.name}"
                     models.append(
                         {"name": name, "bytes": facts.st_size, "sha256": self._hashes[key]}

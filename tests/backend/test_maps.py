@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
-from furrow.backend.maps import blender_pixels, read_map, write_map
+from furrow.backend.maps import read_map, write_map
 
 MAP = np.random.default_rng(0).normal(0, 0.1, (64, 96)).astype(np.float32)
 
@@ -139,9 +139,3 @@ def test_colour_pictures_are_no_maps(tmp_path):
         file.write(str(tmp_path / "nan.exr"))
     with pytest.raises(FurrowError, match="not numbers"):
         read_map(tmp_path / "nan.exr")
-
-
-def test_blender_pixels_are_bottom_row_first():
-    pixels = blender_pixels(MAP)
-    assert pixels.shape == (64, 96, 4) and pixels.flags.c_contiguous
-    assert (pixels[0, :, 0] == MAP[-1]).all() and (pixels[..., 3] == 1).all()
