@@ -47,7 +47,7 @@ lint: $(DEV)
 # mypy finds the rooms as furrow.addon, furrow.backend ... through a link of that name.
 types: $(DEV)
 	@mkdir -p .cache/types && ln -sfn ../.. .cache/types/furrow
-	MYPYPATH=.cache/types $(BIN)/mypy -p furrow.addon -p furrow.backend -p furrow.training -m furrow.__main__
+	MYPYPATH=.cache/types $(BIN)/mypy -p furrow.addon -p furrow.backend -p furrow.commands -p furrow.training -m furrow.__main__
 
 test-gui: extension
 	$(BIN)/python tests/gui/artist_day.py
@@ -88,7 +88,7 @@ $(BPY50): Makefile
 	@touch $@
 
 $(MOONSHINE): | $(RUNTIME)
-	$(BIN)/python -m furrow.backend.moonshine
+	$(BIN)/python -m furrow.backend.speech.moonshine
 
 # What LPIPS and the Frechet distance look through; written last, after AlexNet's.
 $(PERCEPTUAL): | $(TRAIN)

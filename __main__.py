@@ -16,9 +16,9 @@ from . import __version__
 from .backend.errors import FurrowError
 
 if TYPE_CHECKING:
-    from .backend.bench import Peers
-    from .backend.identity import Identity
-    from .backend.performance import Life, Style
+    from .backend.formats.identity import Identity
+    from .backend.liveliness.performance import Life, Style
+    from .commands.bench import Peers
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,8 +85,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_speak(parser: argparse.ArgumentParser) -> None:
-    from .backend import performance_arguments
-    from .backend.audio import RATE
+    from .backend.formats.audio import RATE
+    from .commands import performance_arguments
 
     parser.add_argument("input", metavar="WAV|-", help="WAV, FLAC or OGG; - reads standard input")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="OUT.csv|.npz|-",
@@ -103,7 +103,9 @@ def _add_speak(parser: argparse.ArgumentParser) -> None:
 
 
 def _speak(arguments: argparse.Namespace) -> None:
-    from .backend import performance_arguments, speech, weights
+    from .backend.formats import weights
+    from .backend.speech import speech_model
+    from .commands import performance_arguments
 
     style, life = performance_arguments.performance(arguments)
     if arguments.stream or arguments.output == Path("-"):
@@ -112,7 +114,7 @@ def _speak(arguments: argparse.Namespace) -> None:
     if arguments.output.suffix.lower() not in (".csv", ".npz"):
         raise FurrowError(f"{arguments.output} must end in .csv or .npz.")
     with _audio_file(arguments.input) as path, _progress_bar() as progress:
-        model = speech.SpeechModel.load(arguments.network)
+        model = speech_model.SpeechModel.load(arguments.network)
         values = model.weights(path, arguments.fps, style, life, progress)
     weights.write_weights(arguments.output, values)
     print(f"{arguments.output}: {len(values.values)} frames at {values.fps:g} frames a second")
@@ -120,12 +122,13 @@ def _speak(arguments: argparse.Namespace) -> None:
 
 def _speak_live(arguments: argparse.Namespace, style: Style, life: Life) -> None:
     """Write frames as the sound comes; ends when the sound does."""
-    from .backend import audio, pcm, speech, weights
+    from .backend.formats import audio, pcm, weights
+    from .backend.speech import speech_model
 
     live = arguments.output == Path("-")
     if not live and arguments.output.suffix.lower() != ".csv":
         raise FurrowError(f"{arguments.output} must end in .csv: an .npz is written as a whole.")
-    stream = speech.SpeechModel.load(arguments.network).stream(arguments.fps, style, life)
+    stream = speech_model.SpeechModel.load(arguments.network).stream(arguments.fps, style, life)
     if arguments.input == "-":
         blocks = pcm.blocks(cast(pcm.Pipe, sys.stdin.buffer), arguments.rate)
     else:
@@ -140,7 +143,7 @@ def _speak_live(arguments: argparse.Namespace, style: Style, life: Life) -> None
 @contextlib.contextmanager
 def _growing(path: Path) -> Iterator[TextIO]:
     """Yield a text file to write; it appears under its name when it is whole."""
-    from .backend import files
+    from .backend.formats import files
 
     with (
         files.whole_file(path) as temporary,
@@ -166,7 +169,7 @@ def _audio_file(name: str) -> Iterator[Path]:
 
 
 def _add_detail(parser: argparse.ArgumentParser) -> None:
-    from .backend.detail import RESOLUTIONS
+    from .backend.detail.detail_model import RESOLUTIONS
 
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--identity", type=Path, metavar="FILE", help="identity file (.json)")
@@ -186,8 +189,8 @@ def _add_detail(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_space(parser: argparse.ArgumentParser) -> None:
-    from .backend.identity import ADJUSTMENTS
-    from .backend.space import TRUNCATION_LIMIT
+    from .backend.detail.space import TRUNCATION_LIMIT
+    from .backend.formats.identity import ADJUSTMENTS
 
     group = parser.add_argument_group("moving in the space of styles")
     group.add_argument("--detail-seed", type=_natural, metavar="N",
@@ -203,7 +206,9 @@ def _add_space(parser: argparse.ArgumentParser) -> None:
 
 
 def _detail(arguments: argparse.Namespace) -> None:
-    from .backend import detail, engines, expressions, maps
+    from .backend.detail import detail_model
+    from .backend.detail.engines import engines
+    from .backend.formats import expressions, maps
 
     if arguments.output.suffix.lower() not in maps.SUFFIXES:
         raise FurrowError(f"{arguments.output} must end in {' or '.join(maps.SUFFIXES)}.")
@@ -215,7 +220,7 @@ def _detail(arguments: argparse.Namespace) -> None:
         raise FurrowError("--mix-from says where --mix-identity FILE begins; give that too.")
     expression = expressions.parse_weights(arguments.expression or "")
     person, other = _people(arguments)
-    model = detail.DetailModel(engines.load(arguments.engine))
+    model = detail_model.DetailModel(engines.load(arguments.engine))
     space = model.space
     if arguments.random_detail is None:
         w = model.w_plus(person, expression)
@@ -236,9 +241,10 @@ def _detail(arguments: argparse.Namespace) -> None:
 
 def _people(arguments: argparse.Namespace) -> tuple[Identity, Identity | None]:
     """Whose map it is, and whose styles are mixed in; with --random-detail only seed and adjustments count."""
-    from .backend import head, identity
+    from .backend.formats import identity
+    from .backend.head import bilinear
 
-    model = head.Head.load()
+    model = bilinear.Head.load()
     if arguments.identity:
         person = identity.read_identity(arguments.identity, model.shape_count)
     elif arguments.random_identity is not None:
@@ -258,7 +264,7 @@ def _people(arguments: argparse.Namespace) -> tuple[Identity, Identity | None]:
 
 
 def _add_bake(parser: argparse.ArgumentParser) -> None:
-    from .backend import bake_arguments
+    from .commands import bake_arguments
 
     parser.add_argument("--blender", type=Path, metavar="PATH",
                         help="the Blender to bake with (default: `blender` on PATH, else the bpy module)")  # fmt: skip
@@ -266,20 +272,20 @@ def _add_bake(parser: argparse.ArgumentParser) -> None:
 
 
 def _bake(arguments: argparse.Namespace) -> None:
-    from .backend import bake_arguments, blender
+    from .commands import bake_arguments, blender
 
     arguments.status = blender.run(arguments.blender, bake_arguments.to_argv(arguments))
 
 
 def _add_assemble(parser: argparse.ArgumentParser) -> None:
-    from .backend import bake_arguments
+    from .commands import bake_arguments
 
     parser.add_argument("--blender", type=Path, metavar="PATH", help="as for bake")
     bake_arguments.add_assemble_arguments(parser)
 
 
 def _assemble(arguments: argparse.Namespace) -> None:
-    from .backend import blender
+    from .commands import blender
 
     preview = ["--preview"] if arguments.preview else []
     folder = str(arguments.folder.resolve())
@@ -312,7 +318,7 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    from .backend import bench
+    from .commands import bench
 
     with _progress_bar() as progress:
         result = bench.measure(progress, _peers)
@@ -325,7 +331,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 
 def _peers(networks: Path) -> Peers:
     """What maps are compared with; made with PyTorch, which need not be installed."""
-    from .backend.bench import Peers
+    from .commands.bench import Peers
     from .training import commands
 
     try:
@@ -336,7 +342,7 @@ def _peers(networks: Path) -> Peers:
 
 
 def _doctor(arguments: argparse.Namespace) -> None:
-    from .backend import doctor
+    from .commands import doctor
 
     checks = doctor.examine()
     print(doctor.report(checks))

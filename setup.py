@@ -5,7 +5,7 @@ Everything else stands in pyproject.toml; its automatic search cannot put a pref
 
 from setuptools import find_packages, setup
 
-ROOMS = ("addon", "backend", "training")
+ROOMS = ("addon", "backend", "commands", "training")
 
 setup(
     packages=[

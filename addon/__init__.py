@@ -1,5 +1,8 @@
 """The only room that touches bpy: panels, operators, head objects, animation, bake."""
 
+PACKAGE = __package__.rpartition(".")[0]
+"""bl_ext.<repo>.furrow in Blender, furrow in an environment."""
+
 
 def register() -> None:
     """Register everything with Blender, in the order of what needs what."""
@@ -15,10 +18,10 @@ def unregister() -> None:
 
 def _modules() -> tuple:
     # Imported here: the package `furrow` also serves programs without bpy.
-    from . import (
-        command,
+    from . import handlers
+    from .bake import command
+    from .interface import (
         engine_operators,
-        handlers,
         job_operators,
         operators,
         panels,

@@ -11,7 +11,9 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..backend.errors import FurrowError
-from . import detail, head_object, jobs, live_detail
+from .detail import head_detail, live_detail
+from .head import head_object
+from .process import jobs
 
 _refused: dict[str, tuple[bool, float, float]] = {}  # scene -> its render border before we shut it
 _broken: dict[str, tuple[int, list[str]]] = {}  # scene -> frame without map, heads hidden for it
@@ -24,7 +26,7 @@ def depsgraph_changed(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -
     if live_detail.is_held():
         return
     for copy in head_object.separate_copies():
-        detail.own_textures(copy)
+        head_detail.own_textures(copy)
         live_detail.request(copy, again=True)
     if any(depsgraph.id_type_updated(kind) for kind in ("OBJECT", "KEY", "MESH")):
         for head in head_object.all_heads():
@@ -37,7 +39,7 @@ def frame_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
     """The timeline moved. In a render, and without a window, the picture waits for the exact map."""
     if live_detail.is_paused():
         return
-    heads = [head for head in head_object.heads(scene) if detail.is_live(head)]
+    heads = [head for head in head_object.heads(scene) if head_detail.is_live(head)]
     if not (live_detail.is_held() or bpy.app.background):
         for head in heads:  # waits, so that skin and shape of a frame are drawn together
             live_detail.request(head, wait=live_detail.TICK_SECONDS)
@@ -61,7 +63,7 @@ def render_started(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | Non
     _reopen_borders()
     live_detail.hold(True)
     for head in head_object.heads(scene):
-        if detail.is_live(head) and not head.hide_render and not live_detail.is_paused():
+        if head_detail.is_live(head) and not head.hide_render and not live_detail.is_paused():
             try:
                 live_detail.exact_map(head)
             except FurrowError as error:
@@ -148,7 +150,7 @@ def before_save(*_arguments: object) -> None:
     """Pack the live images: unpacked ones are black when the file is opened."""
     _reopen_borders()
     for head in head_object.all_heads():
-        if detail.is_live(head):
+        if head_detail.is_live(head):
             live_detail.pack(head)
 
 
@@ -165,7 +167,7 @@ def after_load(*_arguments: object) -> None:
     before_load()
     live_detail.hold(False)
     for head in head_object.all_heads():
-        if detail.is_live(head):
+        if head_detail.is_live(head):
             live_detail.adopt(head)
 
 

@@ -13,9 +13,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import bench_blender, bench_maps, engines, figures
-from .errors import FurrowError
-from .figures import Figure
+from ..backend.detail.engines import engines
+from ..backend.errors import FurrowError
+from ..backend.formats import figures
+from ..backend.formats.figures import Figure
+from . import bench_blender, bench_maps
 
 Progress = Callable[[float, str], None]
 

@@ -1,4 +1,4 @@
-"""What is measured inside Blender, each part in a process of its own: ``addon/measure.py``."""
+"""What is measured inside Blender, each part in a process of its own: ``addon/bench/measure.py``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import blender, engine_choice
-from .errors import FurrowError
-from .expressions import EXPRESSIONS
-from .figures import Figure
-from .weights import Weights, write_weights
+from ..backend.detail.engines import engine_choice
+from ..backend.errors import FurrowError
+from ..backend.formats.expressions import EXPRESSIONS
+from ..backend.formats.figures import Figure
+from ..backend.formats.weights import Weights, write_weights
+from . import blender
 
 FPS = 30.0
 
@@ -27,7 +28,7 @@ def measured(
     program: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> list[Figure]:
-    """Figures of a part of ``addon/measure.py``.
+    """Figures of a part of ``addon/bench/measure.py``.
 
     Parameters
     ----------

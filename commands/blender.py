@@ -9,13 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .errors import FurrowError
+from ..backend.errors import FurrowError
 
-CHILD = Path(__file__).resolve().parent.parent / "addon" / "outside.py"
+CHILD = Path(__file__).resolve().parent.parent / "addon" / "bake" / "outside.py"
 """The script that the child runs: it loads Furrow from this folder, whatever Blender has installed."""
 
 OURS = "furrow: "
-"""How the lines begin that ``addon/cli.py`` prints for people."""
+"""How the lines begin that ``addon/bake/cli.py`` prints for people."""
 
 GRACE_S = 20.0
 """After Ctrl-C the bake removes the frame that it was writing; then it is ended."""
@@ -54,7 +54,7 @@ def run(
     quiet: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> int:
-    """Run ``addon/outside.py`` with `arguments` in Blender and return its exit status.
+    """Run ``addon/bake/outside.py`` with `arguments` in Blender and return its exit status.
 
     Of what it prints, Furrow's own lines pass: Blender reports every sample of a render. `quiet`
     drops those too, and what goes to stderr. `environment` is the child's, if another than ours.

@@ -17,11 +17,14 @@ from importlib import metadata
 from pathlib import Path
 
 from .. import __version__
-from . import blender, engine_speed, engines, processor, protocol
-from .engine_choice import measurable
-from .engine_speed import Speed
-from .errors import FurrowError
-from .files import ASSETS, sha256, write_whole
+from ..backend.detail.engines import engine_speed, engines
+from ..backend.detail.engines.engine_choice import measurable
+from ..backend.detail.engines.engine_speed import Speed
+from ..backend.errors import FurrowError
+from ..backend.formats.files import ASSETS, sha256, write_whole
+from ..backend.process import protocol
+from ..backend.system import processor
+from . import blender
 
 PACKAGES = ("numpy", "onnxruntime", "soundfile", "soxr", "OpenEXR", "pypng", "tqdm")
 MODELS = (
@@ -151,7 +154,7 @@ def _digest_of(name: str) -> Callable[[], str]:
         path = ASSETS / name
         if not path.is_file():
             remedy = (
-                "python -m furrow.backend.moonshine fetches it"
+                "python -m furrow.backend.speech.moonshine fetches it"
                 if path.suffix == ".ort"
                 else "install Furrow again"
             )
@@ -165,9 +168,9 @@ def _map() -> str:
     """Make one map with the engine that would be chosen."""
     import numpy as np
 
-    from .detail import DetailModel
-    from .expressions import EXPRESSIONS
-    from .identity import Identity
+    from ..backend.detail.detail_model import DetailModel
+    from ..backend.formats.expressions import EXPRESSIONS
+    from ..backend.formats.identity import Identity
 
     model = DetailModel(engines.load())
     person = Identity(np.zeros(model.shape_count, np.float32))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .performance import EMOTIONS, Life, Style, random_speaker
+from ..backend.liveliness.performance import EMOTIONS, Life, Style, random_speaker
 
 _STRENGTHS = {
     "blinks": "how often the eyes blink",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .figures import Figure
+from ..backend.formats.figures import Figure
 
 _ENOUGH = 20
 """Of fewer values the 95th percentile is the largest: chance."""

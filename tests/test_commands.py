@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from furrow.backend import audio, expressions, head, identity, maps, weights
-from furrow.backend.files import ASSETS
+from furrow.backend.formats import audio, expressions, identity, maps, weights
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.head import bilinear
 
 COMMANDS = ("speak", "detail", "bake", "assemble", "train", "evaluate", "bench", "doctor")
 
@@ -132,7 +133,7 @@ def test_speak_refuses_bad_input_in_one_line(furrow, hello: Path, tmp_path: Path
 
 
 def test_detail_writes_the_map_of_an_identity_file(furrow, tmp_path: Path) -> None:
-    person = head.Head.load().random(3)
+    person = bilinear.Head.load().random(3)
     identity.write_identity(person, tmp_path / "person.json")
     options = ("--expression", "browInnerUp=1,browOuterUpLeft=1", "--resolution", 256)
     first, second, other = (tmp_path / name for name in ("a.exr", "b.exr", "c.png"))
@@ -177,7 +178,7 @@ def test_detail_seed_moves_pores_and_leaves_lines(furrow, tmp_path: Path) -> Non
 
 def test_detail_moves_in_the_space_of_styles(furrow, tmp_path: Path) -> None:
     person = tmp_path / "person.json"
-    identity.write_identity(head.Head.load().random(4), person)
+    identity.write_identity(bilinear.Head.load().random(4), person)
 
     def made(*arguments: object) -> np.ndarray:
         path = tmp_path / "map.exr"
@@ -253,7 +254,7 @@ def test_detail_refuses_bad_input_in_one_line(furrow, tmp_path: Path) -> None:
     person = tmp_path / "person.json"
     person.write_text('{"format": "furrow.identity/1", "shape": [0, 1], "skin": [0.5]}')
     assert "another head" in complaint(furrow("detail", "--identity", person, *neutral))
-    shape = [float("nan")] * head.Head.load().shape_count
+    shape = [float("nan")] * bilinear.Head.load().shape_count
     person.write_text(
         json.dumps({"format": "furrow.identity/1", "shape": shape, "skin": [0.5] * 16})
     )

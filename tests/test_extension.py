@@ -13,7 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from furrow.backend import detail, engines, expressions, identity, maps, speech
+from furrow.backend.detail import detail_model
+from furrow.backend.detail.engines import engines
+from furrow.backend.formats import expressions, identity, maps
+from furrow.backend.speech import speech_model
 
 SCRIPT = Path(__file__).with_name("whole_job.py")
 TIMEOUT_S = 240
@@ -92,7 +95,7 @@ def test_age_slider_moves_the_skin(measured) -> None:
 
 
 def test_map_in_blender_is_the_networks(made: Path, measured) -> None:
-    model = detail.DetailModel(engines.load("ort"))
+    model = detail_model.DetailModel(engines.load("ort"))
     person = identity.read_identity(made / "identity.json", model.shape_count)
     weights = json.loads((made / "expression.json").read_text())
     map_mm = model.map(person, expressions.vector(weights), measured["map_mm"].shape[0])
@@ -112,7 +115,7 @@ def test_speech_plays_back_as_52_curves(root: Path, measured) -> None:
         f'key_blocks["{name}"].value' for name in expressions.EXPRESSIONS
     )
     hello = root / "assets" / "demo" / "hello.wav"
-    expected = speech.SpeechModel.load().weights(hello, float(measured["fps"])).values
+    expected = speech_model.SpeechModel.load().weights(hello, float(measured["fps"])).values
     frames = min(len(expected), len(measured["played"]))
     assert frames > 0.9 * len(expected)
     np.testing.assert_allclose(measured["played"][:frames], expected[:frames], atol=1e-3)

@@ -16,7 +16,7 @@ from pathlib import Path
 import furrow
 import pytest
 
-ROOMS = ("addon", "backend", "training")
+ROOMS = ("addon", "backend", "commands", "training")
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv*", ".cache", ".*_cache", "out", "dist", "build", "wheels", "*.egg-info",
     "__pycache__", ".partial-*",
@@ -64,7 +64,15 @@ def test_wheel_holds_every_module_and_asset(clone: Path, tmp_path: Path) -> None
 
 def test_arrows_between_rooms_run_one_way(root: Path) -> None:
     forbidden = {
-        "backend": ("bpy", "bmesh", "mathutils", "furrow.addon", "furrow.training"),
+        "backend": (
+            "bpy",
+            "bmesh",
+            "mathutils",
+            "furrow.addon",
+            "furrow.commands",
+            "furrow.training",
+        ),
+        "commands": ("bpy", "furrow.addon", "furrow.training"),
         "addon": ("furrow.training", "torch"),
         "training": ("furrow.addon",),
     }
@@ -110,7 +118,7 @@ def test_clone_of_another_name_collects_and_types(clone: Path) -> None:
     environment = os.environ | {"MYPYPATH": ".cache/types"}
     for command in (
         ["pytest", "--collect-only", "-q", "tests/test_house.py", "tests/backend"],
-        ["mypy", "--follow-imports=silent", "-m", "furrow.backend.identity"],
+        ["mypy", "--follow-imports=silent", "-m", "furrow.backend.formats.identity"],
     ):
         done = subprocess.run(
             [sys.executable, "-m", *command],

@@ -107,7 +107,7 @@ def make(zip_path: str, speech: str, folder: Path) -> None:
     assert bpy.ops.mesh.furrow_head_add() == {"FINISHED"}
     obj = bpy.context.object
     keys = obj.data.shape_keys.key_blocks
-    expressions = room("backend.expressions").EXPRESSIONS
+    expressions = room("backend.formats.expressions").EXPRESSIONS
     assert [name for name in expressions if name not in keys] == []
 
     step("identity sliders")
@@ -157,11 +157,11 @@ def make(zip_path: str, speech: str, folder: Path) -> None:
     saved = folder / "shot.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(saved))
     bpy.ops.wm.open_mainfile(filepath=str(saved))
-    obj = next(o for o in bpy.data.objects if room("addon.head_object").is_head(o))
+    obj = next(o for o in bpy.data.objects if room("addon.head.head_object").is_head(o))
     bpy.context.view_layer.objects.active = obj
 
     step("bake")
-    cli, weights_room = room("addon.cli"), room("backend.weights")
+    cli, weights_room = room("addon.bake.cli"), room("backend.formats.weights")
     few = folder / "few.npz"  # frames far apart, so that a wrong map is seen
     values = measured["played"][:: max(1, last // FRAMES)][:FRAMES].astype(np.float32)
     weights_room.write_weights(few, weights_room.Weights(values, float(measured["fps"])))

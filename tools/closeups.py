@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import FACESCAPE_PRESETS, vector
-from furrow.backend.head import Head
-from furrow.backend.identity import SHAPE_LIMIT, SKIN, Identity
+from furrow.backend.formats.expressions import FACESCAPE_PRESETS, vector
+from furrow.backend.formats.identity import SHAPE_LIMIT, SKIN, Identity
+from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.compose import Skin
 from shots import PICTURES, RESOLUTION, Shot, aim, render, save, shaded_map, sheet
 

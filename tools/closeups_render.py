@@ -43,7 +43,7 @@ LENS_MM, SENSOR_MM = 85.0, 24.0
 
 def furrow() -> ModuleType:
     """The package, loaded and registered by the script that loads it wherever it is not installed."""
-    path = Path(__file__).resolve().parent.parent / "addon" / "outside.py"
+    path = Path(__file__).resolve().parent.parent / "addon" / "bake" / "outside.py"
     spec = importlib.util.spec_from_file_location("furrow_outside", path)
     assert spec is not None and spec.loader is not None
     outside = importlib.util.module_from_spec(spec)
@@ -116,12 +116,13 @@ def shoot(
     scene: bpy.types.Scene, head: bpy.types.Object, shot: dict[str, Any], levels: int
 ) -> None:
     """Give the head an expression with its map, point the camera, and render one picture."""
-    from furrow.addon import detail, head_object
+    from furrow.addon.detail import head_detail
+    from furrow.addon.head import head_object
 
     head_object.set_expression(head, shot["weights"])
-    detail.show_map(head, np.load(shot["map"]))
+    head_detail.show_map(head, np.load(shot["map"]))
     keep_seen(head, shot)
-    head.modifiers[detail.SUBDIVISION].render_levels = levels
+    head.modifiers[head_detail.SUBDIVISION].render_levels = levels
     camera = scene.camera
     camera.location = Vector(shot["target"]) + towards(0.0, 0.0) * (
         shot["height"] * LENS_MM / SENSOR_MM
@@ -137,8 +138,9 @@ def shoot(
 def main(job: dict[str, Any]) -> None:
     """Render every shot; shots of one identity that follow each other share its head."""
     furrow()
-    from furrow.addon import head_object, live_detail
-    from furrow.backend.identity import read_identity
+    from furrow.addon.detail import live_detail
+    from furrow.addon.head import head_object
+    from furrow.backend.formats.identity import read_identity
 
     scene = bpy.context.scene
     for obj in list(scene.objects):

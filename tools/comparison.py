@@ -19,13 +19,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from furrow.backend.detail import resample
+from furrow.backend.detail.detail_model import resample
+from furrow.backend.detail.engines.torch_networks import load
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import EXPRESSIONS
-from furrow.backend.files import ASSETS, write_whole
-from furrow.backend.head import Head
-from furrow.backend.identity import SKIN, Identity
-from furrow.backend.torch_networks import load
+from furrow.backend.formats.expressions import EXPRESSIONS
+from furrow.backend.formats.files import ASSETS, write_whole
+from furrow.backend.formats.identity import SKIN, Identity
+from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.chart import Chart, chart
 from furrow.training.corpus.pictures import front
 from furrow.training.dnpm.data import Maps, draw

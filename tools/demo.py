@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from furrow.backend import engines
+from furrow.backend.detail.engines import engines
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "out" / "demo"

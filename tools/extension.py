@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "dist", metavar="DIR")
     arguments = parser.parse_args()
     if not (ROOT / ENCODER).exists():
-        return _fail(f"{ENCODER} is missing; python -m furrow.backend.moonshine fetches it")
+        return _fail(f"{ENCODER} is missing; python -m furrow.backend.speech.moonshine fetches it")
     gather_wheels()
     manifest = tomllib.loads((ROOT / MANIFEST).read_text())
     path = arguments.output.resolve() / f"furrow-{manifest['version']}-{PLATFORM}.zip"

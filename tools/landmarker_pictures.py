@@ -15,9 +15,9 @@ from pathlib import Path
 import bpy
 import furrow
 import numpy as np
-from furrow.addon import head_object, stage
-from furrow.backend.expressions import EXPRESSIONS, INDEX
-from furrow.backend.performance import EMOTIONS, HABITS, Style
+from furrow.addon.head import head_object, stage
+from furrow.backend.formats.expressions import EXPRESSIONS, INDEX
+from furrow.backend.liveliness.performance import EMOTIONS, HABITS, Style
 from furrow.training.speech import visemes
 
 SIZE = (256, 294)

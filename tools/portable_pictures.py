@@ -20,12 +20,14 @@ from pathlib import Path
 import bpy
 import furrow
 import numpy as np
-from furrow.addon import detail, head_object, portable_rig, stage
-from furrow.backend import engines, wrinkle_basis, wrinkle_samples
-from furrow.backend.detail import DetailModel
-from furrow.backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, vector
-from furrow.backend.files import ASSETS
-from furrow.backend.speech import SpeechModel
+from furrow.addon.detail import head_detail, portable_rig
+from furrow.addon.head import head_object, stage
+from furrow.backend.detail import wrinkle_basis, wrinkle_samples
+from furrow.backend.detail.detail_model import DetailModel
+from furrow.backend.detail.engines import engines
+from furrow.backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, vector
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.speech.speech_model import SpeechModel
 from PIL import Image, ImageChops
 from shots import PICTURES, save, sheet
 
@@ -67,7 +69,7 @@ def pictures(
         set_weights(head, weights)
         head.furrow.detail_mode = "PORTABLE"
         portable = render(folder / f"{title} portable.png")
-        detail.show_map(head, model.map(identity, weights, RESOLUTION))
+        head_detail.show_map(head, model.map(identity, weights, RESOLUTION))
         live = render(folder / f"{title} live.png")
         off = ImageChops.difference(live, portable).point(lambda v: min(255, DIFFERENCE * v))
         rows.append([live, portable, off])
@@ -121,9 +123,9 @@ def main(arguments: list[str] | None = None) -> int:
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     person = head_object.head().random(PERSON)
     head = head_object.create_head(person, "Head", bpy.context.scene.collection)
-    detail.set_up(head)
+    head_detail.set_up(head)
     basis = wrinkle_basis.fit(wrinkle_basis.Source(model, person), RESOLUTION)
-    detail.make_portable(head, {"array": basis.maps, **basis.message()})
+    head_detail.make_portable(head, {"array": basis.maps, **basis.message()})
     print(portable_rig.state_text(head))
     for level in (1, 2):
         print(

@@ -6,7 +6,7 @@ python tools/portable_tables.py out/portable.json
 
 from __future__ import annotations
 
-from furrow.backend.wrinkle_basis import COMPONENTS
+from furrow.backend.detail.wrinkle_basis import COMPONENTS
 from tables import main
 
 METHODS = {

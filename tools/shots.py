@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from furrow.backend import blender
 from furrow.backend.errors import FurrowError
-from furrow.backend.files import write_whole
-from furrow.backend.head import Head
-from furrow.backend.identity import Identity, write_identity
+from furrow.backend.formats.files import write_whole
+from furrow.backend.formats.identity import Identity, write_identity
+from furrow.backend.head.bilinear import Head
+from furrow.commands import blender
 from furrow.training.corpus.chart import Chart
 from furrow.training.corpus.pictures import shaded_front
 from PIL import Image, ImageDraw, ImageFont

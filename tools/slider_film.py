@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
-from furrow.backend.files import write_whole
+from furrow.backend.formats.files import write_whole
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 from shots import LARGEST, PICTURES, ROOT, save

@@ -6,7 +6,7 @@ python tools/space_tables.py out/space.json
 
 from __future__ import annotations
 
-from furrow.backend.identity import ADJUSTMENTS
+from furrow.backend.formats.identity import ADJUSTMENTS
 from furrow.training.space.evaluate import LEVELS
 from tables import main
 

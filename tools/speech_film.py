@@ -20,9 +20,10 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from furrow.backend import audio, blender
 from furrow.backend.errors import FurrowError
-from furrow.backend.files import write_whole
+from furrow.backend.formats import audio
+from furrow.backend.formats.files import write_whole
+from furrow.commands import blender
 from furrow.training.speech import closures, real, sources
 from furrow.training.speech.visemes import VOWELS
 from furrow.training.speech.voices import SILENCE, Phone

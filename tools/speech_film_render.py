@@ -28,7 +28,7 @@ SOUND_KBPS = 64
 
 def stage_scene(head: bpy.types.Object) -> bpy.types.Scene:
     """A scene that holds the head and the stage alone, for quick pictures by Cycles."""
-    from furrow.addon import stage
+    from furrow.addon.head import stage
 
     scene = bpy.data.scenes.new("Speech Film")
     scene.collection.objects.link(head)
@@ -44,7 +44,7 @@ def stage_scene(head: bpy.types.Object) -> bpy.types.Scene:
 
 def settings(scene: bpy.types.Scene, samples: int) -> None:
     """Cycles with few samples and bounces, and the quick denoiser."""
-    from furrow.addon import stage
+    from furrow.addon.head import stage
 
     stage.render_settings(scene, samples)
     cycles = scene.cycles
@@ -87,7 +87,7 @@ def picture(scene: bpy.types.Scene, frame: int, path: Path) -> None:
 def main(job: dict[str, Any]) -> None:
     """Render the stills, then the film."""
     closeups_render.furrow()
-    from furrow.addon import film
+    from furrow.addon.bake import film
 
     bpy.ops.wm.open_mainfile(filepath=job["blend"], load_ui=False)
     with_sound = bpy.context.scene

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from furrow.backend.errors import FurrowError
-from furrow.backend.files import write_whole
+from furrow.backend.formats.files import write_whole
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

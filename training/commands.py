@@ -7,8 +7,8 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
-from ..backend import figures
 from ..backend.errors import FurrowError
+from ..backend.formats import figures
 
 PARTS = {
     "head": "the bilinear head model, from the CC0 data of its source package",

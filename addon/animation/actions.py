@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..backend.errors import FurrowError
+from ...backend.errors import FurrowError
 
 Curves = Mapping[tuple[str, int], tuple[np.ndarray, np.ndarray]]
 """Frames (n,) and values (n,) of each curve, by data path and array index."""

@@ -15,8 +15,8 @@ import bpy
 import numpy as np
 from mathutils import Euler, Matrix, Quaternion
 
-from ..backend.errors import FurrowError
-from . import actions, animation
+from ...backend.errors import FurrowError
+from . import actions, keyframes
 
 BOUND = math.radians(0.05)
 """Largest error of an angle where keys are reduced."""
@@ -113,7 +113,7 @@ def write(
     Parameters
     ----------
     head
-        Radians (N, 3): yaw, pitch, roll as in :class:`.backend.weights.Weights`.
+        Radians (N, 3): yaw, pitch, roll as in :class:`.backend.formats.weights.Weights`.
     reduce
         Write fewer keys, within :data:`BOUND`.
 
@@ -127,9 +127,9 @@ def write(
     check(what)
     rest = _rest(what)
     rows = _rotations(what, rest, head)
-    frames = animation.frames_of(len(rows), fps, scene, start_frame)
+    frames = keyframes.frames_of(len(rows), fps, scene, start_frame)
     paths = [(what.path, index) for index in range(rows.shape[1])]
-    curves = animation.curves(paths, frames, rows, BOUND if reduce else 0.0)
+    curves = keyframes.curves(paths, frames, rows, BOUND if reduce else 0.0)
     notes = {what.note: list(rest)}
     clip = actions.Clip(f"{name} head", frames[0], frames[-1], source, as_strip, notes)
     return actions.lay(what.owner, curves, clip)

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import bpy
 import numpy as np
 
-from ..backend.errors import FurrowError
-from ..backend.expressions import EXPRESSIONS
-from ..backend.weights import Weights
-from . import actions, head_object, shape_names
+from ...backend.errors import FurrowError
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.weights import Weights
+from ..head import head_object
+from . import actions, shape_names
 from .key_reduction import kept_rows
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ..backend.weights import Weights
-from . import animation, head_object, head_turn, shape_names
+from ...backend.formats.weights import Weights
+from ..head import head_object
+from . import head_turn, keyframes, shape_names
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Placement:
 def check(faces: Sequence[bpy.types.Object], placement: Placement) -> None:
     """Raise FurrowError if motion could not be laid on the faces: asked before long work begins."""
     for face in faces:
-        animation.check_face(face)
+        keyframes.check_face(face)
     target = placement.target(faces[0])
     if target is not None:
         head_turn.check(target)
@@ -77,7 +78,7 @@ def lay(
     source = str(path.resolve())
     target = placement.target(faces[0])
     for face in faces:
-        animation.write_action(
+        keyframes.write_action(
             face, weights, scene, placement.start_frame, path.stem,
             source=source, as_strip=placement.as_strip, bound=placement.bound,
         )  # fmt: skip
@@ -86,7 +87,7 @@ def lay(
             target, weights.head, weights.fps, scene, placement.start_frame, path.stem,
             source=source, as_strip=placement.as_strip, reduce=placement.bound > 0,
         )  # fmt: skip
-    frames = animation.frames_of(len(weights.values), weights.fps, scene, placement.start_frame)
+    frames = keyframes.frames_of(len(weights.values), weights.fps, scene, placement.start_frame)
     scene.frame_end = max(scene.frame_end, round(frames[-1]))
     return _lacking(faces)
 
@@ -98,7 +99,7 @@ def _turns(target: head_turn.Target, head: np.ndarray) -> bool:
 
 def _lacking(faces: Sequence[bpy.types.Object]) -> str:
     """What none of the faces has, shortly; the whole list goes to the console."""
-    together = {name: key for face in faces for name, key in animation.face_names(face).items()}
+    together = {name: key for face in faces for name, key in keyframes.face_names(face).items()}
     missing = shape_names.missing(together)
     if not missing:
         return ""
@@ -119,11 +120,11 @@ def read(obj: bpy.types.Object, scene: bpy.types.Scene, placement: Placement) ->
     if target is not None and not head_turn.is_animated(target):
         target = None
     frames = range(scene.frame_start, scene.frame_end + 1)
-    _keys, names = animation.shape_keys(obj)
+    _keys, names = keyframes.shape_keys(obj)
     values, turns = [], []
-    for graph in animation.playing(scene, frames):
+    for graph in keyframes.playing(scene, frames):
         values.append(head_object.expression_of(obj, graph, names))
         if target is not None:
             turns.append(head_turn.turn(target, graph))
     head = np.array(turns, np.float32) if target is not None else None
-    return Weights(np.array(values, np.float32), animation.frame_rate(scene), head)
+    return Weights(np.array(values, np.float32), keyframes.frame_rate(scene), head)

@@ -9,7 +9,7 @@ import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..backend.expressions import EXPRESSIONS
+from ...backend.formats.expressions import EXPRESSIONS
 
 _SEPARATORS = r"[\s._:|/-]+"
 _SIDES = {"l": "left", "r": "right"}

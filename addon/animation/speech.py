@@ -9,10 +9,10 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..backend.errors import FurrowError
-from ..backend.expressions import EXPRESSIONS
-from ..backend.weights import Weights
-from . import animation
+from ...backend.errors import FurrowError
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.weights import Weights
+from . import keyframes
 
 
 def request(
@@ -37,7 +37,7 @@ def request(
     """
     if not Path(path).is_file():
         raise FurrowError(f"There is no file {path}.", "missing_file")
-    params = {"path": str(Path(path).resolve()), "fps": animation.frame_rate(scene)}
+    params = {"path": str(Path(path).resolve()), "fps": keyframes.frame_rate(scene)}
     return client.request("speech", {**params, **(asked or {})})
 
 

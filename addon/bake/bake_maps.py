@@ -19,11 +19,13 @@ from typing import Any
 import bpy
 import numpy as np
 
-from .. import __version__
-from ..backend.errors import FurrowError
-from ..backend.identity import Identity, from_request, styles_request
-from ..backend.weights import Weights, read_weights, write_weights
-from . import animation, head_object, live_detail
+from ... import __version__
+from ...backend.errors import FurrowError
+from ...backend.formats.identity import Identity, from_request, styles_request
+from ...backend.formats.weights import Weights, read_weights, write_weights
+from ..animation import keyframes
+from ..detail import live_detail
+from ..head import head_object
 from .bake_record import (
     FORMAT,
     RECORD,
@@ -143,8 +145,8 @@ def take_of(obj: bpy.types.Object, scene: bpy.types.Scene, resolution: int) -> T
             f"The scene starts at frame {scene.frame_start}; maps are numbered from 0: move its start."
         )
     with live_detail.paused():
-        rows = animation.sample(obj, scene, range(scene.frame_start, scene.frame_end + 1))
-    weights = Weights(rows, animation.frame_rate(scene))
+        rows = keyframes.sample(obj, scene, range(scene.frame_start, scene.frame_end + 1))
+    weights = Weights(rows, keyframes.frame_rate(scene))
     path = Path(bpy.data.filepath) if bpy.data.filepath else None
     source = {"kind": "scene", "name": path.name if path else "", "object": obj.name}
     identity = head_object.identity_of(obj)

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..backend.errors import FurrowError
-from ..backend.files import sha256, whole_file, write_whole
+from ...backend.errors import FurrowError
+from ...backend.formats.files import sha256, whole_file, write_whole
 
 FORMAT = "furrow.bake/1"
 MAPS = "detail"

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import bpy
 
-from ..backend.errors import FurrowError
-from ..backend.files import whole_file
-from . import animation, bake, bake_record, detail, head_object, head_turn, speech, stage
+from ...backend.errors import FurrowError
+from ...backend.formats.files import whole_file
+from ..animation import head_turn, keyframes, speech
+from ..detail import head_detail
+from ..head import head_object, stage
+from . import bake_maps, bake_record
 
 NAME = "head.blend"
 
@@ -21,7 +24,7 @@ _PACK_LIMIT = 64 << 20
 """Bytes of sound that the file carries inside; a longer recording stays beside it, by relative path."""
 
 
-def new_scene(take: bake.Take, sound: Path | None = None) -> bpy.types.Object:
+def new_scene(take: bake_maps.Take, sound: Path | None = None) -> bpy.types.Object:
     """Start an empty file with a stage and one head that plays the take; the file that is open goes.
 
     Returns
@@ -35,11 +38,11 @@ def new_scene(take: bake.Take, sound: Path | None = None) -> bpy.types.Object:
     """
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
-    animation.set_frame_rate(scene, take.weights.fps)
+    keyframes.set_frame_rate(scene, take.weights.fps)
     obj = head_object.create_head(take.identity, "Head", scene.collection)
     scene.frame_start, scene.frame_end = take.first, take.last
     name = Path(take.source.get("name", "Motion")).stem
-    animation.write_action(obj, take.weights, scene, take.first, name)
+    keyframes.write_action(obj, take.weights, scene, take.first, name)
     if take.weights.head is not None and take.weights.head.any():
         turning = head_turn.target(obj, None)
         head_turn.write(turning, take.weights.head, take.weights.fps, scene, take.first, name)
@@ -63,7 +66,7 @@ def play_baked(takes: Mapping[str, Path], first: int, count: int) -> None:
         obj = bpy.data.objects[name]
         if not obj.is_editable:
             raise FurrowError(f'"{name}" is linked from another file; bake it in that file.')
-        detail.show_sequence(obj, folder / bake_record.MAPS, first, count)
+        head_detail.show_sequence(obj, folder / bake_record.MAPS, first, count)
         _drop_live(obj)
 
 

@@ -14,12 +14,15 @@ from typing import Any, NoReturn
 
 import bpy
 
-from ..backend import bake_arguments, performance_arguments
-from ..backend.errors import FurrowError
-from ..backend.files import sha256
-from ..backend.identity import Identity, read_identity
-from ..backend.weights import Weights, read_weights, resample
-from . import bake, baked_file, client, head_object, jobs, speech
+from ...backend.errors import FurrowError
+from ...backend.formats.files import sha256
+from ...backend.formats.identity import Identity, read_identity
+from ...backend.formats.weights import Weights, read_weights, resample
+from ...commands import bake_arguments, performance_arguments
+from ..animation import speech
+from ..head import head_object
+from ..process import client, jobs
+from . import bake_maps, baked_file
 
 DEFAULT_FPS = 30.0
 
@@ -154,8 +157,8 @@ def _bake_motion(
         }
         if heard:
             source |= _performance(arguments)
-        take = bake.Take(identity, weights, 1, arguments.resolution, source, path)
-        bake.bake_maps(take, folder, backend, arguments.frames, bar)
+        take = bake_maps.Take(identity, weights, 1, arguments.resolution, source, path)
+        bake_maps.bake_maps(take, folder, backend, arguments.frames, bar)
     if arguments.frames is None:
         _finish_motion(take, path if heard else None, folder, arguments.preview, backend)
     else:
@@ -163,7 +166,7 @@ def _bake_motion(
 
 
 def _finish_motion(
-    take: bake.Take, sound: Path | None, folder: Path, preview: bool, backend: client.Client
+    take: bake_maps.Take, sound: Path | None, folder: Path, preview: bool, backend: client.Client
 ) -> None:
     obj = baked_file.new_scene(take, sound)
     baked_file.play_baked({obj.name: folder}, take.first, len(take.weights.values))
@@ -186,10 +189,10 @@ def _bake_shot(
     for name in heads:
         with _Bar(name) as bar:
             bar(0.0, "Reading the animation")
-            take = bake.take_of(bpy.data.objects[name], scene, arguments.resolution)
+            take = bake_maps.take_of(bpy.data.objects[name], scene, arguments.resolution)
             take.source["sha256"] = digest
             takes[name] = take
-            bake.bake_maps(take, folders[name], backend, arguments.frames, bar)
+            bake_maps.bake_maps(take, folders[name], backend, arguments.frames, bar)
     if arguments.frames is None:
         _finish_shot(takes, folders, folder, arguments.preview, backend)
     else:
@@ -197,7 +200,7 @@ def _bake_shot(
 
 
 def _finish_shot(
-    takes: dict[str, bake.Take],
+    takes: dict[str, bake_maps.Take],
     folders: dict[str, Path],
     folder: Path,
     preview: bool,
@@ -279,7 +282,7 @@ def _weights(path: Path, arguments: argparse.Namespace) -> Weights:
 
 def _preview(
     obj: bpy.types.Object,
-    take: bake.Take,
+    take: bake_maps.Take,
     folder: Path,
     backend: client.Client,
 ) -> None:
@@ -312,7 +315,7 @@ def _assemble(arguments: argparse.Namespace) -> None:
     )
     if not own:
         raise FurrowError(f"{folder} holds no ranges of a bake.", "missing_file")
-    takes = {part: bake.join(part) for part in own}
+    takes = {part: bake_maps.join(part) for part in own}
     backend = _backend("auto")
     try:
         shots = {part: take for part, take in takes.items() if take.source["kind"] == "scene"}
@@ -329,7 +332,7 @@ def _assemble(arguments: argparse.Namespace) -> None:
         backend.stop()
 
 
-def _input(take: bake.Take, folder: Path) -> Path:
+def _input(take: bake_maps.Take, folder: Path) -> Path:
     """Where the input lies now: where a range found it, or beside its maps."""
     places = [take.input, folder / take.source["name"]]
     for place in places:

@@ -15,9 +15,10 @@ from typing import Any
 
 import bpy
 
-from ..backend.errors import FurrowError
-from ..backend.files import whole_file
-from . import speech, stage
+from ...backend.errors import FurrowError
+from ...backend.formats.files import whole_file
+from ..animation import speech
+from ..head import stage
 
 NAME = "preview.mp4"
 

@@ -1,6 +1,6 @@
 """Runs Furrow in a Blender where it is not installed: ``... outside.py -- PYTHON ARGUMENTS``.
 
-A plain script, started by ``backend/blender.py`` in a Blender or in a Python with the bpy module. It
+A plain script, started by ``commands/blender.py`` in a Blender or in a Python with the bpy module. It
 loads the package from the folder above, whatever that is called. PYTHON runs the backend process:
 it has the engines, which this Blender's own Python may lack.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 
 def main() -> int:
-    """Load Furrow, run ``addon.cli`` with the arguments, unload; return the exit status.
+    """Load Furrow, run ``addon.bake.cli`` with the arguments, unload; return the exit status.
 
     ``measure PART FILE RUNS`` is for `furrow bench`.
     """
@@ -32,11 +32,11 @@ def main() -> int:
     start_s = time.perf_counter() - begin
     try:
         if arguments[0] == "measure":
-            from furrow.addon import measure
+            from furrow.addon.bench import measure
 
             part, path, runs = arguments[1:]
             return measure.main(part, path, int(runs), start_s)
-        from furrow.addon import cli
+        from furrow.addon.bake import cli
 
         return cli.main(arguments)
     finally:
@@ -45,7 +45,7 @@ def main() -> int:
 
 def load() -> Any:
     """Load the package from the folder above, register it with Blender, and return it."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     spec = importlib.util.spec_from_file_location(
         "furrow", root / "__init__.py", submodule_search_locations=[str(root)]
     )

@@ -10,9 +10,11 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..backend.expressions import FACESCAPE_PRESETS
-from ..backend.files import whole_file
-from . import bake, baked_file, detail, film, head_object, live_detail, stage
+from ...backend.formats.expressions import FACESCAPE_PRESETS
+from ...backend.formats.files import whole_file
+from ..detail import head_detail, live_detail
+from ..head import head_object, stage
+from . import bake_maps, baked_file, film
 
 NAME = "preview.png"
 
@@ -28,7 +30,7 @@ Progress = Callable[[float, str], None]
 
 def render(
     obj: bpy.types.Object,
-    take: bake.Take,
+    take: bake_maps.Take,
     folder: Path,
     client: Any,
     progress: Progress,
@@ -79,12 +81,12 @@ def contact_sheet(
             head_object.set_expression(obj, FACESCAPE_PRESETS[name])
             asked = live_detail.map_request(obj, resolution)
             answer = client.call("map", asked, timeout=live_detail.EXACT_TIMEOUT)
-            detail.show_map(obj, answer["array"])
-            obj.modifiers[detail.SUBDIVISION].render_levels = SUBDIVISIONS
+            head_detail.show_map(obj, answer["array"])
+            obj.modifiers[head_detail.SUBDIVISION].render_levels = SUBDIVISIONS
             row = []
             for shown in (False, True):
                 progress(len(tiles) / len(EXPRESSIONS), f"Portrait {name}")
-                obj.modifiers[detail.DISPLACEMENT].show_render = shown
+                obj.modifiers[head_detail.DISPLACEMENT].show_render = shown
                 label.body = name.replace("-", " ") + ("\nwith detail" if shown else "")
                 path = Path(temporary) / "tile.png"
                 scene.render.filepath = str(path)

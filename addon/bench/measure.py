@@ -10,11 +10,14 @@ from pathlib import Path
 
 import bpy
 
-from ..backend.errors import FurrowError
-from ..backend.figures import Figure
-from ..backend.files import ASSETS, write_whole
-from ..backend.timing import peak_bytes
-from . import head_object, jobs, motion, preferences, speech
+from ...backend.errors import FurrowError
+from ...backend.formats.figures import Figure
+from ...backend.formats.files import ASSETS, write_whole
+from ...commands.timing import peak_bytes
+from ..animation import motion, speech
+from ..head import head_object
+from ..interface import preferences
+from ..process import jobs
 
 DEMO = ASSETS / "demo" / "hello.wav"
 

@@ -10,12 +10,15 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..backend.errors import FurrowError
-from ..backend.expressions import EXPRESSIONS
-from ..backend.figures import Figure
-from ..backend.timing import latency, timed
-from . import detail, head_object, jobs, live_detail, measure, portable_rig
-from .client import Client
+from ...backend.errors import FurrowError
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.figures import Figure
+from ...commands.timing import latency, timed
+from ..detail import head_detail, live_detail, portable_rig
+from ..head import head_object
+from ..process import jobs
+from ..process.client import Client
+from . import measure
 
 RESOLUTIONS = (256, 512, 1024)
 
@@ -114,7 +117,7 @@ def portable(runs: int) -> list[Figure]:
     obj = _head()
     begin = time.perf_counter()
     basis = jobs.client().call("wrinkle_basis", portable_rig.request(obj), timeout=600.0)
-    detail.make_portable(obj, basis)
+    head_detail.make_portable(obj, basis)
     figures = [Figure("portable_make_s", time.perf_counter() - begin, "s")]
     jobs.stop()  # frames need no backend, and get the machine for themselves
     key = obj.data.shape_keys.key_blocks["browInnerUp"]
@@ -137,7 +140,7 @@ def _head() -> bpy.types.Object:
     obj = head_object.create_head(head_object.head().random(PERSON))
     obj.furrow.detail_resolution = str(RESOLUTIONS[-1])
     obj.furrow.detail_viewport_levels = 0
-    detail.set_up(obj)
+    head_detail.set_up(obj)
     jobs.client().wait_ready()
     return obj
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import head_object, materials, settings
+from ..head import head_object, materials, settings
 
 MODIFIER = "Furrow Shaded"
 MARK = "furrow_shaded"

@@ -13,8 +13,9 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..backend.errors import FurrowError
-from . import detail_bump, head_object, portable_rig, settings
+from ...backend.errors import FurrowError
+from ..head import head_object, settings
+from . import detail_bump, portable_rig
 
 SUBDIVISION = "Furrow Subdivision"
 DISPLACEMENT = "Furrow Detail"

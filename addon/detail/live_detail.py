@@ -1,6 +1,6 @@
 """LIVE detail: the backend makes the map of what the sliders say now.
 
-While a slider moves, or the timeline plays, maps are live ones, made in milliseconds (`backend.live`);
+While a slider moves, or the timeline plays, maps are live ones, made in milliseconds (`backend.detail.live`);
 once the hand rests, the exact map follows, and ends at once should the slider move again. Each head
 has at most one request under way.
 """
@@ -17,9 +17,11 @@ from typing import Any
 
 import bpy
 
-from ..backend.errors import FurrowError
-from ..backend.identity import styles_request
-from . import detail, head_object, jobs
+from ...backend.errors import FurrowError
+from ...backend.formats.identity import styles_request
+from ..head import head_object
+from ..process import jobs
+from . import head_detail
 
 TICK_SECONDS = 0.02
 """How long the window waits for a live map, so that skin and shape are drawn together."""
@@ -104,11 +106,11 @@ def request(obj: bpy.types.Object, again: bool = False, wait: float = 0.0) -> No
     wait
         Seconds from asking that the answer is waited for; later it is shown by :func:`poll`.
     """
-    if not polls() or _paused or _held or not detail.is_live(obj):
+    if not polls() or _paused or _held or not head_detail.is_live(obj):
         return
     head_id = obj.furrow.id
     if again:
-        for known in (detail.exact, _live, _failed):
+        for known in (head_detail.exact, _live, _failed):
             known.pop(head_id, None)
     under_way = _asked.get(head_id)
     if under_way is not None and under_way.live:
@@ -117,7 +119,7 @@ def request(obj: bpy.types.Object, again: bool = False, wait: float = 0.0) -> No
         _take(head_id)
     try:
         key, parameters = _moment(obj)
-        if key in (detail.exact.get(head_id), _live.get(head_id), _failed.get(head_id)):
+        if key in (head_detail.exact.get(head_id), _live.get(head_id), _failed.get(head_id)):
             return
         if under_way is not None and under_way.key == key:
             return
@@ -173,7 +175,7 @@ def _take(head_id: str) -> None:
     """Show the answer that has arrived."""
     asked = _asked.pop(head_id)
     obj = head_object.by_id(head_id)
-    if obj is None or not detail.is_live(obj):
+    if obj is None or not head_detail.is_live(obj):
         return
     before = state_text(obj)
     try:
@@ -181,7 +183,7 @@ def _take(head_id: str) -> None:
         exact = bool(result["exact"])
         if not asked.live and asked.key != _moment(obj)[0]:
             return  # a live map of the new moment comes
-        detail.show_map(obj, result["array"], asked.key if exact else None)
+        head_detail.show_map(obj, result["array"], asked.key if exact else None)
     except FurrowError as error:
         if error.code not in {"superseded", "cancelled"}:
             _failed[head_id] = asked.key
@@ -198,7 +200,7 @@ def _take(head_id: str) -> None:
 def _settle(head_id: str) -> None:
     """Ask for the exact map of a head that shows a live one."""
     obj = head_object.by_id(head_id)
-    if obj is None or not detail.is_live(obj):
+    if obj is None or not head_detail.is_live(obj):
         del _live[head_id]
     elif head_id not in _asked:
         try:
@@ -227,31 +229,31 @@ def exact_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = Non
     """
     key, parameters = _moment(obj, depsgraph)
     head_id = obj.furrow.id
-    if detail.exact.get(head_id) == key:
+    if head_detail.exact.get(head_id) == key:
         return
     if obj.library is not None:
         raise FurrowError(
             f'"{obj.name}" is linked and its detail is live: bake it in its own file first.'
         )
     result = jobs.client().call("map", parameters, timeout=EXACT_TIMEOUT)
-    detail.show_map(obj, result["array"], key)
+    head_detail.show_map(obj, result["array"], key)
     _live.pop(head_id, None)
     problems.pop(head_id, None)
 
 
 def is_current(obj: bpy.types.Object) -> bool:
     """Whether the head's image holds the map, live or exact, of this moment."""
-    return _moment(obj)[0] in (detail.exact.get(obj.furrow.id), _live.get(obj.furrow.id))
+    return _moment(obj)[0] in (head_detail.exact.get(obj.furrow.id), _live.get(obj.furrow.id))
 
 
 def state_text(obj: bpy.types.Object) -> str:
     """What the panel says about the live detail of this head."""
     head_id = obj.furrow.id
-    if not detail.is_live(obj):
+    if not head_detail.is_live(obj):
         return "Not set up; press Refresh"
     if head_id in _asked or head_id in _live:
         return "Updating ..."
-    return "Up to date" if head_id in detail.exact else "Waiting for the backend"
+    return "Up to date" if head_id in head_detail.exact else "Waiting for the backend"
 
 
 # ------------------------------------------------------------------------- saving, loading, pauses
@@ -260,7 +262,7 @@ def state_text(obj: bpy.types.Object) -> str:
 def pack(obj: bpy.types.Object) -> None:
     """Pack the live image, with the name of the exact map that it holds, before the file is saved."""
     image = obj.furrow.live_texture.image
-    image[SAVED_KEY] = detail.exact.get(obj.furrow.id, "")
+    image[SAVED_KEY] = head_detail.exact.get(obj.furrow.id, "")
     if image.is_dirty or image.packed_file is None:
         image.pack()
 
@@ -269,14 +271,14 @@ def adopt(obj: bpy.types.Object) -> None:
     """After loading: a packed map that is the exact one needs no backend; else ask for it."""
     image = obj.furrow.live_texture.image
     if image.packed_file is not None and image.get(SAVED_KEY) == _moment(obj)[0]:
-        detail.exact[obj.furrow.id] = image[SAVED_KEY]
+        head_detail.exact[obj.furrow.id] = image[SAVED_KEY]
     else:
         request(obj)
 
 
 def forget(keep_requests: bool = False) -> None:
     """Trust no image any more; after undo and redo, requests under way may go on."""
-    for known in (detail.exact, _live, _failed, problems):
+    for known in (head_detail.exact, _live, _failed, problems):
         known.clear()
     if not keep_requests:
         for asked in _asked.values():

@@ -10,7 +10,7 @@ from typing import Any
 
 import bpy
 
-from . import settings
+from ..head import settings
 
 
 def identifiers(group: bpy.types.GeometryNodeTree | None) -> dict[str, str]:

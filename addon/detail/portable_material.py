@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import bpy
 
-from . import materials, portable_nodes
-from .nodes import Tree
+from ..head import materials
+from ..head.nodes import Tree
+from . import portable_nodes
 
 NODE = "Furrow Wrinkles"
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import bpy
 
-from ..backend.expressions import EXPRESSIONS
-from .nodes import Tree
+from ...backend.formats.expressions import EXPRESSIONS
+from ..head.nodes import Tree
 
 STRENGTH, SHADE_VIEWPORT, SHADE_RENDER = "Strength", "Shade Viewport", "Shade Renders"
 

@@ -1,7 +1,7 @@
 """Portable heads: wrinkles that follow the shape keys by Blender's own means, without Furrow.
 
 A geometry nodes modifier (`portable_nodes`) mixes the basis of maps that the backend has fitted
-(`backend.wrinkle_basis`). Each of its 52 weights has a driver of one variable, the value of a shape
+(`backend.detail.wrinkle_basis`). Each of its 52 weights has a driver of one variable, the value of a shape
 key, and no expression: Blender runs those also where scripts are off. Images are packed.
 """
 
@@ -16,10 +16,11 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..backend.errors import FurrowError
-from ..backend.expressions import EXPRESSIONS
-from ..backend.identity import styles_request
-from . import head_object, modifier_inputs, portable_material, portable_nodes, settings
+from ...backend.errors import FurrowError
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.identity import styles_request
+from ..head import head_object, settings
+from . import modifier_inputs, portable_material, portable_nodes
 
 MODIFIER = "Furrow Portable"
 

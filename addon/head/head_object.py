@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 import bpy
 import numpy as np
 
-from ..backend.errors import FurrowError
-from ..backend.expressions import EXPRESSIONS
-from ..backend.head import Head
-from ..backend.identity import ADJUSTMENTS, SHAPE_LIMIT, Identity, check
+from ...backend.errors import FurrowError
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.identity import ADJUSTMENTS, SHAPE_LIMIT, Identity, check
+from ...backend.head.bilinear import Head
 from . import materials
 
 UV_MAP = "UVMap"

@@ -9,9 +9,10 @@ import bpy
 from bpy.props import StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ..backend import accelerator, engine_speed, engines
-from ..backend.errors import FurrowError
-from . import jobs
+from ...backend.detail.engines import engine_speed, engines
+from ...backend.errors import FurrowError
+from ...backend.process import accelerator
+from ..process import jobs
 
 
 def lines() -> list[str]:

@@ -9,22 +9,15 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
-from ..backend import reenactment
-from ..backend.errors import FurrowError
-from ..backend.weights import read_weights, write_weights
-from . import (
-    animation,
-    bake,
-    bake_record,
-    detail,
-    head_object,
-    jobs,
-    live_detail,
-    motion,
-    speech,
-    speech_options,
-    stage,
-)
+from ...backend.errors import FurrowError
+from ...backend.formats.weights import read_weights, write_weights
+from ...backend.head import reenactment
+from ..animation import keyframes, motion, speech
+from ..bake import bake_maps, bake_record
+from ..detail import head_detail, live_detail
+from ..head import head_object, stage
+from ..process import jobs
+from . import speech_options
 from .operators import HeadOperator
 
 SOUNDS = "*.wav;*.flac;*.ogg"
@@ -48,7 +41,7 @@ class FaceOperator:
     def is_ready(self, context: bpy.types.Context, turns: str) -> bool:
         """From invoke(): whether there is a face, before the artist chooses a file; else says why."""
         try:
-            animation.shape_keys(context.object)
+            keyframes.shape_keys(context.object)
         except FurrowError as error:
             self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
             return False
@@ -75,7 +68,7 @@ class LayingOperator(FaceOperator, speech_options.HeadOptions, speech_options.Pl
         """The active face first, then the others that are asked for; each set of keys once."""
         found = {context.object.data: context.object}
         for obj in context.selected_objects if self.all_selected else ():
-            if animation.face_names(obj):
+            if keyframes.face_names(obj):
                 found.setdefault(obj.data, obj)
         return list(found.values())
 
@@ -145,7 +138,7 @@ class FURROW_OT_speech_import(
         """The faces and the scene; raises FurrowError if the artist removed them meanwhile."""
         scene = bpy.data.scenes.get(self._scene)
         faces = [bpy.data.objects.get(name) for name in self._faces]
-        if scene is None or not all(map(animation.face_names, faces)):
+        if scene is None or not all(map(keyframes.face_names, faces)):
             names = ", ".join(self._faces)
             raise FurrowError(f'"{names}" is gone, so the result has no place.', "cancelled")
         return faces, scene
@@ -245,15 +238,17 @@ class FURROW_OT_bake(jobs.JobOperator, bpy.types.Operator):
             raise FurrowError("Save the file first, or choose a folder for the maps.")
         folder = Path(bpy.path.abspath(self.directory)) / bpy.path.clean_name(head.name)
         self._folder = folder
-        self._take = bake.take_of(head, context.scene, int(self.resolution))
-        return jobs.Background(bake.bake_maps, take=self._take, folder=folder, client=jobs.client())
+        self._take = bake_maps.take_of(head, context.scene, int(self.resolution))
+        return jobs.Background(
+            bake_maps.bake_maps, take=self._take, folder=folder, client=jobs.client()
+        )
 
     def commit(self, _context: bpy.types.Context, _result: Any) -> None:
         head = bpy.data.objects.get(self._head)
         if not head_object.is_head(head):
             raise FurrowError(f'"{self._head}" is gone, so the maps have no place.', "cancelled")
         count = len(self._take.weights.values)
-        detail.show_sequence(head, self._folder / bake_record.MAPS, self._take.first, count)
+        head_detail.show_sequence(head, self._folder / bake_record.MAPS, self._take.first, count)
         self.report({"INFO"}, f"{count} maps lie in {self._folder}")
 
 

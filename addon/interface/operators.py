@@ -6,10 +6,12 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper, ImportHelper
 
-from ..backend.errors import FurrowError
-from ..backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS, mirrored
-from ..backend.identity import ADJUSTMENTS, Identity, read_identity, write_identity
-from . import detail, head_object, jobs, live_detail
+from ...backend.errors import FurrowError
+from ...backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, mirrored
+from ...backend.formats.identity import ADJUSTMENTS, Identity, read_identity, write_identity
+from ..detail import head_detail, live_detail
+from ..head import head_object
+from ..process import jobs
 
 IDENTITY_SUFFIX = ".json"
 
@@ -59,7 +61,7 @@ class MESH_OT_furrow_head_add(bpy.types.Operator):
         try:
             identity = None if self.average else head_object.head().random(self.seed)
             head = head_object.create_head(identity, "Head", context.collection)
-            detail.set_up(head)
+            head_detail.set_up(head)
         except FurrowError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -240,9 +242,9 @@ class FURROW_OT_detail_refresh(HeadOperator, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def act(self, head: bpy.types.Object) -> None:
-        detail.set_up(head)
+        head_detail.set_up(head)
         live_detail.request(head, again=True)
-        if bpy.app.background and detail.is_live(head):
+        if bpy.app.background and head_detail.is_live(head):
             live_detail.exact_map(head)
 
 
@@ -261,8 +263,8 @@ class FURROW_OT_detail_sequence(HeadOperator, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def act(self, head: bpy.types.Object) -> None:
-        first, count = detail.find_sequence(bpy.path.abspath(self.directory))
-        detail.show_sequence(head, bpy.path.abspath(self.directory), first, count)
+        first, count = head_detail.find_sequence(bpy.path.abspath(self.directory))
+        head_detail.show_sequence(head, bpy.path.abspath(self.directory), first, count)
 
 
 class FURROW_OT_backend_start(bpy.types.Operator):

@@ -6,8 +6,10 @@ from typing import Any
 
 import bpy
 
-from ..backend.errors import FurrowError
-from . import detail, head_object, jobs, portable_rig
+from ...backend.errors import FurrowError
+from ..detail import head_detail, portable_rig
+from ..head import head_object
+from ..process import jobs
 from .operators import HeadOperator
 
 
@@ -40,7 +42,7 @@ then plays in any Blender from 4.2 on, without Furrow"""
                 f'"{head.name}" has become another person meanwhile; make it portable again.',
                 "cancelled",
             )
-        detail.make_portable(head, result)
+        head_detail.make_portable(head, result)
         self.report({"INFO"}, portable_rig.state_text(head))
 
 

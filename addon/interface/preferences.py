@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
-PACKAGE = __package__.rpartition(".")[0]
+from .. import PACKAGE
 
 DEFAULTS = SimpleNamespace(python="", engine="auto")
 
 
 def _backend_changed(_self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
-    from . import jobs
+    from ..process import jobs
 
     jobs.stop()  # the next request starts the new one
 

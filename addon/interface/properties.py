@@ -16,8 +16,10 @@ from bpy.props import (
     StringProperty,
 )
 
-from ..backend.identity import SHAPE_LIMIT, SKIN
-from . import detail, head_object, live_detail, speech_options
+from ...backend.formats.identity import SHAPE_LIMIT, SKIN
+from ..detail import head_detail, live_detail
+from ..head import head_object
+from . import speech_options
 
 RESOLUTIONS = (
     ("256", "256", "For a fast preview"),
@@ -48,7 +50,7 @@ def _styles_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> 
 
 def _detail_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
     if not head_object.is_quiet() and head_object.is_head(self.id_data):
-        detail.set_up(self.id_data)
+        head_detail.set_up(self.id_data)
         live_detail.request(self.id_data)
 
 

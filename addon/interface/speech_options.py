@@ -8,9 +8,9 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..backend import performance_arguments
-from ..backend.performance import EMOTIONS
-from . import head_turn
+from ...backend.liveliness.performance import EMOTIONS
+from ...commands import performance_arguments
+from ..animation import head_turn
 
 WHAT_TURNS = (
     ("NONE", "Nothing", "Leave the turn of the head out"),
@@ -41,7 +41,7 @@ def _strength(name: str, description: str) -> Any:
 
 
 class PerformanceOptions:
-    """Mixin: how a recording is performed, under the names of :mod:`.backend.performance`."""
+    """Mixin: how a recording is performed, under the names of :mod:`.backend.liveliness.performance`."""
 
     emotion: EnumProperty(
         name="Emotion", items=[(name, name.title(), "") for name in EMOTIONS],

@@ -21,11 +21,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..backend.errors import FurrowError
-from ..backend.protocol import HEARTBEAT_S, PROTOCOL, SILENCE_S, decode, encode, receive
+from ...backend.errors import FurrowError
+from ...backend.process.protocol import HEARTBEAT_S, PROTOCOL, SILENCE_S, decode, encode, receive
 from .pending import Pending
 
-LAUNCHER = Path(__file__).resolve().parent.parent / "backend" / "launch.py"
+LAUNCHER = Path(__file__).resolve().parents[2] / "backend" / "process" / "launch.py"
 
 STOPPED, STARTING, READY, FAILED = "stopped", "starting", "ready", "failed"
 START_LIMIT_S = 120.0
@@ -48,11 +48,11 @@ class Client:
     python
         Interpreter to run it in; by default the one that runs this, in Blender Blender's own.
     arguments
-        For backend/launch.py, such as ``["--wheels", DIR, "--unpack-to", DIR]``.
+        For backend/process/launch.py, such as ``["--wheels", DIR, "--unpack-to", DIR]``.
     on_message
         Called with each line for people (start, death, restart), from a thread of the client.
     launcher
-        The file to start instead of backend/launch.py.
+        The file to start instead of backend/process/launch.py.
 
     Attributes
     ----------

@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import bpy
 
-from ..backend import engines
-from ..backend.errors import FurrowError
-from ..backend.expressions import EXPRESSIONS
-from .head_object import head
-from .preferences import preferences
+from ...backend.detail.engines import engines
+from ...backend.errors import FurrowError
+from ...backend.formats.expressions import EXPRESSIONS
+from .. import PACKAGE
+from ..head.head_object import head
+from ..interface.preferences import preferences
 
 if TYPE_CHECKING:
     from .client import Client
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = __package__.rpartition(".")[
-    0
-]  # bl_ext.<repo>.furrow in Blender, furrow in an environment
+ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.1
 
 _client: Client | None = None
@@ -65,8 +63,8 @@ def own_python() -> bool:
 
 
 def launch_arguments() -> list[str]:
-    """Arguments of backend/launch.py, which the preferences and what was added decide."""
-    from ..backend import accelerator
+    """Arguments of backend/process/launch.py, which the preferences and what was added decide."""
+    from ...backend.process import accelerator
 
     folder = user_folder()
     arguments = ["--engine", preferences().engine, "--user-folder", str(folder)]

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..backend.errors import FurrowError
+from ...backend.errors import FurrowError
 
 
 class Pending:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .engines import DETAIL, Engine
-from .errors import FurrowError
-from .expressions import EXPRESSIONS
-from .identity import SKIN, Identity, check
-from .interrupt import Interrupt
+from ..errors import FurrowError
+from ..formats.expressions import EXPRESSIONS
+from ..formats.identity import SKIN, Identity, check
+from ..system.interrupt import Interrupt
+from .engines.engines import DETAIL, Engine
 from .space import Space
 
 RESOLUTIONS = (256, 512, 1024)

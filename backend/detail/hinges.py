@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .expressions import EXPRESSIONS
+from ..formats.expressions import EXPRESSIONS
 
 NONE = len(EXPRESSIONS)
 """Number of the weight that is always 0, for hinges of one weight."""

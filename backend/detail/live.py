@@ -15,8 +15,8 @@ from collections import OrderedDict
 
 import numpy as np
 
-from .detail import resample
-from .engines import Engine
+from .detail_model import resample
+from .engines.engines import Engine
 
 _KEPT = 8
 """Heads whose rest is remembered: 4 MiB each at 1024 texels."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .head import Head
+from ..head.bilinear import Head
 
 
 @dataclass(frozen=True)

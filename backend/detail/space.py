@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .engines import Engine, load_mapping
-from .errors import FurrowError
-from .identity import ADJUSTMENTS
-from .tensors import damaged, read_tensors
+from ..errors import FurrowError
+from ..formats.identity import ADJUSTMENTS
+from ..formats.tensors import damaged, read_tensors
+from .engines.engines import Engine, load_mapping
 
 Z_SIZE = 512
 """Numbers of z, which the mapping network turns into W+."""

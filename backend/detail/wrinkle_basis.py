@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from . import hinges, memory, wrinkle_samples
-from .detail import DetailModel, check_resolution, resample
-from .errors import FurrowError
-from .head import Head
+from ..errors import FurrowError
+from ..formats.identity import Identity
+from ..head.bilinear import Head
+from ..system import memory
+from . import hinges, wrinkle_samples
+from .detail_model import DetailModel, check_resolution, resample
 from .hinges import Hinges
-from .identity import Identity
 from .map_error import Error, error_of, skin_texels
 
 COMPONENTS = (4, 8, 16, 32)

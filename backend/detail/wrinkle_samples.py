@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .expressions import EXPRESSIONS, INDEX, mirrored
+from ..formats.expressions import EXPRESSIONS, INDEX, mirrored
 
 MIXTURES = 2500
 SPARSE = 1300

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import FurrowError
+from ..errors import FurrowError
 
 if TYPE_CHECKING:
     import soundfile

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import FurrowError
+from ..errors import FurrowError
 from .files import write_whole
 
 
@@ -84,7 +84,7 @@ def commit() -> str:
 
     An installed package has no checkout; then it is "unknown".
     """
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parent.parent.parent
     if not (root / ".git").exists():
         return (
             "unknown"  # without this, git would answer for a checkout around the installed package

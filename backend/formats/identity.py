@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import FurrowError
+from ..errors import FurrowError
 from .expressions import nearest, parse_pairs
 
 FORMAT = "furrow.identity/1"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import FurrowError
+from ..errors import FurrowError
 from .files import whole_file
 
 FACESCAPE_SCALE_MM = 0.914

@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from ..errors import FurrowError
 from .audio import HIGHEST_RATE, LOWEST_RATE, RATE, UNKNOWN_SIZES
-from .errors import FurrowError
 
 _AT_ONCE = 65536  # bytes taken at once at most; a pipe gives what it has
 _MOST_HEADER = 1 << 20  # bytes before the samples of a WAV: more is no WAV

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .errors import FurrowError
+from ..errors import FurrowError
 
 _DTYPES = {"F16": "<f2", "F32": "<f4"}
 _HEADER_LIMIT = 100_000_000

@@ -14,7 +14,7 @@ from typing import TextIO
 
 import numpy as np
 
-from .errors import FurrowError
+from ..errors import FurrowError
 from .expressions import EXPRESSIONS, INDEX, nearest
 from .files import whole_file, write_whole
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import FurrowError
+from ..formats.expressions import EXPRESSIONS
+from ..formats.files import ASSETS
+from ..formats.identity import SKIN, Identity
 from .contact import from_arrays
-from .errors import FurrowError
-from .expressions import EXPRESSIONS
-from .files import ASSETS
-from .identity import SKIN, Identity
 
 FORMAT = "furrow.head/1"
 

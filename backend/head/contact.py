@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .expressions import EXPRESSIONS, INDEX
+from ..formats.expressions import EXPRESSIONS, INDEX
 
 GAZE = np.deg2rad(27.0)
 """Turn of the eye at eyeLook* = 1."""

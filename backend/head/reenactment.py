@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from .expressions import EXPRESSIONS
-from .weights import Weights
+from ..formats.expressions import EXPRESSIONS
+from ..formats.weights import Weights
 
 REST_PERCENTILE, EXTREME_PERCENTILE = 5.0, 99.5
 """Of the frames of a clip. Blinks fill some 3 % of them, a tracker's slips a few single ones."""

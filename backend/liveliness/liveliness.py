@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .audio import RATE
+from ..formats.audio import RATE
+from ..formats.expressions import EXPRESSIONS, INDEX
 from .blinks import Blinks
 from .brows import Brows
-from .expressions import EXPRESSIONS, INDEX
 from .gaze import Gaze
 from .head_motion import Breath, HeadMotion
 from .motion import Follower

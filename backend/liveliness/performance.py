@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import FurrowError
+from ..errors import FurrowError
 
 EMOTIONS: tuple[str, ...] = ("neutral", "happy", "sad", "angry", "surprised")
 """What the network can colour speech with, in the order of its one-hot input."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .audio import RATE
+from ..formats.audio import RATE
 
 HOP = 192
 """Samples between two rows."""

@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .errors import FurrowError
-from .files import sha256
-from .wheels import extract, fits, python_tag, whole_folder
+from ..errors import FurrowError
+from ..formats.files import sha256
+from ..system.wheels import extract, fits, python_tag, whole_folder
 
 VERSION = "2026.0.0"
 """The newest that was compared with ONNX Runtime map by map; it has wheels for Python 3.11, 3.13 and

@@ -1,4 +1,4 @@
-"""Starts the backend process: ``python -I backend/launch.py [options]``.
+"""Starts the backend process: ``python -I backend/process/launch.py [options]``.
 
 Runs as a plain file, in any Python from 3.11 on, with nothing but the standard library until the
 paths are set. `-I` keeps the user's environment out; the package is loaded from the folder above
@@ -19,17 +19,17 @@ def main() -> None:
     """Take stdin and stdout for the protocol, set the paths, serve until the client goes."""
     options = _arguments()
     read, write = _take_pipes()
-    _load_package(Path(__file__).resolve().parent.parent)
+    _load_package(Path(__file__).resolve().parent.parent.parent)
     from furrow.backend.errors import FurrowError
 
     try:
         if options.wheels:
-            from furrow.backend import wheels
+            from furrow.backend.system import wheels
 
             options.site_packages.insert(0, wheels.unpack(options.wheels, options.unpack_to))
         for folder in reversed(options.site_packages):
             sys.path.insert(0, str(folder))
-        from furrow.backend import services
+        from furrow.backend.process import services
 
         services.serve(read, write, options.engine, options.networks, options.user_folder)
     except FurrowError as error:  # the client shows the last line of the log

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import FurrowError
+from ..errors import FurrowError
 
 PROTOCOL = 1
 """Raised when a message changes its meaning; a client refuses a backend of another number."""

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .errors import FurrowError
-from .interrupt import Interrupt
+from ..errors import FurrowError
+from ..system.interrupt import Interrupt
 from .protocol import HEARTBEAT_S, LOADING_S, SharedArrays, decode, encode
 
 PROGRESS_INTERVAL_S = 0.05

@@ -15,18 +15,18 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .. import __version__
-from . import engines
-from .detail import RESOLUTIONS, DetailModel, check_resolution, resample
-from .engine_choice import EngineChoice
-from .errors import FurrowError
-from .expressions import EXPRESSIONS
-from .files import ASSETS, sha256
-from .identity import Identity, from_request
-from .idle import when_idle
-from .live import LiveMaps
-from .map_writing import write_maps
-from .maps import write_map
+from ... import __version__
+from ..detail.detail_model import RESOLUTIONS, DetailModel, check_resolution, resample
+from ..detail.engines import engines
+from ..detail.engines.engine_choice import EngineChoice
+from ..detail.live import LiveMaps
+from ..errors import FurrowError
+from ..formats.expressions import EXPRESSIONS
+from ..formats.files import ASSETS, sha256
+from ..formats.identity import Identity, from_request
+from ..formats.map_writing import write_maps
+from ..formats.maps import write_map
+from ..system.idle import when_idle
 from .protocol import PROTOCOL
 from .server import Request, Server
 
@@ -165,7 +165,7 @@ class Services:
 
     def wrinkle_basis(self, request: Request) -> dict[str, Any]:
         """What a portable head plays; params and result as in docs/backend.md."""
-        from . import wrinkle_basis
+        from ..detail import wrinkle_basis
 
         identity, relief, resolution = _styles(request.params)
         components = int(_number(request.params, "components", wrinkle_basis.DEFAULT))
@@ -182,8 +182,9 @@ class Services:
 
     def speech(self, request: Request) -> dict[str, Any]:
         """Expression weights of a sound file, and the turn of the head."""
-        from . import audio, performance
-        from .speech import SpeechModel
+        from ..formats import audio
+        from ..liveliness import performance
+        from ..speech.speech_model import SpeechModel
 
         path = _text(request.params.get("path"), "path")
         audio.check(path)

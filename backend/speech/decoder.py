@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnxruntime
 
+from ..formats.expressions import EXPRESSIONS
+from ..liveliness.performance import Style
 from . import lips
-from .expressions import EXPRESSIONS
-from .performance import Style
-from .speech_features import MEL, STEP, SUBFRAMES
+from .features import MEL, STEP, SUBFRAMES
 
 ROW = len(EXPRESSIONS) + 2
 """Numbers in a row: weights, probability that lips meet, probability that lip meets teeth."""

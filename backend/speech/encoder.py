@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from .errors import FurrowError
-from .speech_features import CENTRE, STRIDE, window_frames
+from ..errors import FurrowError
+from .features import CENTRE, STRIDE, window_frames
 
 _WAV2VEC_STRIDE, _WAV2VEC_FIELD = 320, 400  # samples; HuBERT's convolutions are the same
 _PROBE = 16000  # samples

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import audio
+from ..formats import audio
 
 if TYPE_CHECKING:
-    from .speech_encoder import SpeechEncoder
+    from .encoder import SpeechEncoder
 
 STRIDE = 384
 """Samples between two frames of the encoder: 24 ms at 16 kHz."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .expressions import INDEX
+from ..formats.expressions import INDEX
 
 CLOSING, OPENING = 0.060, 0.050
 """Seconds that lips take to meet and to part."""

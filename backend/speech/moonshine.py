@@ -1,6 +1,6 @@
 """Set-up: takes Moonshine-tiny's speech encoder (MIT) out of its pinned package.
 
-The weights are not in this repository: `python -m furrow.backend.moonshine` fetches the package
+The weights are not in this repository: `python -m furrow.backend.speech.moonshine` fetches the package
 once with pip, or reads a wheel already on disk, and writes the encoder where :mod:`.speech` looks.
 """
 
@@ -14,8 +14,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from .errors import FurrowError
-from .files import ASSETS, write_whole
+from ..errors import FurrowError
+from ..formats.files import ASSETS, write_whole
 
 REQUIREMENT = "moonshine-voice==0.0.65"
 ENCODER = ASSETS / "speech" / "moonshine_encoder.ort"
@@ -44,7 +44,7 @@ def encoder_path() -> Path:
     """
     if not ENCODER.is_file():
         raise FurrowError(
-            "The speech encoder is not set up. Run: python -m furrow.backend.moonshine",
+            "The speech encoder is not set up. Run: python -m furrow.backend.speech.moonshine",
             "missing_model",
         )
     return ENCODER
@@ -90,7 +90,9 @@ def _digest(data: bytes) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Set the encoder up; the `python -m` entry."""
-    parser = argparse.ArgumentParser(prog="python -m furrow.backend.moonshine", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m furrow.backend.speech.moonshine", description=__doc__
+    )
     parser.add_argument("--wheel", type=Path, help="a wheel on disk, instead of a download")
     parser.add_argument(
         "--speech",

@@ -16,15 +16,16 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from . import audio, liveliness, moonshine
-from . import speech_features as features
-from .errors import FurrowError
-from .files import ASSETS
-from .performance import Life, Style
-from .speech_decoder import DecoderSizes, Decoding, Framing
-from .speech_encoder import SpeechEncoder, open_session
-from .speech_stream import Stream
-from .weights import Weights, check_fps
+from ..errors import FurrowError
+from ..formats import audio
+from ..formats.files import ASSETS
+from ..formats.weights import Weights, check_fps
+from ..liveliness import liveliness
+from ..liveliness.performance import Life, Style
+from . import features, moonshine
+from .decoder import DecoderSizes, Decoding, Framing
+from .encoder import SpeechEncoder, open_session
+from .stream import Stream
 
 FORMAT = "furrow.speech/2"
 

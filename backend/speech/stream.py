@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import liveliness
-from . import speech_features as features
-from .audio import RATE
-from .expressions import EXPRESSIONS
-from .performance import Life, Style
-from .speech_decoder import Framing
-from .weights import Weights
+from ..formats.audio import RATE
+from ..formats.expressions import EXPRESSIONS
+from ..formats.weights import Weights
+from ..liveliness import liveliness
+from ..liveliness.performance import Life, Style
+from . import features
+from .decoder import Framing
 
 if TYPE_CHECKING:
-    from .speech import SpeechModel
+    from .speech_model import SpeechModel
 
 _LISTENED = 800  # pieces of 24 ms over which the level is measured: 19 s
 _USUAL = 0.1  # root mean square that a stream is taken to have before it was heard

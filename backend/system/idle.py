@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from .errors import FurrowError
+from ..errors import FurrowError
 from .interrupt import Interrupt
 
 _POLL_S = 0.02

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-from .errors import FurrowError
+from ..errors import FurrowError
 
 
 class Interrupt:

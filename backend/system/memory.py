@@ -6,7 +6,7 @@ import ctypes
 import sys
 from pathlib import Path
 
-from .errors import FurrowError
+from ..errors import FurrowError
 
 
 def available_bytes() -> int | None:

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from .errors import FurrowError
+from ..errors import FurrowError
 
 _ABANDONED_S = 3600
 

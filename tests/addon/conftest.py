@@ -7,7 +7,10 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 import furrow  # noqa: E402
-from furrow.addon import handlers, head_object, jobs, live_detail  # noqa: E402
+from furrow.addon import handlers  # noqa: E402
+from furrow.addon.detail import live_detail  # noqa: E402
+from furrow.addon.head import head_object  # noqa: E402
+from furrow.addon.process import jobs  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)

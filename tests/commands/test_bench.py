@@ -9,9 +9,10 @@ from pathlib import Path
 
 import furrow.__main__ as command
 import pytest
-from furrow.backend import bench, bench_blender, bench_maps, engines
+from furrow.backend.detail.engines import engines
 from furrow.backend.errors import FurrowError
-from furrow.backend.figures import Figure
+from furrow.backend.formats.figures import Figure
+from furrow.commands import bench, bench_blender, bench_maps
 
 
 def names(found: list[Figure]) -> dict[str, str]:

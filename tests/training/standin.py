@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from furrow.backend.expressions import INDEX
-from furrow.backend.identity import SKIN
+from furrow.backend.formats.expressions import INDEX
+from furrow.backend.formats.identity import SKIN
 
 SHAPE_COUNT = 10
 

@@ -8,9 +8,9 @@ import dataclasses
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, vector
-from furrow.backend.head import Head
-from furrow.backend.identity import SKIN, Identity
+from furrow.backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, vector
+from furrow.backend.formats.identity import SKIN, Identity
+from furrow.backend.head.bilinear import Head
 from furrow.training.corpus import lines
 from furrow.training.corpus.chart import chart
 from furrow.training.corpus.compose import Skin

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from furrow.backend.expressions import FACESCAPE_PRESETS, vector
-from furrow.backend.head import Head
-from furrow.backend.identity import SKIN, Identity
+from furrow.backend.formats.expressions import FACESCAPE_PRESETS, vector
+from furrow.backend.formats.identity import SKIN, Identity
+from furrow.backend.head.bilinear import Head
 from furrow.training.corpus import bands, evaluate, lines, measures, orientation
 from furrow.training.corpus.chart import Chart, chart
 from furrow.training.corpus.compose import Skin

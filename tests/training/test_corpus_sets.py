@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
-from furrow.backend.head import Head
-from furrow.backend.identity import read_identity
-from furrow.backend.maps import read_map
+from furrow.backend.formats.identity import read_identity
+from furrow.backend.formats.maps import read_map
+from furrow.backend.head.bilinear import Head
 from furrow.training.corpus import batch, sets, train
 from furrow.training.corpus.compose import Skin
 from furrow.training.corpus.sampler import sample_expression, sample_identity

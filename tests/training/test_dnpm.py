@@ -11,12 +11,12 @@ pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
 
 import torch
-from furrow.backend import engines
-from furrow.backend.expressions import vector
-from furrow.backend.files import ASSETS
-from furrow.backend.head import Head
-from furrow.backend.identity import SKIN
-from furrow.backend.torch_networks import Encoder, Synthesis, load
+from furrow.backend.detail.engines import engines
+from furrow.backend.detail.engines.torch_networks import Encoder, Synthesis, load
+from furrow.backend.formats.expressions import vector
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.formats.identity import SKIN
+from furrow.backend.head.bilinear import Head
 
 DETAIL = ASSETS / "detail"
 TORCH_EQUALS_ORT_MM = 1e-4

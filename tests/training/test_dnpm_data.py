@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import FACESCAPE_PRESETS, vector
-from furrow.backend.head import Head
-from furrow.backend.identity import write_identity
-from furrow.backend.maps import FACESCAPE_SCALE_MM, write_map
+from furrow.backend.formats.expressions import FACESCAPE_PRESETS, vector
+from furrow.backend.formats.identity import write_identity
+from furrow.backend.formats.maps import FACESCAPE_SCALE_MM, write_map
+from furrow.backend.head.bilinear import Head
 from furrow.training.corpus import facescape, sets
 from furrow.training.dnpm import data
 from furrow.training.dnpm.sets import from_set

@@ -12,9 +12,14 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from furrow.backend.detail.engines.torch_networks import (
+    Encoder,
+    EncoderConfig,
+    Synthesis,
+    SynthesisConfig,
+)
 from furrow.backend.errors import FurrowError
-from furrow.backend.head import Head
-from furrow.backend.torch_networks import Encoder, EncoderConfig, Synthesis, SynthesisConfig
+from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.sampler import sample_identity
 from furrow.training.dnpm import inversion, sampling_quality
 from furrow.training.dnpm.data import Maps, draw

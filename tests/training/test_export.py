@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from furrow.backend import engines
+from furrow.backend.detail.engines import engines
 from furrow.training.dnpm.export import export
 from furrow.training.dnpm.setup import Options, networks
 

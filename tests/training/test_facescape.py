@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import FACESCAPE_PRESETS, vector
-from furrow.backend.head import Head
-from furrow.backend.identity import write_identity
+from furrow.backend.formats.expressions import FACESCAPE_PRESETS, vector
+from furrow.backend.formats.identity import write_identity
+from furrow.backend.head.bilinear import Head
 from furrow.training.corpus import facescape, train
 from PIL import Image
 

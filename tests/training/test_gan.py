@@ -18,7 +18,7 @@ pytest.importorskip("torch")
 
 import torch
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import parse_weights
+from furrow.backend.formats.expressions import parse_weights
 from furrow.training.corpus import train as corpus
 from furrow.training.gan import files, losses, recipe
 from furrow.training.gan import train as gan

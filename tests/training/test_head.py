@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
-from furrow.backend.contact import Eye, depth_in_eye, outside
+from furrow.backend.head.contact import Eye, depth_in_eye, outside
 from furrow.training.head.contact import Opening
 from furrow.training.head.core import identity_basis, interaction, project
 from furrow.training.head.hair import Hair

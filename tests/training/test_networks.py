@@ -16,10 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import standin  # type: ignore[import-not-found]
 import torch
-from furrow.backend.errors import FurrowError
-from furrow.backend.head import Head
-from furrow.backend.torch_layers import LocalBasis, Relief
-from furrow.backend.torch_networks import (
+from furrow.backend.detail.engines.torch_layers import LocalBasis, Relief
+from furrow.backend.detail.engines.torch_networks import (
     Encoder,
     EncoderConfig,
     Synthesis,
@@ -27,6 +25,8 @@ from furrow.backend.torch_networks import (
     load,
     style_split,
 )
+from furrow.backend.errors import FurrowError
+from furrow.backend.head.bilinear import Head
 from furrow.training.dnpm.bases import Bases, fit_bases
 from furrow.training.dnpm.data import Maps, draw
 from furrow.training.dnpm.export import export

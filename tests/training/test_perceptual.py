@@ -14,8 +14,8 @@ pytest.importorskip("torch")
 
 import torch
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import vector
-from furrow.backend.head import Head
+from furrow.backend.formats.expressions import vector
+from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.compose import Skin
 from furrow.training.corpus.sampler import sample_expression, sample_identity
 from furrow.training.networks import pretrained

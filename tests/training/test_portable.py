@@ -8,10 +8,11 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from furrow.backend import engines, wrinkle_samples
-from furrow.backend.detail import DetailModel
-from furrow.backend.head import Head
-from furrow.backend.identity import Identity
+from furrow.backend.detail import wrinkle_samples
+from furrow.backend.detail.detail_model import DetailModel
+from furrow.backend.detail.engines import engines
+from furrow.backend.formats.identity import Identity
+from furrow.backend.head.bilinear import Head
 from furrow.training.portable import evaluate
 
 PERSON = Identity(np.linspace(-1, 1, 6, dtype=np.float32))

@@ -17,8 +17,8 @@ pytest.importorskip("safetensors")
 import onnxruntime as ort
 import torch
 from furrow.backend.errors import FurrowError
-from furrow.backend.head import Head
-from furrow.backend.identity import ADJUSTMENTS
+from furrow.backend.formats.identity import ADJUSTMENTS
+from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.chart import chart
 from furrow.training.dnpm import codes, directions, mapping
 from furrow.training.networks.schedule import Budget

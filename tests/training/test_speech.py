@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("scipy")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from furrow.backend import moonshine  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
-from furrow.backend.expressions import INDEX  # noqa: E402
-from furrow.backend.performance import EMOTIONS, STYLE_SIZE, Style  # noqa: E402
+from furrow.backend.formats.expressions import INDEX  # noqa: E402
+from furrow.backend.liveliness.performance import EMOTIONS, STYLE_SIZE, Style  # noqa: E402
+from furrow.backend.speech import moonshine  # noqa: E402
 from furrow.training.speech import closures, recording, text, visemes  # noqa: E402
 from furrow.training.speech.voices import Phone  # noqa: E402
 
@@ -170,7 +170,7 @@ def network():
 
 def test_network_learns_goes_on_and_exports(network, tmp_path):
     import torch
-    from furrow.backend.speech import SpeechModel
+    from furrow.backend.speech.speech_model import SpeechModel
     from furrow.training.speech import export, train
 
     scenes = _scenes(16)
@@ -194,7 +194,7 @@ def test_network_learns_goes_on_and_exports(network, tmp_path):
         export.load(tmp_path)
     export.export(network, tmp_path, about)
     if not moonshine.is_set_up():
-        pytest.skip("python -m furrow.backend.moonshine was not run")
+        pytest.skip("python -m furrow.backend.speech.moonshine was not run")
     model = SpeechModel.load(tmp_path)
     encoded, mel = torch.randn(1, 77, 288), torch.randn(1, 77, 80)
     style = Style(emotion="angry", speaker=(0.5,) * 8)

@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("scipy")
 
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import INDEX
-from furrow.backend.files import ASSETS
-from furrow.backend.weights import Weights
+from furrow.backend.formats.expressions import INDEX
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.formats.weights import Weights
 from furrow.training.speech import baselines, evaluate, formant, measures, testsets
 from furrow.training.speech.measures import Said
 from furrow.training.speech.voices import Phone

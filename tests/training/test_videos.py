@@ -14,11 +14,10 @@ import pytest
 pytest.importorskip("torch")
 av = pytest.importorskip("av")
 
-from furrow.backend import moonshine  # noqa: E402
-from furrow.backend import speech_features as features  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
-from furrow.backend.expressions import INDEX  # noqa: E402
-from furrow.backend.head import Head  # noqa: E402
+from furrow.backend.formats.expressions import INDEX  # noqa: E402
+from furrow.backend.head.bilinear import Head  # noqa: E402
+from furrow.backend.speech import features, moonshine  # noqa: E402
 from furrow.training.speech import calibration, tracking, videos, visemes  # noqa: E402
 from furrow.training.speech.films import Film, FilmError  # noqa: E402
 from furrow.training.speech.tracking import Track  # noqa: E402
@@ -234,7 +233,7 @@ def network():
 
 def test_scenes_show_what_was_seen_when_it_was_heard(tmp_path, monkeypatch, capsys, network):
     if not moonshine.is_set_up():
-        pytest.skip("python -m furrow.backend.moonshine was not run")
+        pytest.skip("python -m furrow.backend.speech.moonshine was not run")
     monkeypatch.setattr(features, "LONG", 60)  # frames; real windows are 8 s
     times = np.arange(0, 2.5, 1 / 25)
     pulse = np.exp(-(((times - 1.9) / 0.1) ** 2))

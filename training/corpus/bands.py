@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ...backend.head import Head
-from ...backend.identity import SKIN, Identity
+from ...backend.formats.identity import SKIN, Identity
+from ...backend.head.bilinear import Head
 from .chart import Chart
 from .compose import Skin
 from .relief import AMPLITUDE_UM, BANDS_MM

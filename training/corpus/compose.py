@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...backend.errors import FurrowError
-from ...backend.expressions import EXPRESSIONS
-from ...backend.identity import Identity, check
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.identity import Identity, check
 from . import blemishes, layout_fine, muscles, relief
 from .chart import chart
 from .furrows import Furrows, carve, rasterise
@@ -67,7 +67,7 @@ class Skin:
     Parameters
     ----------
     head
-        `backend.head.Head`; its average's chart is computed once per resolution and kept.
+        `backend.head.bilinear.Head`; its average's chart is computed once per resolution and kept.
     identity
         Whose skin; its `detail_seed` decides :meth:`relief` alone.
     resolution

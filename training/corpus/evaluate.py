@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...backend.expressions import FACESCAPE_PRESETS, vector
-from ...backend.figures import Figure
-from ...backend.head import Head
-from ...backend.identity import Identity
+from ...backend.formats.expressions import FACESCAPE_PRESETS, vector
+from ...backend.formats.figures import Figure
+from ...backend.formats.identity import Identity
+from ...backend.head.bilinear import Head
 from . import bands, lines, measures, orientation, pictures
 from .chart import chart
 from .compose import Skin

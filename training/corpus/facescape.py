@@ -24,10 +24,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ...backend.errors import FurrowError
-from ...backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS, vector
-from ...backend.head import Head
-from ...backend.identity import Identity, read_identity, write_identity
-from ...backend.maps import FACESCAPE_SCALE_MM, SCALE_KEY, ZERO, write_map
+from ...backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, vector
+from ...backend.formats.identity import Identity, read_identity, write_identity
+from ...backend.formats.maps import FACESCAPE_SCALE_MM, SCALE_KEY, ZERO, write_map
+from ...backend.head.bilinear import Head
 from . import sets
 
 NAMES = {f"{k + 1}_{name.replace('-', '_')}": name for k, name in enumerate(FACESCAPE_PRESETS)}

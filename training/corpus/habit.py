@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 
-from ...backend.identity import SKIN
+from ...backend.formats.identity import SKIN
 from .chart import smoothstep
 
 TURNS = 1.9
@@ -46,7 +46,7 @@ class Habit:
     Parameters
     ----------
     skin
-        (16,) in [0, 1], :data:`backend.identity.SKIN`.
+        (16,) in [0, 1], :data:`backend.formats.identity.SKIN`.
     """
 
     def __init__(self, skin: np.ndarray) -> None:

@@ -9,9 +9,9 @@ from itertools import combinations, pairwise
 import numpy as np
 from scipy import ndimage
 
-from ...backend.expressions import FACESCAPE_PRESETS, vector
-from ...backend.head import Head
-from ...backend.identity import Identity
+from ...backend.formats.expressions import FACESCAPE_PRESETS, vector
+from ...backend.formats.identity import Identity
+from ...backend.head.bilinear import Head
 from .bands import BandFilter
 from .chart import chart
 from .compose import Skin

@@ -8,9 +8,9 @@ import time
 import numpy as np
 from scipy import ndimage
 
-from ...backend.expressions import FACESCAPE_PRESETS, vector
-from ...backend.head import Head
-from ...backend.identity import Identity
+from ...backend.formats.expressions import FACESCAPE_PRESETS, vector
+from ...backend.formats.identity import Identity
+from ...backend.head.bilinear import Head
 from .compose import Skin
 
 ALONG_EDGE = 9

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy import ndimage
 
-from ...backend.expressions import EXPRESSIONS
-from ...backend.files import write_whole
-from ...backend.head import Head
-from ...backend.identity import SKIN, Identity
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.files import write_whole
+from ...backend.formats.identity import SKIN, Identity
+from ...backend.head.bilinear import Head
 from .chart import Chart
 from .compose import Skin
 from .muscles import MUSCLES, excitation, pull

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...backend.expressions import EXPRESSIONS, INDEX
+from ...backend.formats.expressions import EXPRESSIONS, INDEX
 from .arrays import exp
 from .chart import smoothstep
 

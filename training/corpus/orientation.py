@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ...backend.expressions import FACESCAPE_PRESETS, INDEX, vector
-from ...backend.head import Head
-from ...backend.identity import Identity
+from ...backend.formats.expressions import FACESCAPE_PRESETS, INDEX, vector
+from ...backend.formats.identity import Identity
+from ...backend.head.bilinear import Head
 from .chart import Chart, chart
 from .compose import Skin
 from .muscles import MUSCLES

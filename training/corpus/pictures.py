@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import png
 
-from ...backend.expressions import FACESCAPE_PRESETS, vector
-from ...backend.files import write_whole
-from ...backend.head import Head
-from ...backend.identity import SKIN, Identity
+from ...backend.formats.expressions import FACESCAPE_PRESETS, vector
+from ...backend.formats.files import write_whole
+from ...backend.formats.identity import SKIN, Identity
+from ...backend.head.bilinear import Head
 from .chart import Chart
 from .compose import Skin
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, mirrored, vector
-from ...backend.identity import SKIN, Identity
+from ...backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, mirrored, vector
+from ...backend.formats.identity import SKIN, Identity
 from .compose import Skin
 
 _PRESETS = [vector(weights) for name, weights in FACESCAPE_PRESETS.items() if name != "neutral"]

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from ...backend import maps
 from ...backend.errors import FurrowError
-from ...backend.expressions import FACESCAPE_PRESETS, vector
-from ...backend.files import ASSETS, write_whole
-from ...backend.head import Head
-from ...backend.identity import Identity, read_identity, write_identity
+from ...backend.formats import expressions, maps
+from ...backend.formats.expressions import FACESCAPE_PRESETS, vector
+from ...backend.formats.files import ASSETS, write_whole
+from ...backend.formats.identity import Identity, read_identity, write_identity
+from ...backend.head import bilinear, contact
+from ...backend.head.bilinear import Head
 from .compose import Skin
 from .sampler import sample_expression, sample_identity, sample_mixture
 
@@ -101,8 +102,7 @@ def _fingerprint() -> str:
     """Return a hash of what decides the maps: this module and those that it imports, and the head."""
     modules: set[Path] = set()
     _add_imports(Path(__file__), modules)
-    backend = Path(maps.__file__).parent
-    modules |= {backend / name for name in ("head.py", "contact.py", "expressions.py", "maps.py")}
+    modules |= {Path(str(m.__file__)) for m in (bilinear, contact, expressions, maps)}
     digest = hashlib.sha256((ASSETS / "head.npz").read_bytes())
     for path in sorted(modules):
         digest.update(path.read_bytes())

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...backend.head import Head
-from ...backend.identity import ADJUSTMENTS
-from ...backend.torch_networks import Synthesis
+from ...backend.detail.engines.torch_networks import Synthesis
+from ...backend.formats.identity import ADJUSTMENTS
+from ...backend.head.bilinear import Head
 from ..corpus.chart import chart
 from .codes import drawn_lines, line_maps, skin_mask
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from ...backend.torch_layers import LocalBasis, enlarge
-from ...backend.torch_networks import Synthesis
+from ...backend.detail.engines.torch_layers import LocalBasis, enlarge
+from ...backend.detail.engines.torch_networks import Synthesis
 from ..networks.basis import fit_images, fit_loadings, project, styles
 from ..networks.guard import restoring
 from ..networks.schedule import load_checkpoint, save_checkpoint

@@ -11,8 +11,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from ...backend.torch_layers import LocalBasis
-from ...backend.torch_networks import Synthesis
+from ...backend.detail.engines.torch_layers import LocalBasis
+from ...backend.detail.engines.torch_networks import Synthesis
 
 
 class Cells(nn.Module):

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...backend.head import Head
-from ...backend.torch_networks import W_SIZE, Encoder, Synthesis
+from ...backend.detail.engines.torch_networks import W_SIZE, Encoder, Synthesis
+from ...backend.head.bilinear import Head
 from ..corpus.chart import chart
 from ..corpus.sampler import sample_expression, sample_identity
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...backend.torch_networks import Encoder, Synthesis
+from ...backend.detail.engines.torch_networks import Encoder, Synthesis
 from ..networks.losses import furrow_loss
 from .bases import weights_of
 from .data import Maps

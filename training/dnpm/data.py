@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ...backend.errors import FurrowError
-from ...backend.files import whole_file, write_whole
+from ...backend.formats.files import whole_file, write_whole
 from ..corpus.chart import chart
 from ..corpus.compose import Skin
 from ..corpus.sampler import sample_expression, sample_identity

@@ -22,11 +22,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...backend.files import whole_file
-from ...backend.head import Head
-from ...backend.identity import ADJUSTMENTS, SKIN
-from ...backend.tensors import damaged, read_tensors
-from ...backend.torch_networks import W_SIZE, Encoder, Synthesis
+from ...backend.detail.engines.torch_networks import W_SIZE, Encoder, Synthesis
+from ...backend.formats.files import whole_file
+from ...backend.formats.identity import ADJUSTMENTS, SKIN
+from ...backend.formats.tensors import damaged, read_tensors
+from ...backend.head.bilinear import Head
 from .attributes import FAST, Attributes
 from .codes import draw_people, drawn_lines, principal_axes, responses
 

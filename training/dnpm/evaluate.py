@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...backend.figures import Figure
-from ...backend.files import ASSETS
-from ...backend.head import Head
-from ...backend.torch_networks import Encoder, Synthesis, load
+from ...backend.detail.engines.torch_networks import Encoder, Synthesis, load
+from ...backend.formats.figures import Figure
+from ...backend.formats.files import ASSETS
+from ...backend.head.bilinear import Head
 from ..networks.metrics import psnr_db, resized
 from .data import Maps, draw, read
 from .inversion import explained, invert, plain_maps, without_convolutions

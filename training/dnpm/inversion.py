@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...backend.torch_networks import Encoder, Synthesis
+from ...backend.detail.engines.torch_networks import Encoder, Synthesis
 from ..networks.losses import furrow_loss
 from ..networks.metrics import resized
 from .data import Maps

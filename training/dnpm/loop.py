@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ...backend.files import whole_file
+from ...backend.formats.files import whole_file
 from ..networks.guard import check_finite, enough_memory, restoring
 from ..networks.schedule import Budget, average, learning_rate, load_checkpoint, save_checkpoint
 

@@ -22,10 +22,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from ...backend.detail.engines.torch_networks import W_SIZE, restored
 from ...backend.errors import FurrowError
-from ...backend.files import write_whole
-from ...backend.tensors import damaged
-from ...backend.torch_networks import W_SIZE, restored
+from ...backend.formats.files import write_whole
+from ...backend.formats.tensors import damaged
 from ..networks.schedule import Budget, average, learning_rate
 from .codes import Components
 from .export import export_onnx, round_weights, write_tensors

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...backend.files import whole_file
+from ...backend.formats.files import whole_file
 from ..corpus.pictures import shaded
 
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...backend.identity import SKIN
-from ...backend.torch_layers import W_SIZE, LocalBasis
-from ...backend.torch_networks import Encoder
+from ...backend.detail.engines.torch_layers import W_SIZE, LocalBasis
+from ...backend.detail.engines.torch_networks import Encoder
+from ...backend.formats.identity import SKIN
 from .loop import Stage
 from .samples import Samples
 

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...backend.identity import SKIN
-from ...backend.torch_layers import Relief
+from ...backend.detail.engines.torch_layers import Relief
+from ...backend.formats.identity import SKIN
 from ..networks.losses import band_energies
 from .data import Maps
 from .loop import Stage

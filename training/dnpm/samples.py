@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
-from ...backend.files import whole_file
+from ...backend.formats.files import whole_file
 from ..corpus.compose import Skin
 from ..corpus.sampler import sample_expression, sample_identity
 from .bases import Bases

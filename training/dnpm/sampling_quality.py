@@ -10,16 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...backend.head import Head
-from ...backend.torch_networks import Encoder, Synthesis
+from ...backend.detail.engines.torch_networks import Encoder, Synthesis
+from ...backend.head.bilinear import Head
 from ..corpus.sampler import sample_expression, sample_identity
-from ..networks.frechet import (
-    features,
-    frechet,
-    halves,
-    nearest,
-    precision_recall,
-)
+from ..networks.frechet import features, frechet, halves, nearest, precision_recall
 from ..networks.metrics import resized
 from ..networks.perceptual import lpips
 from .data import Maps

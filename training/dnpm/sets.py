@@ -14,8 +14,8 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from ...backend.errors import FurrowError
-from ...backend.files import write_whole
-from ...backend.head import Head
+from ...backend.formats.files import write_whole
+from ...backend.head.bilinear import Head
 from ..corpus import facescape
 from ..corpus.chart import chart
 from ..corpus.compose import check_expression

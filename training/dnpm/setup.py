@@ -10,9 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from ...backend.errors import FurrowError
-from ...backend.identity import SKIN
-from ...backend.torch_networks import (
+from ...backend.detail.engines.torch_networks import (
     Encoder,
     EncoderConfig,
     Synthesis,
@@ -20,6 +18,8 @@ from ...backend.torch_networks import (
     map_style,
     style_split,
 )
+from ...backend.errors import FurrowError
+from ...backend.formats.identity import SKIN
 
 CONFIGS = Path(__file__).parent / "configs"
 SHIPPED = CONFIGS / "shipped.json"

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from ...backend.errors import FurrowError
-from ...backend.files import write_whole
+from ...backend.formats.files import write_whole
 from .bases import Bases, fit_bases
 from .convolutions import convolutions
 from .data import Maps, draw
@@ -187,7 +187,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draw or read the data, run the stages, leave checkpoints and curves in --out, and export."""
-    from ...backend.head import Head
+    from ...backend.head.bilinear import Head
 
     torch.set_num_threads(args.threads)
     options = read_options(args.config)

@@ -32,9 +32,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...backend.errors import FurrowError
-from ...backend.files import whole_file, write_whole
-from ...backend.head import Head
-from ...backend.identity import SKIN, Identity
+from ...backend.formats.files import whole_file, write_whole
+from ...backend.formats.identity import SKIN, Identity
+from ...backend.head.bilinear import Head
 from ..corpus.chart import chart
 from ..corpus.compose import Skin
 from ..corpus.habit import Habit

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ...backend.figures import Figure
-from ...backend.files import ASSETS
-from ...backend.head import Head
-from ...backend.identity import Identity
-from ...backend.torch_networks import Encoder, Synthesis, load
+from ...backend.detail.engines.torch_networks import Encoder, Synthesis, load
+from ...backend.formats.figures import Figure
+from ...backend.formats.files import ASSETS
+from ...backend.formats.identity import Identity
+from ...backend.head.bilinear import Head
 from ..corpus import lines
 from ..corpus.sampler import sample_identity
 from ..dnpm.data import Maps, draw

@@ -20,8 +20,8 @@ from scipy.spatial import Delaunay, cKDTree
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ...backend.head import Head
-from ...backend.identity import SKIN
+from ...backend.formats.identity import SKIN
+from ...backend.head.bilinear import Head
 from ..dnpm.data import Maps
 from ..networks.losses import furrow_loss
 from ..networks.schedule import learning_rate

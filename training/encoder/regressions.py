@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...backend.identity import SKIN
+from ...backend.formats.identity import SKIN
 from ..dnpm.data import Maps
 
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...backend.head import Head
+from ...backend.head.bilinear import Head
 from ..corpus.chart import chart
 from ..dnpm.data import Maps
 from ..networks.metrics import BANDS_MM, PEAK_MM, band_energies, resized, ssim

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from ...backend.detail.engines.torch_networks import Encoder, EncoderConfig, Synthesis, load
 from ...backend.errors import FurrowError
-from ...backend.files import ASSETS
-from ...backend.torch_networks import Encoder, EncoderConfig, Synthesis, load
+from ...backend.formats.files import ASSETS
 from ..dnpm.data import Maps, draw
 from ..dnpm.export import centre_styles, export
 from ..dnpm.setup import Networks
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit an encoder and export it with its generator to --out."""
-    from ...backend.head import Head
+    from ...backend.head.bilinear import Head
 
     hidden = tuple(int(width) for width in args.hidden.split(","))
     if len(hidden) not in (2, 5):

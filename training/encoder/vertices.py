@@ -13,8 +13,8 @@ from scipy import sparse
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ...backend.head import Head
-from ...backend.identity import SKIN
+from ...backend.formats.identity import SKIN
+from ...backend.head.bilinear import Head
 from ..dnpm.data import Maps
 from ..networks.schedule import average, learning_rate
 

@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...backend.bench import Peers
-from ...backend.figures import Figure
-from ...backend.processor import physical_cores
-from ...backend.torch_networks import W_SIZE
-from ...backend.torch_networks import load as load_networks
+from ...backend.detail.engines.torch_networks import W_SIZE
+from ...backend.detail.engines.torch_networks import load as load_networks
+from ...backend.formats.figures import Figure
+from ...backend.system.processor import physical_cores
+from ...commands.bench import Peers
 from ..dnpm.export import OPSET
 from ..networks.stylegan2 import GanConfig, Synthesis
 
@@ -150,7 +150,7 @@ def _profile(path: Path, folder: Path) -> tuple[float, float]:
     options = onnxruntime.SessionOptions()
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / path.stem)
-    # As in `backend.engine_ort`, which says why.
+    # As in `backend.detail.engines.engine_ort`, which says why.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     session = _session(path, options)
     feed = {port.name: np.zeros(port.shape, np.float32) for port in session.get_inputs()}

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...backend.errors import FurrowError
-from ...backend.files import whole_file, write_whole
+from ...backend.formats.files import whole_file, write_whole
 from ..corpus import facescape
 from ..dnpm.data import allocate
 

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...backend.errors import FurrowError
-from ...backend.files import whole_file, write_whole
+from ...backend.formats.files import whole_file, write_whole
 from ..corpus.pictures import shaded
 from ..networks.guard import restoring
 from ..networks.schedule import load_checkpoint

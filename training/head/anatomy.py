@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ...backend.contact import VIEW, Contacts, Eye, Lids, depth_in_eye, gaze_of, outside
-from ...backend.expressions import EXPRESSIONS
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.head.contact import VIEW, Contacts, Eye, Lids, depth_in_eye, gaze_of, outside
 from .atlas import smoothstep, unwrap_skin
 from .contact import Opening, rings
 from .eyes import LOWERED, RADIUS_SHARE, EyeFit, cornea, eyeball, turned

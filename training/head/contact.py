@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import dijkstra
 from scipy.sparse.linalg import splu
 
-from ...backend.contact import Closing
+from ...backend.head.contact import Closing
 from .transfer import gradient
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...backend.identity import SKIN
+from ...backend.formats.identity import SKIN
 from .anatomy import Anatomy, average_person
 from .core import project
 from .source import Source

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ...backend.contact import depth_in_eye
-from ...backend.expressions import EXPRESSIONS, INDEX, vector
-from ...backend.figures import Figure
-from ...backend.head import Head
+from ...backend.formats.expressions import EXPRESSIONS, INDEX, vector
+from ...backend.formats.figures import Figure
+from ...backend.head.bilinear import Head
+from ...backend.head.contact import depth_in_eye
 from .anatomy import Anatomy, triangles
 from .core import importance, project
 from .intersections import crossing_faces

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...backend.contact import CORNEA_RADIUS, CORNEA_RIM
+from ...backend.head.contact import CORNEA_RADIUS, CORNEA_RIM
 from .source import Source
 
 SEGMENTS = 28

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...backend.files import write_whole
-from ...backend.head import FORMAT
+from ...backend.formats.files import write_whole
+from ...backend.head.bilinear import FORMAT
 from .anatomy import MATERIALS, Layout
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ...backend.contact import to_arrays
 from ...backend.errors import FurrowError
-from ...backend.files import ASSETS
-from ...backend.identity import SKIN
+from ...backend.formats.files import ASSETS
+from ...backend.formats.identity import SKIN
+from ...backend.head.contact import to_arrays
 from .anatomy import Anatomy
 from .core import identity_basis, importance, interaction
 from .directions import directions

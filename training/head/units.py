@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...backend.expressions import EXPRESSIONS, INDEX
+from ...backend.formats.expressions import EXPRESSIONS, INDEX
 from .atlas import smoothstep
 from .source import Source
 

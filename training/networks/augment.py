@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...backend.expressions import EXPRESSIONS, INDEX, mirrored
+from ...backend.formats.expressions import EXPRESSIONS, INDEX, mirrored
 
 SHIFT = 0.125
 """Of the map's width: the largest shift by whole texels, and the deviation of shifts by any distance."""

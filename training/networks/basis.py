@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...backend.torch_layers import W_SIZE, LocalBasis
+from ...backend.detail.engines.torch_layers import W_SIZE, LocalBasis
 
 
 def batches(maps: np.ndarray, resolution: int, unit: float, size: int = 100) -> Iterator[Tensor]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...backend.torch_layers import band_filter
+from ...backend.detail.engines.torch_layers import band_filter
 
 
 def laplacian_pyramid(image: Tensor, levels: int) -> list[Tensor]:

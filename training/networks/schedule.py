@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ...backend.errors import FurrowError
-from ...backend.files import whole_file
+from ...backend.formats.files import whole_file
 
 
 class Budget:

@@ -3,7 +3,7 @@
 Written after the papers and checked against the published networks' files: the architecture is that
 of StyleGAN2-ADA's PyTorch release, unconditional and with one output channel, so that
 `stylegan_pickle` can bring weights over. Parameters are stored at unit variance and scaled on use
-(equalised learning rate). Beside `backend.torch_networks.Synthesis`, which is the lean network that
+(equalised learning rate). Beside `backend.detail.engines.torch_networks.Synthesis`, which is the lean network that
 ships, this is the standard one.
 """
 
@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...backend.detail.engines.torch_networks import W_SIZE, style_count
 from ...backend.errors import FurrowError
-from ...backend.torch_networks import W_SIZE, style_count
 
 Noise = Literal["random", "const", "none"]
 

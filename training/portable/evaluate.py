@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ...backend import engines, wrinkle_samples
-from ...backend.detail import DetailModel, resample
-from ...backend.expressions import FACESCAPE_PRESETS, vector
-from ...backend.figures import Figure
-from ...backend.files import ASSETS
-from ...backend.head import Head
-from ...backend.identity import Identity
-from ...backend.live import LiveMaps
-from ...backend.map_error import error_of, skin_texels
-from ...backend.speech import SpeechModel
-from ...backend.wrinkle_basis import COMPONENTS, CORRECTIVES, Regression, Source
+from ...backend.detail import wrinkle_samples
+from ...backend.detail.detail_model import DetailModel, resample
+from ...backend.detail.engines import engines
+from ...backend.detail.live import LiveMaps
+from ...backend.detail.map_error import error_of, skin_texels
+from ...backend.detail.wrinkle_basis import COMPONENTS, CORRECTIVES, Regression, Source
+from ...backend.formats.expressions import FACESCAPE_PRESETS, vector
+from ...backend.formats.figures import Figure
+from ...backend.formats.files import ASSETS
+from ...backend.formats.identity import Identity
+from ...backend.head.bilinear import Head
+from ...backend.speech.speech_model import SpeechModel
 from ..corpus.chart import chart
 from ..corpus.pictures import lit
 from ..networks.perceptual import lpips

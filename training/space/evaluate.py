@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...backend.figures import Figure
-from ...backend.files import ASSETS
-from ...backend.head import Head
-from ...backend.identity import ADJUSTMENTS
-from ...backend.torch_networks import Encoder, Synthesis, load
+from ...backend.detail.engines.torch_networks import Encoder, Synthesis, load
+from ...backend.formats.figures import Figure
+from ...backend.formats.files import ASSETS
+from ...backend.formats.identity import ADJUSTMENTS
+from ...backend.head.bilinear import Head
 from ..dnpm.attributes import Attributes
 from ..dnpm.codes import draw_people, drawn_lines, principal_axes, skin_mask
 from ..dnpm.directions import effects, read_directions

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ...backend.expressions import FACESCAPE_PRESETS, vector
-from ...backend.files import write_whole
-from ...backend.head import Head
-from ...backend.identity import ADJUSTMENTS
-from ...backend.torch_networks import Encoder, Synthesis
+from ...backend.detail.engines.torch_networks import Encoder, Synthesis
+from ...backend.formats.expressions import FACESCAPE_PRESETS, vector
+from ...backend.formats.files import write_whole
+from ...backend.formats.identity import ADJUSTMENTS
+from ...backend.head.bilinear import Head
 from ..corpus.chart import Chart, chart
 from ..corpus.pictures import front, shaded
 from ..dnpm.codes import draw_people

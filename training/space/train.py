@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...backend.files import ASSETS
-from ...backend.head import Head
-from ...backend.torch_networks import Encoder, Synthesis, load
+from ...backend.detail.engines.torch_networks import Encoder, Synthesis, load
+from ...backend.formats.files import ASSETS
+from ...backend.head.bilinear import Head
 from ..dnpm import codes, mapping
 from ..dnpm.directions import Search
 from ..networks.frechet import frechet, precision_recall

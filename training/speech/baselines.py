@@ -26,11 +26,11 @@ import soundfile
 from scipy.ndimage import gaussian_filter1d
 from tqdm import tqdm
 
-from ...backend import audio, moonshine
-from ...backend import speech_features as features
 from ...backend.errors import FurrowError
-from ...backend.expressions import EXPRESSIONS, INDEX
-from ...backend.files import write_whole
+from ...backend.formats import audio
+from ...backend.formats.expressions import EXPRESSIONS, INDEX
+from ...backend.formats.files import write_whole
+from ...backend.speech import features, moonshine
 from . import closures, measures, sources, synthesise
 from .measures import FPS, Said
 from .testsets import Sentence

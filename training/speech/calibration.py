@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from ...backend.errors import FurrowError
-from ...backend.expressions import EXPRESSIONS
-from ...backend.files import write_whole
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.files import write_whole
 from .tracking import Landmarker
 
 FILE = Path(__file__).with_name("landmarker.json")

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
-from ...backend.audio import RATE
-from ...backend.lips import Closure
+from ...backend.formats.audio import RATE
+from ...backend.speech.lips import Closure
 from .voices import SILENCE, Phone
 
 _STEP = 0.005  # seconds

@@ -19,11 +19,10 @@ import numpy as np
 import soxr
 from tqdm import tqdm
 
-from ...backend import lips, moonshine
-from ...backend import speech_features as features
-from ...backend.audio import RATE
-from ...backend.files import write_whole
-from ...backend.speech_encoder import SpeechEncoder
+from ...backend.formats.audio import RATE
+from ...backend.formats.files import write_whole
+from ...backend.speech import features, lips, moonshine
+from ...backend.speech.encoder import SpeechEncoder
 from . import closures, recording, synthesise, visemes
 from .voices import SILENCE, Phone
 

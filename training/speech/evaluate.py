@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ...backend import audio, speech
 from ...backend.errors import FurrowError
-from ...backend.figures import Figure
-from ...backend.performance import STILL, Style
+from ...backend.formats import audio
+from ...backend.formats.figures import Figure
+from ...backend.liveliness.performance import STILL, Style
+from ...backend.speech import speech_model
 from . import baselines, measures, plot, recording, testsets
 from .measures import FPS, MOUTH, UNITS, Said
 from .testsets import Sentence
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> list[Figure]:
     if args.full:
         baselines.measure(sets, args.seed)
     others = baselines.kept(sets)
-    model = speech.SpeechModel.load()
+    model = speech_model.SpeechModel.load()
     found = {where: perform(model, sentences) for where, sentences in sets.items()}
     figures = []
     for where, said in found.items():
@@ -75,7 +76,7 @@ def name_of(measure: str, where: str) -> str:
     return f"{stem}_{where}_{unit}" if unit in ("ms", "mm") else f"{measure}_{where}"
 
 
-def perform(model: speech.SpeechModel, sentences: Sequence[Sentence]) -> list[Said]:
+def perform(model: speech_model.SpeechModel, sentences: Sequence[Sentence]) -> list[Said]:
     """Let the model say sentences, through files as anybody would: the mouth alone, ordinary style."""
     said = []
     for sentence in sentences:
@@ -85,7 +86,7 @@ def perform(model: speech.SpeechModel, sentences: Sequence[Sentence]) -> list[Sa
     return said
 
 
-def _silence(model: speech.SpeechModel) -> float:
+def _silence(model: speech_model.SpeechModel) -> float:
     """Return the largest weight of the mouth in silence, faint hiss and music, mean of the three."""
     rng = np.random.default_rng(0)
     count = 5 * audio.RATE
@@ -101,7 +102,7 @@ def _silence(model: speech.SpeechModel) -> float:
     return float(np.mean(largest))
 
 
-def _streaming(model: speech.SpeechModel, sentence: Sentence) -> list[Figure]:
+def _streaming(model: speech_model.SpeechModel, sentence: Sentence) -> list[Figure]:
     """Return by how much a frame comes after its sound, and what streaming changes.
 
     The delay is that of the method, without the time of the computation: seconds of sound handed
@@ -131,7 +132,7 @@ def _streaming(model: speech.SpeechModel, sentence: Sentence) -> list[Figure]:
     ]
 
 
-def _cost(model: speech.SpeechModel, sentence: Sentence, full: bool) -> list[Figure]:
+def _cost(model: speech_model.SpeechModel, sentence: Sentence, full: bool) -> list[Figure]:
     """Return time and memory; each length of sound is spoken by a process of its own."""
     seconds = []
     with _file(sentence.sound) as path:

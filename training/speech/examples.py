@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ...backend.performance import EMOTIONS, HABITS, Style
-from ...backend.speech_features import BANDS, STEP, SUBFRAMES
+from ...backend.liveliness.performance import EMOTIONS, HABITS, Style
+from ...backend.speech.features import BANDS, STEP, SUBFRAMES
 from . import visemes
 from .dataset import Scene
 

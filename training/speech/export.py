@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ...backend.errors import FurrowError
-from ...backend.expressions import EXPRESSIONS
-from ...backend.files import whole_file, write_whole
-from ...backend.performance import STYLE_SIZE
-from ...backend.speech_features import MEL, SUBFRAMES
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.files import whole_file, write_whole
+from ...backend.liveliness.performance import STYLE_SIZE
+from ...backend.speech.features import MEL, SUBFRAMES
 from . import visemes
 from .network import FUTURE, PAST, Config, SpeechNetwork, Step
 

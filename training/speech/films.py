@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.audio import RATE
 from ...backend.errors import FurrowError
+from ...backend.formats.audio import RATE
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 LONGEST_SIDE = 1280

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import soxr
 
-from ...backend import audio
+from ...backend.formats import audio
 from . import closures, voices
 from .voices import SILENCE, Phone
 

@@ -12,9 +12,9 @@ from scipy.signal import butter, sosfiltfilt
 from scipy.spatial import cKDTree
 from scipy.stats import spearmanr
 
-from ...backend import lips
-from ...backend.expressions import EXPRESSIONS, INDEX
-from ...backend.head import Head
+from ...backend.formats.expressions import EXPRESSIONS, INDEX
+from ...backend.head.bilinear import Head
+from ...backend.speech import lips
 from .voices import Phone
 
 FPS = 60.0

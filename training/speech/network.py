@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ...backend.expressions import EXPRESSIONS
-from ...backend.performance import STYLE_SIZE
-from ...backend.speech_features import MEL, SUBFRAMES
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.liveliness.performance import STYLE_SIZE
+from ...backend.speech.features import MEL, SUBFRAMES
 
 CONTACTS = 2
 """Lips to lips, lower lip to teeth."""

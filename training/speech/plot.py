@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ...backend.audio import RATE
-from ...backend.expressions import INDEX
-from ...backend.files import whole_file
+from ...backend.formats.audio import RATE
+from ...backend.formats.expressions import INDEX
+from ...backend.formats.files import whole_file
 from .measures import Said, bite, lip_gap
 
 _PANELS = (

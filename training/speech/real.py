@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...backend import audio
 from ...backend.errors import FurrowError
+from ...backend.formats import audio
 from . import closures
 from .voices import SILENCE, Phone
 

@@ -9,7 +9,7 @@ import soundfile
 import soxr
 from scipy.signal import butter, fftconvolve, firwin2, sosfilt
 
-from ...backend.audio import RATE
+from ...backend.formats.audio import RATE
 
 _CODECS = (("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("WAV", "GSM610"))
 

@@ -20,9 +20,9 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...backend import moonshine
 from ...backend.errors import FurrowError
-from ...backend.files import write_whole
+from ...backend.formats.files import write_whole
+from ...backend.speech import moonshine
 
 SOURCES = Path("out/speech/sources")
 

@@ -11,8 +11,8 @@ import numpy as np
 import soxr
 from tqdm import tqdm
 
-from ...backend.audio import RATE
-from ...backend.files import write_whole
+from ...backend.formats.audio import RATE
+from ...backend.formats.files import write_whole
 from . import text, voices
 from .voices import Phone
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...backend import audio, lips
+from ...backend.formats import audio
+from ...backend.speech import lips
 from . import closures, formant, real, sources, synthesise, text, visemes
 from .measures import FPS
 from .voices import Phone

@@ -17,8 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ...backend.errors import FurrowError
-from ...backend.expressions import EXPRESSIONS, INDEX
-from ...backend.files import write_whole
+from ...backend.formats.expressions import EXPRESSIONS, INDEX
+from ...backend.formats.files import write_whole
 from .films import Film, FilmError, library
 
 CACHE = Path("out/speech/videos")

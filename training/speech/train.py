@@ -20,11 +20,11 @@ import torch
 from torch.nn import functional
 from tqdm import tqdm
 
-from ...backend import figures
 from ...backend.errors import FurrowError
-from ...backend.expressions import EXPRESSIONS
-from ...backend.files import ASSETS, whole_file
-from ...backend.head import Head
+from ...backend.formats import figures
+from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.files import ASSETS, whole_file
+from ...backend.head.bilinear import Head
 from . import dataset, examples, export, synthesise, visemes
 from .network import Config, SpeechNetwork
 

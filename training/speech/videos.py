@@ -20,14 +20,13 @@ from scipy.interpolate import PchipInterpolator
 from scipy.signal import savgol_filter
 from tqdm import tqdm
 
-from ...backend import lips
-from ...backend import speech_features as features
-from ...backend.audio import RATE
 from ...backend.errors import FurrowError
-from ...backend.performance import Style
-from ...backend.reenactment import REST_PERCENTILE
-from ...backend.speech import SpeechModel
-from ...backend.speech_encoder import SpeechEncoder
+from ...backend.formats.audio import RATE
+from ...backend.head.reenactment import REST_PERCENTILE
+from ...backend.liveliness.performance import Style
+from ...backend.speech import features, lips
+from ...backend.speech.encoder import SpeechEncoder
+from ...backend.speech.speech_model import SpeechModel
 from . import calibration, dataset, tracking, visemes
 from .films import SUFFIXES, Film, FilmError
 from .network import SpeechNetwork

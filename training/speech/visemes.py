@@ -17,10 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, shift
 
-from ...backend.audio import RATE
-from ...backend.expressions import EXPRESSIONS, INDEX
-from ...backend.lips import Closure, contact, meet
-from ...backend.performance import HABITS, Style
+from ...backend.formats.audio import RATE
+from ...backend.formats.expressions import EXPRESSIONS, INDEX
+from ...backend.liveliness.performance import HABITS, Style
+from ...backend.speech.lips import Closure, contact, meet
 from .voices import SILENCE, Phone
 
 CHANNELS: tuple[str, ...] = (

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .interrupt import Interrupt
+from ...system.interrupt import Interrupt
 
 
 class Engine(Protocol):

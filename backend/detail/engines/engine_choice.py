@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from ...errors import FurrowError
+from ...system.interrupt import Interrupt
 from . import engine_speed, engines
 from .engine_speed import Speed
-from .errors import FurrowError
-from .interrupt import Interrupt
 
 
 class EngineChoice:

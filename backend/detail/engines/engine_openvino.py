@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ...formats.tensors import damaged
+from ...system.interrupt import Interrupt
+from ...system.processor import physical_cores
 from .engine import Engine, Remembered, output_array
-from .interrupt import Interrupt
 from .ports import Ports, sizes
-from .processor import physical_cores
-from .tensors import damaged
 
 
 class OpenVinoEngine(Engine):

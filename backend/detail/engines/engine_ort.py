@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from ...errors import FurrowError
+from ...formats.tensors import damaged
+from ...system.interrupt import Interrupt
+from ...system.processor import physical_cores
 from .engine import Engine, Remembered, output_array
-from .errors import FurrowError
-from .interrupt import Interrupt
 from .ports import Ports, sizes
-from .processor import physical_cores
-from .tensors import damaged
 
 
 class OrtEngine(Engine):

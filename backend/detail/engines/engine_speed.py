@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from . import processor
+from ...formats.files import write_whole
+from ...system import processor
+from ...system.interrupt import Interrupt
 from .engine import Engine
-from .files import write_whole
-from .interrupt import Interrupt
 
 FILE = "engine_speed.json"
 FORMAT = "furrow.engine_speed/1"

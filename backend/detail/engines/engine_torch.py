@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import FurrowError
+from ...system.interrupt import Interrupt
 from .engine import Engine, Remembered, output_array
-from .errors import FurrowError
-from .interrupt import Interrupt
 
 LARGEST_BATCH = 16
 """Maps that are made at once; more of them no longer make a large card faster."""

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from . import cuda, processor
+from ...errors import FurrowError
+from ...formats.files import ASSETS
+from ...system import processor
+from . import cuda
 from .engine import Engine
 from .engine_speed import Speed
-from .errors import FurrowError
-from .files import ASSETS
 from .ports import check_ports
 
 DETAIL = ASSETS / "detail"

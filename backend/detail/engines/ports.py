@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .expressions import EXPRESSIONS
-from .tensors import damaged
+from ...formats.expressions import EXPRESSIONS
+from ...formats.tensors import damaged
 
 Ports = dict[str, tuple[Any, ...]]
 """Sizes of a network's inputs and outputs by name; a size that is not fixed is no int."""

@@ -26,8 +26,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from .errors import FurrowError
-from .tensors import damaged
+from ...errors import FurrowError
+from ...formats.tensors import damaged
 from .torch_layers import MAGNITUDE_MOMENTUM, W_SIZE, LocalBasis, ModulatedConv, Relief, enlarge
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from furrow.addon.key_reduction import kept_rows
+from furrow.addon.animation.key_reduction import kept_rows
 
 BOUND = 0.005
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from furrow.addon import shape_names
-from furrow.backend.expressions import EXPRESSIONS
+from furrow.addon.animation import shape_names
+from furrow.backend.formats.expressions import EXPRESSIONS
 
 
 @pytest.mark.parametrize(

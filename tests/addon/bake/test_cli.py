@@ -9,12 +9,12 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from furrow.addon import cli  # noqa: E402
-from furrow.backend import bake_arguments  # noqa: E402
-from furrow.backend.expressions import INDEX  # noqa: E402
-from furrow.backend.files import ASSETS  # noqa: E402
-from furrow.backend.maps import read_map  # noqa: E402
-from furrow.backend.weights import Weights, write_weights  # noqa: E402
+from furrow.addon.bake import cli  # noqa: E402
+from furrow.backend.formats.expressions import INDEX  # noqa: E402
+from furrow.backend.formats.files import ASSETS  # noqa: E402
+from furrow.backend.formats.maps import read_map  # noqa: E402
+from furrow.backend.formats.weights import Weights, write_weights  # noqa: E402
+from furrow.commands import bake_arguments  # noqa: E402
 
 shipped = pytest.mark.skipif(
     not (ASSETS / "detail" / "generator.onnx").is_file(), reason="no networks have been trained"

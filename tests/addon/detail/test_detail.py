@@ -5,9 +5,10 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import detail, head_object, live_detail
+from furrow.addon.detail import head_detail, live_detail
+from furrow.addon.head import head_object
 from furrow.backend.errors import FurrowError
-from furrow.backend.maps import write_map
+from furrow.backend.formats.maps import write_map
 
 
 def surface(obj) -> tuple[np.ndarray, np.ndarray]:
@@ -21,9 +22,9 @@ def surface(obj) -> tuple[np.ndarray, np.ndarray]:
 
 def displacement(obj) -> np.ndarray:
     """Signed millimetres along the normals of the smooth surface, per evaluated vertex."""
-    obj.modifiers[detail.DISPLACEMENT].show_viewport = False
+    obj.modifiers[head_detail.DISPLACEMENT].show_viewport = False
     smooth, normals = surface(obj)
-    obj.modifiers[detail.DISPLACEMENT].show_viewport = True
+    obj.modifiers[head_detail.DISPLACEMENT].show_viewport = True
     return 1000 * ((surface(obj)[0] - smooth) * normals).sum(1)
 
 
@@ -62,7 +63,7 @@ def smooth_map(size: int = 256) -> np.ndarray:
 def test_vertices_are_displaced_by_the_map_in_millimetres(head):
     head.furrow.detail_viewport_levels = 1
     map_mm = smooth_map()
-    detail.show_map(head, map_mm)
+    head_detail.show_map(head, map_mm)
     measured, expected = displacement(head), sampled(head, map_mm)
     error = np.abs(measured - expected)
     # Vertices on the seam of the UV take either side's value, so a few may differ.
@@ -74,23 +75,23 @@ def test_vertices_are_displaced_by_the_map_in_millimetres(head):
     head.furrow.detail_strength = 0.5
     np.testing.assert_allclose(displacement(head), 0.5 * measured, atol=1e-3)
     head.furrow.detail_enabled = False
-    assert not head.modifiers[detail.DISPLACEMENT].show_render
+    assert not head.modifiers[head_detail.DISPLACEMENT].show_render
 
 
 def test_sequence_plays_its_frames_and_names_a_missing_one(head, scene, tmp_path):
     for frame in (7, 8, 9):
         write_map(tmp_path / f"{frame:04d}.exr", np.full((256, 256), 0.1 * frame, np.float32))
     head.furrow.detail_viewport_levels = 0
-    detail.show_sequence(head, tmp_path, 7, 3)
+    head_detail.show_sequence(head, tmp_path, 7, 3)
     for frame in (7, 9, 8):
         scene.frame_set(frame)
         assert displacement(head).max() == pytest.approx(0.1 * frame, abs=1e-3)
-    detail.show_sequence(head, tmp_path, 7, 3, start=101)
+    head_detail.show_sequence(head, tmp_path, 7, 3, start=101)
     scene.frame_set(103)
     assert displacement(head).max() == pytest.approx(0.9, abs=1e-3)
     (tmp_path / "0008.exr").unlink()
     with pytest.raises(FurrowError, match=r"0008\.exr"):
-        detail.show_sequence(head, tmp_path, 7, 3)
+        head_detail.show_sequence(head, tmp_path, 7, 3)
 
 
 def camera(scene, folder):
@@ -198,6 +199,6 @@ def test_saved_detail_is_shown_again_without_a_backend(head, scene, client, tmp_
 
 def test_damaged_maps_are_refused(head):
     with pytest.raises(FurrowError, match="damaged"):
-        detail.show_map(head, np.full((256, 256), np.nan, np.float32))
+        head_detail.show_map(head, np.full((256, 256), np.nan, np.float32))
     with pytest.raises(FurrowError, match="damaged"):
-        detail.show_map(head, np.zeros((256, 256, 3), np.float32))
+        head_detail.show_map(head, np.zeros((256, 256, 3), np.float32))

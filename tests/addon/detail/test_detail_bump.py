@@ -7,14 +7,15 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from furrow.addon import detail, detail_bump, head_object, live_detail, settings, stage  # noqa: E402
+from furrow.addon.detail import detail_bump, head_detail, live_detail  # noqa: E402
+from furrow.addon.head import head_object, settings, stage  # noqa: E402
 
 
 @pytest.fixture
 def shaded(head):
     """A head with ridges a centimetre apart, shown by shading alone."""
     ridges = np.sin(np.linspace(0, 50 * np.pi, 256, dtype=np.float32))
-    detail.show_map(head, np.tile(ridges, (256, 1)))
+    head_detail.show_map(head, np.tile(ridges, (256, 1)))
     head.furrow.detail_viewport = "SHADED"
     return head
 
@@ -30,7 +31,7 @@ def test_the_viewport_moves_no_vertex_and_the_render_displaces(shaded):
     mark = np.empty(len(mesh.vertices), np.float32)
     mesh.attributes[detail_bump.MARK].data.foreach_get("value", mark)
     assert mark.max() == 1.0 and mark.min() == 0.0  # the mouth's inside has no pores
-    for name in (detail.SUBDIVISION, detail.DISPLACEMENT):
+    for name in (head_detail.SUBDIVISION, head_detail.DISPLACEMENT):
         assert shaded.modifiers[name].show_render
     assert not shaded.modifiers[detail_bump.MODIFIER].show_render
     shaded.furrow.detail_viewport = "DISPLACED"
@@ -44,7 +45,7 @@ def test_the_map_is_seen_in_the_light_where_the_mesh_is_marked(shaded, scene, tm
     stage.render_settings(scene, 4)
     scene.render.resolution_x, scene.render.resolution_y = 120, 138
     scene.render.filepath = str(tmp_path / "head.png")
-    for name in (detail.SUBDIVISION, detail.DISPLACEMENT):
+    for name in (head_detail.SUBDIVISION, head_detail.DISPLACEMENT):
         shaded.modifiers[name].show_render = False
 
     def picture(marked: bool) -> np.ndarray:
@@ -61,7 +62,7 @@ def test_the_map_is_seen_in_the_light_where_the_mesh_is_marked(shaded, scene, tm
 def test_each_head_wears_its_own_map_and_gives_the_material_back(shaded):
     shared = [m for m in bpy.data.materials if m.get("furrow_slot") == "skin"]
     other = head_object.create_head()
-    detail.show_map(other, np.zeros((256, 256), np.float32))
+    head_detail.show_map(other, np.zeros((256, 256), np.float32))
     assert other.data.materials[0] in shared  # not the copy of the first head
     other.furrow.detail_viewport = "SHADED"
     images = {
@@ -77,7 +78,7 @@ def test_each_head_wears_its_own_map_and_gives_the_material_back(shaded):
 def test_a_material_that_an_artist_put_on_the_skin_stays(head):
     own = bpy.data.materials.new("Own")
     head.data.materials[0] = own
-    detail.show_map(head, np.zeros((256, 256), np.float32))
+    head_detail.show_map(head, np.zeros((256, 256), np.float32))
     head.furrow.detail_viewport = "SHADED"
     assert head.data.materials[0] == own
     head.furrow.detail_viewport = "DISPLACED"
@@ -87,7 +88,7 @@ def test_a_material_that_an_artist_put_on_the_skin_stays(head):
 def test_numbers_that_blender_holds_in_32_bits_are_not_written_again(shaded):
     shaded.furrow.detail_strength = 0.7
     height = shaded.data.materials[0].node_tree.nodes[detail_bump.DISTANCE_NODE].inputs[1]
-    strength = shaded.modifiers[detail.DISPLACEMENT].strength
+    strength = shaded.modifiers[head_detail.DISPLACEMENT].strength
     assert strength != 0.0007 and not settings.differs(strength, 0.0007)
     assert not settings.differs(height.default_value, 0.0007)
     assert settings.differs(strength, 0.00070007)

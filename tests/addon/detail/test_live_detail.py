@@ -5,11 +5,13 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import detail, head_object, jobs, live_detail
-from furrow.backend import engines
+from furrow.addon.detail import head_detail, live_detail
+from furrow.addon.head import head_object
+from furrow.addon.process import jobs
+from furrow.backend.detail.engines import engines
 from furrow.backend.errors import FurrowError
-from furrow.backend.files import ASSETS
-from furrow.backend.identity import ADJUSTMENTS
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.formats.identity import ADJUSTMENTS
 
 
 def slide(head, value: float) -> None:
@@ -203,7 +205,7 @@ def test_nothing_is_written_while_a_render_reads(head, client, window):
 
 def test_heads_have_maps_of_their_own(head, client, window):
     other = head_object.create_head(head_object.head().random(1), "Other")
-    detail.set_up(other)
+    head_detail.set_up(other)
     slide(other, 0.3)
     slide(head, 0.6)
     while live_detail.poll() is not None:

@@ -10,19 +10,15 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import (
-    detail,
-    head_object,
-    portable_material,
-    portable_nodes,
-    portable_rig,
-    properties,
-)
-from furrow.backend import engines, hinges, wrinkle_basis, wrinkle_samples
-from furrow.backend.detail import DetailModel
-from furrow.backend.expressions import EXPRESSIONS
-from furrow.backend.map_error import Error
-from furrow.backend.wrinkle_basis import WrinkleBasis
+from furrow.addon.detail import head_detail, portable_material, portable_nodes, portable_rig
+from furrow.addon.head import head_object
+from furrow.addon.interface import properties
+from furrow.backend.detail import hinges, wrinkle_basis, wrinkle_samples
+from furrow.backend.detail.detail_model import DetailModel
+from furrow.backend.detail.engines import engines
+from furrow.backend.detail.map_error import Error
+from furrow.backend.detail.wrinkle_basis import WrinkleBasis
+from furrow.backend.formats.expressions import EXPRESSIONS
 
 ERROR = Error(1.0, 2.0, 3.0)
 SIZE = 256
@@ -56,7 +52,7 @@ def answer(basis: WrinkleBasis) -> dict:
 @pytest.fixture
 def portable(head, basis):
     """A head that is portable, its vertices displaced without subdivision."""
-    detail.make_portable(head, answer(basis))
+    head_detail.make_portable(head, answer(basis))
     return head
 
 
@@ -142,7 +138,7 @@ def test_vertices_are_those_of_the_displace_modifier(portable, basis):
         made.append(points(portable))
     for expression, found in zip(asked, made, strict=True):
         set_weights(portable, expression)
-        detail.show_map(portable, basis.map(expression))
+        head_detail.show_map(portable, basis.map(expression))
         assert portable.furrow.detail_mode == "LIVE"
         aim = points(portable)
         off = np.abs(found - aim).max(1)
@@ -248,7 +244,7 @@ def test_a_large_basis_is_shaded_by_the_first_images(head, basis):
     more = np.concatenate([basis.maps, np.zeros((20, SIZE, SIZE), np.float32)])
     coefficients = np.pad(basis.coefficients, [(0, 0), (0, 20)])
     large = WrinkleBasis(more, basis.hinges, coefficients, basis.errors)
-    detail.make_portable(head, answer(large))
+    head_detail.make_portable(head, answer(large))
     head.furrow.detail_viewport = "SHADED"
     group = head.data.materials[0].node_tree.nodes[portable_material.NODE].node_tree
     images = [node.image for node in group.nodes if node.type == "TEX_IMAGE"]
@@ -325,6 +321,6 @@ def test_made_by_the_backend_it_is_as_near_as_it_says(head):
     expression = wrinkle_samples.to_judge(wrinkle_basis.JUDGED)["speech"][1]
     set_weights(head, expression)
     found = points(head)
-    detail.show_map(head, model.map(identity, expression, 256))
+    head_detail.show_map(head, model.map(identity, expression, 256))
     off = 1e6 * np.linalg.norm(points(head) - found, axis=1)
     assert 0 < off.max() < stated + 1

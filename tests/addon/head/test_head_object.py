@@ -5,10 +5,10 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import head_object
+from furrow.addon.head import head_object
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import EXPRESSIONS
-from furrow.backend.identity import Identity
+from furrow.backend.formats.expressions import EXPRESSIONS
+from furrow.backend.formats.identity import Identity
 
 
 def coordinates(key) -> np.ndarray:

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
-from furrow.addon import engine_operators, jobs
-from furrow.backend import accelerator, engine_speed
-from furrow.backend.engine_speed import Speed
+from furrow.addon.interface import engine_operators
+from furrow.addon.process import jobs
+from furrow.backend.detail.engines import engine_speed
+from furrow.backend.detail.engines.engine_speed import Speed
+from furrow.backend.process import accelerator
 
 FAKE = "class Core:\n    available_devices = ['CPU']\n"
 

@@ -8,13 +8,16 @@ import wave
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import animation, detail, jobs, live_detail, panels
-from furrow.backend import performance
+from furrow.addon.animation import keyframes
+from furrow.addon.detail import head_detail, live_detail
+from furrow.addon.interface import panels
+from furrow.addon.process import jobs
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import INDEX
-from furrow.backend.files import ASSETS
-from furrow.backend.map_writing import write_maps
-from furrow.backend.weights import Weights, read_weights, write_weights
+from furrow.backend.formats.expressions import INDEX
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.formats.map_writing import write_maps
+from furrow.backend.formats.weights import Weights, read_weights, write_weights
+from furrow.backend.liveliness import performance
 
 HELLO = ASSETS / "demo" / "hello.wav"
 NETWORKS = pytest.mark.skipif(
@@ -43,7 +46,7 @@ def strips(scene) -> list:
 
 @SPEECH
 def test_speech_import_places_sound_and_motion(head, scene, backend):
-    animation.set_frame_rate(scene, 25)
+    keyframes.set_frame_rate(scene, 25)
     assert bpy.ops.furrow.speech_import(filepath=str(HELLO), start_frame=10) == {"FINISHED"}
     values = played(head, scene, range(10, scene.frame_end + 1))
     jaw = values[:, 17]
@@ -64,7 +67,7 @@ def test_a_bad_recording_is_named_and_changes_nothing(head, scene, tmp_path, bac
 def test_motion_comes_back_as_it_was_written(head, scene, tmp_path):
     values = np.random.default_rng(0).random((48, 52), np.float32)
     write_weights(tmp_path / "in.csv", Weights(values, 24.0))
-    animation.set_frame_rate(scene, 24)
+    keyframes.set_frame_rate(scene, 24)
     scene.frame_end = 5
     bpy.ops.furrow.motion_import(filepath=str(tmp_path / "in.csv"))
     assert scene.frame_end == 48
@@ -96,7 +99,7 @@ def speaking(client, monkeypatch):
 def played(obj, scene, frames):
     """The weights that the scene plays, without maps for every frame."""
     with live_detail.paused():
-        return animation.sample(obj, scene, frames)
+        return keyframes.sample(obj, scene, frames)
 
 
 @pytest.fixture
@@ -198,7 +201,7 @@ def test_importing_again_replaces_and_piles_nothing_up(head, scene, speaking, tm
 
 
 def test_strips_go_to_the_playhead_at_the_scenes_rate(head, scene, speaking):
-    animation.set_frame_rate(scene, 30000 / 1001)
+    keyframes.set_frame_rate(scene, 30000 / 1001)
     for frame in (20, 200):
         scene.frame_set(frame)
         bpy.ops.furrow.speech_import(filepath=str(HELLO), place_as="STRIP")
@@ -294,7 +297,7 @@ def test_bake_writes_every_frame_and_plays_them(head, scene, tmp_path, monkeypat
         scene.frame_set(frame)
         points = []
         for shown in (False, True):
-            head.modifiers[detail.DISPLACEMENT].show_viewport = shown
+            head.modifiers[head_detail.DISPLACEMENT].show_viewport = shown
             mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
             points.append(np.empty((len(mesh.vertices), 3), np.float32))
             mesh.vertices.foreach_get("co", points[-1].ravel())

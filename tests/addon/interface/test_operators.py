@@ -8,10 +8,13 @@ from unittest.mock import MagicMock
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import detail, head_object, operators, panels
-from furrow.backend import engines, space
-from furrow.backend.expressions import EXPRESSIONS, FACESCAPE_PRESETS
-from furrow.backend.maps import write_map
+from furrow.addon.detail import head_detail
+from furrow.addon.head import head_object
+from furrow.addon.interface import operators, panels
+from furrow.backend.detail import space
+from furrow.backend.detail.engines import engines
+from furrow.backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS
+from furrow.backend.formats.maps import write_map
 
 
 def weights(head) -> dict[str, float]:
@@ -24,7 +27,7 @@ def test_add_head_puts_a_selected_head_with_detail_at_the_cursor(scene):
     assert bpy.ops.mesh.furrow_head_add(average=False, seed=5) == {"FINISHED"}
     head = bpy.context.object
     assert head_object.is_head(head) and tuple(head.location) == (1, 2, 3)
-    assert list(head.modifiers.keys()) == [detail.SUBDIVISION, detail.DISPLACEMENT]
+    assert list(head.modifiers.keys()) == [head_detail.SUBDIVISION, head_detail.DISPLACEMENT]
     model = head_object.head()
     np.testing.assert_allclose(
         head_object.identity_of(head).shape, model.random(5).shape, atol=1e-6
@@ -111,7 +114,7 @@ def test_live_and_baked(head, client, tmp_path):
     for frame in (1, 2):
         write_map(tmp_path / f"{frame:04d}.exr", np.zeros((256, 256), np.float32))
     bpy.ops.furrow.detail_sequence(directory=str(tmp_path))
-    displacement = head.modifiers[detail.DISPLACEMENT]
+    displacement = head.modifiers[head_detail.DISPLACEMENT]
     assert head.furrow.detail_mode == "BAKED" and displacement.texture == head.furrow.baked_texture
     head.furrow.detail_mode = "LIVE"
     assert displacement.texture == live

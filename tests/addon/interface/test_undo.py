@@ -5,7 +5,8 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon import head_object, live_detail
+from furrow.addon.detail import live_detail
+from furrow.addon.head import head_object
 
 
 def push(message: str) -> None:

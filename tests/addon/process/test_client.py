@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from furrow.addon.client import Client
+from furrow.addon.process.client import Client
 from furrow.backend.errors import FurrowError
 
 PARAMS = {
@@ -295,7 +295,7 @@ def test_the_process_ends_with_its_parent(tiny_networks):
     """Killed without a word, as Blender may be, the parent leaves no process and no memory."""
     code = (
         "import sys, time\n"
-        "from furrow.addon.client import Client\n"
+        "from furrow.addon.process.client import Client\n"
         "client = Client(arguments=['--networks', sys.argv[1]])\n"
         "client.wait_ready(30)\n"
         "print(client.info['pid'], flush=True)\n"
@@ -314,7 +314,7 @@ def test_the_process_ends_with_its_parent(tiny_networks):
 
 def test_client_imports_neither_bpy_nor_an_engine():
     code = (
-        "import sys; import furrow.addon.client\n"
+        "import sys; import furrow.addon.process.client\n"
         "print(sorted({'bpy', 'onnxruntime', 'torch', 'openvino'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)

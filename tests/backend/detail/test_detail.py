@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from furrow.backend import engines
-from furrow.backend.detail import DetailModel, resample
+from furrow.backend.detail.detail_model import DetailModel, resample
+from furrow.backend.detail.engines import engines
 from furrow.backend.errors import FurrowError
-from furrow.backend.identity import Identity
-from furrow.backend.interrupt import Interrupt
+from furrow.backend.formats.identity import Identity
+from furrow.backend.system.interrupt import Interrupt
 
 NEUTRAL = np.zeros(52, np.float32)
 

@@ -9,18 +9,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from furrow.backend import engines
-from furrow.backend.detail import DetailModel
+from furrow.backend.detail.detail_model import DetailModel
+from furrow.backend.detail.engines import engines
+from furrow.backend.detail.space import Space
 from furrow.backend.errors import FurrowError
-from furrow.backend.identity import (
+from furrow.backend.formats.identity import (
     ADJUSTMENTS,
     Identity,
     adjustments_of,
     read_identity,
     write_identity,
 )
-from furrow.backend.space import Space
-from furrow.backend.tensors import read_tensors
+from furrow.backend.formats.tensors import read_tensors
 
 NEUTRAL = np.zeros(52, np.float32)
 NUM_WS = 14

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from furrow.backend import engines, hinges, memory, wrinkle_basis, wrinkle_samples
-from furrow.backend.detail import DetailModel
+from furrow.backend.detail import hinges, wrinkle_basis, wrinkle_samples
+from furrow.backend.detail.detail_model import DetailModel
+from furrow.backend.detail.engines import engines
+from furrow.backend.detail.map_error import error_of, skin_texels
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import INDEX
-from furrow.backend.head import Head
-from furrow.backend.identity import Identity
-from furrow.backend.map_error import error_of, skin_texels
-from furrow.backend.server import Request
-from furrow.backend.services import Services
+from furrow.backend.formats.expressions import INDEX
+from furrow.backend.formats.identity import Identity
+from furrow.backend.head.bilinear import Head
+from furrow.backend.process.server import Request
+from furrow.backend.process.services import Services
+from furrow.backend.system import memory
 
 PERSON = Identity(np.linspace(-1, 1, 6, dtype=np.float32), detail_seed=5)
 NEUTRAL = np.zeros(52, np.float32)

@@ -7,8 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import soundfile
-from furrow.backend import audio
 from furrow.backend.errors import FurrowError
+from furrow.backend.formats import audio
 
 
 def _tone(rate, seconds=1.5, channels=1):
@@ -109,7 +109,7 @@ def test_check_needs_no_library():
     code = (
         "import sys; sys.modules['soundfile'] = sys.modules['soxr'] = None\n"
         "from furrow.backend import audio\n"
-        "from furrow.backend.files import ASSETS\n"
+        "from furrow.backend.formats.files import ASSETS\n"
         "audio.check(ASSETS / 'demo' / 'hello.wav')"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
-from furrow.backend.figures import Figure, table, write
+from furrow.backend.formats.figures import Figure, table, write
 
 
 def test_written_with_machine_commit_and_seed(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
-from furrow.backend.maps import read_map, write_map
+from furrow.backend.formats.maps import read_map, write_map
 
 MAP = np.random.default_rng(0).normal(0, 0.1, (64, 96)).astype(np.float32)
 
@@ -84,7 +84,7 @@ def test_full_disk_leaves_nothing(tmp_path, suffix, missing):
     code = (
         "import resource, sys, numpy as np\n"
         "from furrow.backend.errors import FurrowError\n"
-        "from furrow.backend.maps import write_map\n"
+        "from furrow.backend.formats.maps import write_map\n"
         f"limit = {whole.stat().st_size - missing}\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))\n"
         "big = np.random.default_rng(1).normal(0, 0.1, (256, 256)).astype(np.float32)\n"

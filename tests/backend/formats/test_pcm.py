@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 import soundfile
-from furrow.backend import audio, pcm
 from furrow.backend.errors import FurrowError
-from furrow.backend.files import ASSETS
+from furrow.backend.formats import audio, pcm
+from furrow.backend.formats.files import ASSETS
 
 HELLO = ASSETS / "demo" / "hello.wav"
 

@@ -5,8 +5,8 @@ import csv
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import EXPRESSIONS, INDEX
-from furrow.backend.weights import Weights, read_weights, resample, write_weights
+from furrow.backend.formats.expressions import EXPRESSIONS, INDEX
+from furrow.backend.formats.weights import Weights, read_weights, resample, write_weights
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from furrow.backend.contact import depth_in_eye
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import EXPRESSIONS, INDEX, vector
-from furrow.backend.files import ASSETS
-from furrow.backend.head import Head
-from furrow.backend.identity import SKIN, check, read_identity
+from furrow.backend.formats.expressions import EXPRESSIONS, INDEX, vector
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.formats.identity import SKIN, check, read_identity
+from furrow.backend.head.bilinear import Head
+from furrow.backend.head.contact import depth_in_eye
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from furrow.backend.expressions import INDEX
-from furrow.backend.reenactment import MOST_GAIN, normalised
-from furrow.backend.weights import Weights
+from furrow.backend.formats.expressions import INDEX
+from furrow.backend.formats.weights import Weights
+from furrow.backend.head.reenactment import MOST_GAIN, normalised
 
 
 @pytest.fixture

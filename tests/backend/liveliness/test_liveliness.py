@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from furrow.backend import audio, liveliness
-from furrow.backend.expressions import EXPRESSIONS, INDEX
-from furrow.backend.files import ASSETS
-from furrow.backend.performance import STILL, Life
+from furrow.backend.formats import audio
+from furrow.backend.formats.expressions import EXPRESSIONS, INDEX
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.liveliness import liveliness
+from furrow.backend.liveliness.performance import STILL, Life
 
 PARTS = {
     "blinks": ("eyeBlink", "eyeWide"),

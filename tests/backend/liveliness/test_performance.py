@@ -5,9 +5,10 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from furrow.backend import bake_arguments, performance, performance_arguments
 from furrow.backend.errors import FurrowError
-from furrow.backend.performance import Life, Style
+from furrow.backend.liveliness import performance
+from furrow.backend.liveliness.performance import Life, Style
+from furrow.commands import bake_arguments, performance_arguments
 
 
 def test_a_request_says_all_or_nothing():

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from furrow.backend import audio, pitch
-from furrow.backend.files import ASSETS
+from furrow.backend.formats import audio
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.liveliness import pitch
 
 HELLO = ASSETS / "demo" / "hello.wav"
 

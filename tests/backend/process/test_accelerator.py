@@ -10,8 +10,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from furrow.backend import accelerator, wheels
 from furrow.backend.errors import FurrowError
+from furrow.backend.process import accelerator
+from furrow.backend.system import wheels
 
 NAME = accelerator.wheel_name()
 TAGS = NAME.removesuffix(".whl").split("-", 3)[3]

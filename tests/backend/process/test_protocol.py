@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
-from furrow.backend.protocol import SharedArrays, decode, encode, receive
+from furrow.backend.process.protocol import SharedArrays, decode, encode, receive
 
 
 def exists(name: str) -> bool:
@@ -109,7 +109,7 @@ def test_a_reader_that_ends_leaves_the_block_alone():
     description = arrays.send(np.arange(1000, dtype=np.float32))
     code = (
         "import json, sys\n"
-        "from furrow.backend.protocol import receive\n"
+        "from furrow.backend.process.protocol import receive\n"
         "print(receive(json.loads(sys.argv[1])).sum())\n"
         "from multiprocessing import resource_tracker\n"
         "assert resource_tracker._resource_tracker._fd is None, 'a tracker runs'\n"
@@ -129,7 +129,7 @@ def test_a_reader_that_ends_leaves_the_block_alone():
 def test_blocks_of_a_killed_sender_go():
     code = (
         "import numpy as np, time\n"
-        "from furrow.backend.protocol import SharedArrays\n"
+        "from furrow.backend.process.protocol import SharedArrays\n"
         "print(SharedArrays().send(np.zeros(100, np.float32))['name'], flush=True)\n"
         "time.sleep(60)\n"
     )

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from furrow.backend import protocol
-from furrow.backend.maps import read_map
+from furrow.backend.formats.maps import read_map
+from furrow.backend.process import protocol
 
-LAUNCHER = Path(__file__).resolve().parents[2] / "backend" / "launch.py"
+LAUNCHER = Path(__file__).resolve().parents[3] / "backend" / "process" / "launch.py"
 PARAMS = {
     "identity": {"shape": [0.5] * 6, "skin": [0.5] * 16, "detail_seed": 1},
     "expression": [0.1] * 52,

@@ -3,19 +3,12 @@
 import numpy as np
 import pytest
 import soundfile
-from furrow.backend import (
-    audio,
-    lips,
-    moonshine,
-    speech,
-    speech_decoder,
-    speech_features,
-    speech_stream,
-)
 from furrow.backend.errors import FurrowError
-from furrow.backend.expressions import INDEX
-from furrow.backend.files import ASSETS
-from furrow.backend.performance import STILL, Life, Style
+from furrow.backend.formats import audio
+from furrow.backend.formats.expressions import INDEX
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.liveliness.performance import STILL, Life, Style
+from furrow.backend.speech import decoder, features, lips, moonshine, speech_model, stream
 
 HELLO = ASSETS / "demo" / "hello.wav"
 # When the lips are together in hello.wav, in seconds: Flite's own times of m, b, p.
@@ -28,8 +21,8 @@ BILABIALS = (
 @pytest.fixture(scope="module")
 def model():
     if not moonshine.is_set_up():
-        pytest.skip("python -m furrow.backend.moonshine was not run")
-    return speech.SpeechModel.load()
+        pytest.skip("python -m furrow.backend.speech.moonshine was not run")
+    return speech_model.SpeechModel.load()
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +196,7 @@ def test_cancel_and_bad_input(model, tmp_path):
 def test_missing_models_say_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(moonshine, "ENCODER", tmp_path / "none.ort")
     with pytest.raises(FurrowError, match=r"furrow\.backend\.moonshine") as error:
-        speech.SpeechModel.load()
+        speech_model.SpeechModel.load()
     assert error.value.code == "missing_model"
     (tmp_path / "x.whl").write_bytes(b"no wheel")
     with pytest.raises(FurrowError, match="not the package"):
@@ -232,20 +225,20 @@ def test_lips_meet_and_part(bilabial):
 
 
 def test_every_closure_shows_at_every_rate():
-    rows = np.zeros((500, speech_decoder.ROW), np.float32)
+    rows = np.zeros((500, decoder.ROW), np.float32)
     rows[:, INDEX["jawOpen"]] = 0.3
     closures = range(20, 480, 23)
     for k in closures:
         rows[k : k + 3, -2] = 0.9  # 36 ms
     for fps in (24, 25, 30, 60):
-        framing = speech_decoder.Framing(fps)
+        framing = decoder.Framing(fps)
         parts = [framing.push(piece) for piece in np.array_split(rows, 61)]
         weights = np.concatenate([*parts, framing.finish(6 * fps)])
         assert len(weights) == 6 * fps
         times = np.arange(len(weights)) / fps
         gap = weights[:, INDEX["jawOpen"]] - weights[:, INDEX["mouthClose"]]
         for k in closures:
-            near = np.abs(times - (k + 0.5) * speech_features.STEP) < 0.6 / fps + 0.01
+            near = np.abs(times - (k + 0.5) * features.STEP) < 0.6 / fps + 0.01
             assert gap[near].min() < 0.03, (fps, k)  # a millimetre
 
 
@@ -270,8 +263,8 @@ def test_a_stream_says_the_same_within_its_delay(model):
     offline = model.weights(HELLO, 30, life=STILL)
     values, head, waited = _streamed(model, sound, 30, (200, 201), life=STILL)
     assert values.shape == offline.values.shape and head.shape == (len(values), 3)
-    assert waited.max() <= speech_stream.delay(model) + 200 / audio.RATE
-    assert speech_stream.delay(model) <= 0.2
+    assert waited.max() <= stream.delay(model) + 200 / audio.RATE
+    assert stream.delay(model) <= 0.2
     # A short clip of a voice never heard: the level is still being learned as it ends.
     assert np.abs(values - offline.values).mean() < 0.012
     jaw = INDEX["jawOpen"]

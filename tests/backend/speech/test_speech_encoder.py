@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from furrow.backend import moonshine, speech_features
 from furrow.backend.errors import FurrowError
-from furrow.backend.speech_encoder import SpeechEncoder
+from furrow.backend.speech import features, moonshine
+from furrow.backend.speech.encoder import SpeechEncoder
 
 onnx = pytest.importorskip("onnx")
 
@@ -41,9 +41,9 @@ def test_frames_of_20_ms_are_brought_to_24(tmp_path):
     encoder = SpeechEncoder.load(_convolution(tmp_path / "hubert.onnx", 320, 400))
     assert encoder.frames_of_20_ms and encoder.width == 4
     frames = 60
-    window = np.zeros((2, speech_features.window_samples(frames)), np.float32)
+    window = np.zeros((2, features.window_samples(frames)), np.float32)
     for row, frame in enumerate((20, 41)):
-        centre = speech_features.CENTRE + frame * speech_features.STRIDE
+        centre = features.CENTRE + frame * features.STRIDE
         window[row, centre - 20 : centre + 20] = 0.5
     made = encoder(window)
     assert made.shape == (2, frames, 4)
@@ -53,10 +53,10 @@ def test_frames_of_20_ms_are_brought_to_24(tmp_path):
 
 def test_moonshine_is_taken_as_it_is():
     if not moonshine.is_set_up():
-        pytest.skip("python -m furrow.backend.moonshine was not run")
+        pytest.skip("python -m furrow.backend.speech.moonshine was not run")
     encoder = SpeechEncoder.load(moonshine.encoder_path())
     assert not encoder.frames_of_20_ms and encoder.width == 288
-    window = np.zeros((1, speech_features.window_samples(30)), np.float32)
+    window = np.zeros((1, features.window_samples(30)), np.float32)
     assert encoder(window).shape == (1, 30, 288)
 
 
@@ -73,7 +73,7 @@ def test_a_network_of_another_encoder_is_learned_and_used(tmp_path):
     """From features of HuBERT's kind to weights: train's pieces, export, and the runtime."""
     torch = pytest.importorskip("torch")
     import soundfile
-    from furrow.backend.speech import SpeechModel
+    from furrow.backend.speech.speech_model import SpeechModel
     from furrow.training.speech import export, visemes
     from furrow.training.speech.network import Config, SpeechNetwork
 

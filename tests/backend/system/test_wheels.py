@@ -10,8 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from furrow.backend import wheels
 from furrow.backend.errors import FurrowError
+from furrow.backend.system import wheels
 
 TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
 linux = pytest.mark.skipif(

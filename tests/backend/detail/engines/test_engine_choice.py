@@ -8,12 +8,13 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from furrow.backend import engine_speed, engines, processor
-from furrow.backend.engine_choice import EngineChoice
-from furrow.backend.engine_speed import Speed
+from furrow.backend.detail.engines import engine_speed, engines
+from furrow.backend.detail.engines.engine_choice import EngineChoice
+from furrow.backend.detail.engines.engine_speed import Speed
 from furrow.backend.errors import FurrowError
-from furrow.backend.idle import when_idle
-from furrow.backend.interrupt import Interrupt
+from furrow.backend.system import processor
+from furrow.backend.system.idle import when_idle
+from furrow.backend.system.interrupt import Interrupt
 
 
 def speeds(**exact_ms: float) -> dict[str, Speed]:

@@ -12,14 +12,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from furrow.backend import cuda, engines
-from furrow.backend.engine_choice import EngineChoice
+from furrow.backend.detail.engines import cuda, engines
+from furrow.backend.detail.engines.engine_choice import EngineChoice
 from furrow.backend.errors import FurrowError
-from furrow.backend.interrupt import Interrupt
+from furrow.backend.system.interrupt import Interrupt
 
 torch = pytest.importorskip("torch")
 
-from furrow.backend.torch_networks import (  # noqa: E402
+from furrow.backend.detail.engines.torch_networks import (  # noqa: E402
     Encoder,
     EncoderConfig,
     Synthesis,
@@ -147,7 +147,7 @@ def test_no_memory_for_the_networks_takes_another_engine(tiny_networks, monkeypa
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(cuda, "find", lambda: cuda.Cuda("NVIDIA H100"))
-    monkeypatch.setattr("furrow.backend.torch_networks.load", full)
+    monkeypatch.setattr("furrow.backend.detail.engines.torch_networks.load", full)
     folder = tiny_networks()
     for name in engines.TORCH_NETWORKS:
         (folder / name).touch()

@@ -7,9 +7,9 @@ import threading
 
 import numpy as np
 import pytest
-from furrow.backend import cuda, engines
+from furrow.backend.detail.engines import cuda, engines
 from furrow.backend.errors import FurrowError
-from furrow.backend.interrupt import Interrupt
+from furrow.backend.system.interrupt import Interrupt
 
 
 def drawn_input(engine, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Weights over time on shape keys: Actions, curves, speech, motion from files."""

@@ -1,0 +1,1 @@
+"""Bakes: maps frame by frame, files that play without Furrow, previews and films."""

@@ -1,0 +1,1 @@
+"""What `furrow bench` measures inside Blender."""

@@ -1,0 +1,1 @@
+"""The head as a Blender object: mesh, shape keys, materials, stage."""

@@ -1,0 +1,1 @@
+"""What an artist clicks: panels, operators, properties, preferences."""

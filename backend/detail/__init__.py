@@ -1,0 +1,1 @@
+"""Detail: identity and expression to W+ and to a displacement map, exact, live, and as a basis."""

@@ -1,0 +1,1 @@
+"""Speech: any sound to 52 weights over time, whole files and streams."""

@@ -1,0 +1,1 @@
+"""The `furrow` command: flags, progress, bench, doctor, and the launcher of Blender."""
