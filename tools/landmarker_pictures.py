@@ -15,7 +15,8 @@ from pathlib import Path
 import bpy
 import furrow
 import numpy as np
-from furrow.addon.head import head_object, stage
+from furrow.addon.bake import stage
+from furrow.addon.head import head_object
 from furrow.backend.formats.expressions import EXPRESSIONS, INDEX
 from furrow.backend.liveliness.performance import EMOTIONS, HABITS, Style
 from furrow.training.speech import visemes

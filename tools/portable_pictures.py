@@ -20,8 +20,9 @@ from pathlib import Path
 import bpy
 import furrow
 import numpy as np
+from furrow.addon.bake import stage
 from furrow.addon.detail import head_detail, portable_rig
-from furrow.addon.head import head_object, stage
+from furrow.addon.head import head_object
 from furrow.backend.detail import wrinkle_basis, wrinkle_samples
 from furrow.backend.detail.detail_model import DetailModel
 from furrow.backend.detail.engines import engines

@@ -28,7 +28,7 @@ SOUND_KBPS = 64
 
 def stage_scene(head: bpy.types.Object) -> bpy.types.Scene:
     """A scene that holds the head and the stage alone, for quick pictures by Cycles."""
-    from furrow.addon.head import stage
+    from furrow.addon.bake import stage
 
     scene = bpy.data.scenes.new("Speech Film")
     scene.collection.objects.link(head)
@@ -44,7 +44,7 @@ def stage_scene(head: bpy.types.Object) -> bpy.types.Scene:
 
 def settings(scene: bpy.types.Scene, samples: int) -> None:
     """Cycles with few samples and bounces, and the quick denoiser."""
-    from furrow.addon.head import stage
+    from furrow.addon.bake import stage
 
     stage.render_settings(scene, samples)
     cycles = scene.cycles

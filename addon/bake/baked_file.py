@@ -15,8 +15,8 @@ from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file
 from ..animation import head_turn, keyframes, speech
 from ..detail import head_detail
-from ..head import head_object, stage
-from . import bake_maps, bake_record
+from ..head import head_object
+from . import bake_maps, bake_record, stage
 
 NAME = "head.blend"
 

@@ -18,7 +18,7 @@ import bpy
 from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file
 from ..animation import speech
-from ..head import stage
+from . import stage
 
 NAME = "preview.mp4"
 

@@ -13,8 +13,8 @@ import numpy as np
 from ...backend.formats.expressions import FACESCAPE_PRESETS
 from ...backend.formats.files import whole_file
 from ..detail import head_detail, live_detail
-from ..head import head_object, stage
-from . import bake_maps, baked_file, film
+from ..head import head_object
+from . import bake_maps, baked_file, film, stage
 
 NAME = "preview.png"
 

@@ -13,9 +13,9 @@ from ...backend.errors import FurrowError
 from ...backend.formats.weights import read_weights, write_weights
 from ...backend.head import reenactment
 from ..animation import keyframes, motion, speech
-from ..bake import bake_maps, bake_record
+from ..bake import bake_maps, bake_record, stage
 from ..detail import head_detail, live_detail
-from ..head import head_object, stage
+from ..head import head_object
 from ..process import jobs
 from . import speech_options
 from .operators import HeadOperator

@@ -7,8 +7,9 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
+from furrow.addon.bake import stage  # noqa: E402
 from furrow.addon.detail import detail_bump, head_detail, live_detail  # noqa: E402
-from furrow.addon.head import head_object, settings, stage  # noqa: E402
+from furrow.addon.head import head_object, settings  # noqa: E402
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 bpy = pytest.importorskip("bpy")
 
 from bpy_extras.object_utils import world_to_camera_view  # noqa: E402
-from furrow.addon.head import head_object, materials, stage  # noqa: E402
+from furrow.addon.bake import stage  # noqa: E402
+from furrow.addon.head import head_object, materials  # noqa: E402
 
 SIZE = (132, 152)
 

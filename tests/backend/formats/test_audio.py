@@ -108,7 +108,7 @@ def test_check_needs_no_library():
     """The add-on checks a file inside Blender, whose Python has neither soundfile nor soxr."""
     code = (
         "import sys; sys.modules['soundfile'] = sys.modules['soxr'] = None\n"
-        "from furrow.backend import audio\n"
+        "from furrow.backend.formats import audio\n"
         "from furrow.backend.formats.files import ASSETS\n"
         "audio.check(ASSETS / 'demo' / 'hello.wav')"
     )

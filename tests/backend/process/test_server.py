@@ -228,7 +228,7 @@ def test_speech_comes_back_and_a_newer_one_stops_it(start, minutes_of_noise):
     backend = start()
     speech = {"method": "speech", "channel": "speech"}
     backend.say(speech | {"id": 1, "params": {"path": minutes_of_noise, "fps": 30}})
-    hello = LAUNCHER.parent.parent / "assets" / "demo" / "hello.wav"
+    hello = LAUNCHER.parents[2] / "assets" / "demo" / "hello.wav"
     backend.say(speech | {"id": 2, "params": {"path": str(hello), "fps": 24}})
     assert backend.hear(1)["error"]["code"] == "superseded"
     result = backend.hear(2)["result"]
@@ -381,11 +381,11 @@ def test_site_packages_cannot_be_shadowed(tmp_path):
 
 
 def test_runs_in_a_folder_of_any_name(tmp_path):
-    root = LAUNCHER.parent.parent
+    root = LAUNCHER.parents[2]
     clone = tmp_path / "my-clone 2"
     shutil.copytree(root / "backend", clone / "backend")
     shutil.copy(root / "__init__.py", clone)
-    backend = Backend(launcher=clone / "backend" / "launch.py")
+    backend = Backend(launcher=clone / "backend" / "process" / "launch.py")
     assert backend.hear()["event"] == "ready"
     backend.end()
 

@@ -195,7 +195,7 @@ def test_cancel_and_bad_input(model, tmp_path):
 
 def test_missing_models_say_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(moonshine, "ENCODER", tmp_path / "none.ort")
-    with pytest.raises(FurrowError, match=r"furrow\.backend\.moonshine") as error:
+    with pytest.raises(FurrowError, match=r"furrow\.backend\.speech\.moonshine") as error:
         speech_model.SpeechModel.load()
     assert error.value.code == "missing_model"
     (tmp_path / "x.whl").write_bytes(b"no wheel")
