@@ -151,7 +151,8 @@ def make(zip_path: str, speech: str, folder: Path) -> None:
         if bpy.app.version >= (5, 0)
         else scene.sequence_editor.sequences
     )
-    assert any(strip.type == "SOUND" for strip in strips)
+    # The bpy module of 4.2 is built without sound: there the motion comes alone.
+    assert any(strip.type == "SOUND" for strip in strips) == bpy.app.build_options.audaspace
 
     step("save and open with the add-on")
     saved = folder / "shot.blend"

@@ -55,13 +55,15 @@ def place_sound(scene: bpy.types.Scene, path: str | Path, start_frame: int = 1) 
 
     Returns
     -------
-    The strip.
+    The strip; None where Blender was built without sound, as the bpy module of 4.2 is.
 
     Raises
     ------
     FurrowError
         If Blender cannot read the sound.
     """
+    if not bpy.app.build_options.audaspace:
+        return None
     path = Path(path).resolve()
     placed = strips(scene)
     old = next((s for s in placed if _is_recording(s, path, start_frame)), None)

@@ -131,7 +131,12 @@ class FURROW_OT_speech_import(
         weights = speech.weights_of(result)
         lacking = motion.lay(faces, scene, self.filepath, weights, self.placement)
         strip = speech.place_sound(scene, self.filepath, self.start_frame)
-        scene.frame_end = max(scene.frame_end, strip.frame_final_end - 1)
+        if strip is None:
+            lacking = "; ".join(filter(None, [lacking, "this Blender was built without sound"]))
+            last = self.start_frame + len(weights.values) - 1
+        else:
+            last = strip.frame_final_end - 1
+        scene.frame_end = max(scene.frame_end, last)
         self.done(scene, lacking, f"{len(weights.values)} frames of speech")
 
     def _remembered(self) -> tuple[list[bpy.types.Object], bpy.types.Scene]:
