@@ -22,8 +22,9 @@ from furrow.backend.formats.expressions import parse_weights
 from furrow.training.corpus import train as corpus
 from furrow.training.gan import files, losses, recipe
 from furrow.training.gan import train as gan
-from furrow.training.networks import augment, guard
+from furrow.training.networks import augment
 from furrow.training.networks.stylegan2 import Discriminator, GanConfig, Generator
+from furrow.training.spine import guard
 from PIL import Image
 
 TINY = ("--resolution", 32, "--channel-base", 256, "--batch", 4, "--device", "cpu", "--tick", 0.032)

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from ...backend.detail.engines.torch_layers import LocalBasis, enlarge
 from ...backend.detail.engines.torch_networks import Synthesis
 from ..networks.basis import fit_images, fit_loadings, project, styles
-from ..networks.guard import restoring
 from ..networks.schedule import load_checkpoint, save_checkpoint
+from ..spine.guard import restoring
 from .data import Maps
 
 FINE_MAPS = 2000

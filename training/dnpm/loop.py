@@ -15,8 +15,8 @@ from torch import nn
 from tqdm import tqdm
 
 from ...backend.formats.files import whole_file
-from ..networks.guard import check_finite, enough_memory, restoring
 from ..networks.schedule import Budget, average, learning_rate, load_checkpoint, save_checkpoint
+from ..spine.guard import check_finite, enough_memory, restoring
 
 REMEDY = "Lower the stage's learning rate in the configuration."
 

@@ -21,9 +21,9 @@ from torch import Tensor
 from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file, write_whole
 from ..corpus.pictures import shaded
-from ..networks.guard import restoring
-from ..networks.schedule import load_checkpoint
 from ..networks.stylegan2 import GanConfig, Generator
+from ..spine.files import read_checkpoint
+from ..spine.guard import restoring
 
 FORMAT = "furrow.gan/1"
 
@@ -70,7 +70,7 @@ def load_generator(path: Path) -> Generator:
 def load_run(path: Path) -> dict[str, Any]:
     """Load a run's checkpoint; raises FurrowError if it is missing, damaged or another network's."""
     with restoring(path, COMMAND):
-        content = load_checkpoint(path)
+        content = read_checkpoint(path)
         if content["format"] != FORMAT:
             raise ValueError(f'its format is not "{FORMAT}"')
     return content

@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...backend.errors import FurrowError
-from ..networks.guard import check_finite, enough_memory, restoring
-from ..networks.schedule import save_checkpoint
 from ..networks.stylegan2 import Z_SIZE, Discriminator, Generator
 from ..networks.stylegan_pickle import read_networks
+from ..spine.files import write_checkpoint
+from ..spine.guard import check_finite, enough_memory, restoring
+from ..spine.processes import Processes
 from . import data, files, losses
-from .processes import Processes
 from .recipe import (
     ADA_INTERVAL,
     PATH_DECAY,
@@ -259,7 +259,7 @@ def train(
         state, row = training.state(), training.log[-1]
         bar.set_postfix(p=f"{row['probability']:.3f}", sign=f"{row['sign_real']:.2f}")
         if first:
-            save_checkpoint(checkpoint, state)
+            write_checkpoint(checkpoint, state)
             files.write_curves(output / "curves.csv", training.log)
             files.write_generator(output / "generator.safetensors", training.average, row["kimg"])
             if over or (training.seen // tick) % preview_ticks == 0:

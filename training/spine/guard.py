@@ -19,7 +19,11 @@ _OUT_ON_CPU = ("can't allocate memory", "not enough memory")
 
 @torch.no_grad()
 def check_finite(
-    losses: Iterable[float], weights: Iterable[Tensor], at: str, checkpoint: Path, remedy: str
+    losses: Iterable[float],
+    weights: Iterable[Tensor],
+    at: str,
+    checkpoint: Path | None,
+    remedy: str,
 ) -> None:
     """Raise FurrowError if a loss or a weight is not a finite number.
 
@@ -36,7 +40,7 @@ def check_finite(
     at
         Where the run is, as "after 12 kimg" or "at step 400".
     checkpoint
-        Where the last good state lies, if one was written.
+        Where the last good state lies, if one was written; None if none is kept.
     remedy
         What to lower, as one sentence.
     """
@@ -49,8 +53,8 @@ def check_finite(
             what = "weights are no longer numbers"
     if what:
         kept = (
-            f"{checkpoint} holds the last good state, from which --resume goes on"
-            if checkpoint.is_file()
+            f"{checkpoint} holds the last good state, from which the same command goes on"
+            if checkpoint is not None and checkpoint.is_file()
             else "No state was saved yet"
         )
         raise FurrowError(f"Training diverged {at}: {what}. {kept}. {remedy}")

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ...backend.errors import FurrowError
+from . import machine
 
 
 class Processes:
@@ -31,17 +31,11 @@ class Processes:
     def __init__(self, device: str | None = None) -> None:
         self.count = int(os.environ.get("WORLD_SIZE", 1))
         self.rank = int(os.environ.get("RANK", 0))
-        name = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        if name == "cuda":
-            name = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
-        try:
-            self.device = torch.device(name)
-            torch.zeros((), device=self.device)
-            if self.device.type == "cuda":
-                torch.cuda.set_device(self.device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise FurrowError(f"PyTorch cannot compute on {name}: {reason}.", "engine_unavailable") from None  # fmt: skip
+        self.device = machine.device(device or "auto")
+        if self.device.type == "cuda":
+            if self.device.index is None:
+                self.device = machine.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}")
+            torch.cuda.set_device(self.device)
         if self.count > 1:
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
