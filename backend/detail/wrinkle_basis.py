@@ -118,12 +118,12 @@ class Source:
             return self.model.w_plus(self.identity, expression)
 
     def mixture(self, w: np.ndarray) -> np.ndarray:
-        """The linear part (R, R) mm of styles."""
-        size = self.model.resolution
+        """The linear part (R, R) mm of styles; of networks without one, the map without pores."""
+        engine, size = self.model.engine, self.model.resolution
+        nothing = np.zeros((size, size), np.float32)
+        compute = engine.mixture if engine.has_mixture else engine.synthesise
         with self.guard:
-            return self.model.engine.mixture(
-                np.ascontiguousarray(w, np.float32), np.zeros((size, size), np.float32)
-            )
+            return compute(np.ascontiguousarray(w, np.float32), nothing)
 
     def exact(self, expression: np.ndarray, resolution: int) -> np.ndarray:
         """The exact map (resolution, resolution) mm of an expression."""

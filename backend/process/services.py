@@ -247,6 +247,8 @@ class Services:
         with self._detail_lock:
             model = self._model()
             w = model.w_plus(identity, expression, relief)
+            if not model.engine.has_mixture:
+                head = None  # nothing is quicker than an exact map
             if live and head is not None:
                 map_mm = self._live_maps(model).map(head, w, resolution)
                 if map_mm is not None:

@@ -17,13 +17,14 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from furrow.backend.detail.engines.stylegan2 import GanConfig
 from furrow.backend.errors import FurrowError
 from furrow.backend.formats.expressions import parse_weights
 from furrow.training.corpus import train as corpus
 from furrow.training.gan import files, losses, recipe
 from furrow.training.gan import train as gan
 from furrow.training.networks import augment
-from furrow.training.networks.stylegan2 import Discriminator, GanConfig, Generator
+from furrow.training.networks.stylegan2 import Discriminator, Generator
 from furrow.training.spine import guard
 from PIL import Image
 
@@ -236,7 +237,7 @@ def test_two_processes_hold_the_same_networks(maps: Path, tmp_path: Path) -> Non
     options = map(str, ("--set", maps, "--output", tmp_path, *TINY, "--kimg", 0.016, "--tick", 0.016))  # fmt: skip
     script = (
         "import argparse, sys, torch\nfrom furrow.training.gan import train as gan\n"
-        "save = gan.save_checkpoint\n"
+        "save = gan.write_checkpoint\n"
         "parser = argparse.ArgumentParser(); gan.add_arguments(parser)\n"
         "state = gan.Training.state\n"
         "def kept(self):\n"

@@ -18,13 +18,11 @@ pytest.importorskip("torch")
 
 import torch
 import torch.nn.functional as F
+from furrow.backend.detail.engines.stylegan2 import GanConfig, LowPass, StyledConv
 from furrow.backend.errors import FurrowError
 from furrow.training.networks.stylegan2 import (
     Discriminator,
-    GanConfig,
     Generator,
-    LowPass,
-    StyledConv,
     count,
     minibatch_deviation,
 )

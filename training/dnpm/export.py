@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ...backend.detail.engines.torch_networks import SCALE_SUFFIX, Encoder, Synthesis
+from ...backend.detail.engines.torch_encoder import SCALE_SUFFIX
+from ...backend.detail.engines.torch_networks import Encoder, Synthesis
 from ...backend.formats.files import whole_file, write_whole
 from .bases_graph import Bases
 from .setup import Networks

@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ...backend.detail.engines.torch_networks import W_SIZE, restored
+from ...backend.detail.engines.torch_encoder import restored
+from ...backend.detail.engines.torch_networks import W_SIZE
 from ...backend.errors import FurrowError
 from ...backend.formats.files import write_whole
 from ...backend.formats.tensors import damaged

@@ -21,13 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ...backend.detail.engines.torch_networks import W_SIZE
+from ...backend.detail.engines.stylegan2 import GanConfig, Synthesis
+from ...backend.detail.engines.torch_layers import W_SIZE
 from ...backend.detail.engines.torch_networks import load as load_networks
 from ...backend.formats.figures import Figure
 from ...backend.system.processor import physical_cores
-from ...commands.bench import Peers
 from ..dnpm.export import OPSET
-from ..networks.stylegan2 import GanConfig, Synthesis
 
 PAPER = GanConfig(resolution=1024, channel_base=32768, channel_max=512, mapping_layers=8)
 """Configuration F."""
@@ -50,10 +49,10 @@ class _ConstantNoise(nn.Module):
         return self.synthesis(ws, "const")
 
 
-def peers(networks: Path) -> Peers:
-    """What `furrow bench` compares the maps of networks in a folder with."""
+def peers(networks: Path) -> tuple[dict[str, Callable[[], object]], list[Figure]]:
+    """What `furrow bench` compares the maps of networks in a folder with: :func:`rivals`, :func:`work`."""
     with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
-        return Peers(rivals(Path(folder)), work(networks, Path(folder)))
+        return rivals(Path(folder)), work(networks, Path(folder))
 
 
 def rivals(folder: Path, config: GanConfig = PAPER) -> dict[str, Callable[[], object]]:

@@ -18,10 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ...backend.detail.engines.stylegan2 import GanConfig
 from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file, write_whole
 from ..corpus.pictures import shaded
-from ..networks.stylegan2 import GanConfig, Generator
+from ..networks.stylegan2 import Generator
 from ..spine.files import read_checkpoint
 from ..spine.guard import restoring
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from ...backend.detail.engines.stylegan2 import GanConfig
 from ...backend.errors import FurrowError
-from ..networks.stylegan2 import GanConfig
 
 STYLE_MIXING = 0.9
 """How often a map gets the styles of two w, changing over at a random layer."""

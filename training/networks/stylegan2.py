@@ -1,128 +1,32 @@
-"""StyleGAN2 (Karras et al. 2020) for displacement maps: mapping, synthesis, discriminator.
+"""StyleGAN2 (Karras et al. 2020) for displacement maps: the mapping, the generator, the discriminator.
 
-Written after the papers and checked against the published networks' files: the architecture is that
-of StyleGAN2-ADA's PyTorch release, unconditional and with one output channel, so that
-`stylegan_pickle` can bring weights over. Parameters are stored at unit variance and scaled on use
-(equalised learning rate). Beside `backend.detail.engines.torch_networks.Synthesis`, which is the lean network that
-ships, this is the standard one.
+The synthesis network lies where the runtime finds it (`backend.detail.engines.stylegan2`). The
+architecture is that of StyleGAN2-ADA's PyTorch release, unconditional and with one output channel,
+so that `stylegan_pickle` can bring weights over.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...backend.detail.engines.torch_networks import W_SIZE, style_count
-from ...backend.errors import FurrowError
-
-Noise = Literal["random", "const", "none"]
+from ...backend.detail.engines.stylegan2 import (
+    GanConfig,
+    Linear,
+    LowPass,
+    Noise,
+    Synthesis,
+    leaky,
+)
+from ...backend.detail.engines.torch_layers import W_SIZE
 
 Z_SIZE = 512
-SLOPE = 0.2
-"""Of leaky ReLUs on their negative side."""
 
 W_AVERAGE_BETA = 0.995
-
-
-@dataclass(frozen=True)
-class GanConfig:
-    """Sizes of a generator and its discriminator.
-
-    Attributes
-    ----------
-    resolution
-        Width and height R of the maps, a power of two from 8.
-    channel_base, channel_max
-        Activations have min(channel_base / r, channel_max) channels at resolution r.
-    mapping_layers
-        2 in StyleGAN2-ADA's automatic configuration, 8 in the papers'.
-    clamp
-        Bound on activations, for 16-bit floats of little range; None for none.
-    bfloat16_resolutions
-        How many of the highest resolutions compute their activations in bfloat16.
-    group
-        Maps among which the discriminator compares (minibatch standard deviation).
-    """
-
-    resolution: int
-    channel_base: int = 16384
-    channel_max: int = 512
-    mapping_layers: int = 2
-    clamp: float | None = None
-    bfloat16_resolutions: int = 0
-    group: int = 4
-
-    def __post_init__(self) -> None:
-        if self.resolution < 8 or self.resolution & (self.resolution - 1):
-            raise FurrowError(
-                f"The resolution {self.resolution} is no power of two from 8; take 256, 512 or 1024."
-            )
-        if self.channel_base < self.resolution or self.channel_max < 1:
-            raise FurrowError(
-                f"A channel base of {self.channel_base} leaves no channel at {self.resolution} "
-                "texels; it must be at least as large."
-            )
-
-    @property
-    def resolutions(self) -> list[int]:
-        """4, 8, ... R."""
-        return [2**level for level in range(2, int(math.log2(self.resolution)) + 1)]
-
-    def channels(self, resolution: int) -> int:
-        """Channels of the activations at a resolution."""
-        return min(self.channel_base // resolution, self.channel_max)
-
-    def dtype(self, resolution: int) -> torch.dtype:
-        """What activations at a resolution are computed in."""
-        highest = resolution > self.resolution >> self.bfloat16_resolutions
-        return torch.bfloat16 if highest and resolution > 4 else torch.float32
-
-
-def leaky(x: Tensor, gain: float = 1.0, clamp: float | None = None) -> Tensor:
-    """Leaky ReLU that keeps the variance (gain sqrt 2), times `gain`; bounded by `clamp` times `gain`."""
-    x = F.leaky_relu(x, SLOPE) * (math.sqrt(2.0) * gain)
-    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
-
-
-class LowPass(nn.Module):
-    """The FIR filter [1, 3, 3, 1] in both directions, of unit sum."""
-
-    kernel: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8.0
-        self.register_buffer("kernel", line[:, None] * line, persistent=False)
-
-    def forward(self, x: Tensor, padding: int, stride: int = 1, gain: float = 1.0) -> Tensor:
-        """Filter each channel of (N, C, H, W); zeros lie outside."""
-        kernel = (self.kernel * gain).to(x.dtype).expand(x.shape[1], 1, -1, -1)
-        return F.conv2d(x, kernel, stride=stride, padding=padding, groups=x.shape[1])
-
-    def double_size(self, image: Tensor) -> Tensor:
-        """Double the size of (N, C, H, W): zeros between the samples, then the filter."""
-        kernel = (self.kernel * 4.0).to(image.dtype).expand(image.shape[1], 1, -1, -1)
-        return F.conv_transpose2d(image, kernel, stride=2, padding=1, groups=image.shape[1])
-
-
-class Linear(nn.Module):
-    """Fully connected layer with an equalised learning rate, `rate` times the others'."""
-
-    def __init__(self, inputs: int, outputs: int, bias: float = 0.0, rate: float = 1.0) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
-        self.bias = nn.Parameter(torch.full((outputs,), bias))
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        gain = self.rate / math.sqrt(self.weight.shape[1])
-        return F.linear(x, self.weight * gain, self.bias * self.rate)
 
 
 class Mapping(nn.Module):
@@ -146,124 +50,6 @@ class Mapping(nn.Module):
     def track(self, w: Tensor) -> None:
         """Move the mean towards that of a batch w (N, 512)."""
         self.w_avg.lerp_(w.mean(0), 1.0 - W_AVERAGE_BETA)
-
-
-class Modulated(nn.Module):
-    """Convolution whose input channels a style scales.
-
-    The activations are scaled, not the weights: the same result, and one convolution for a batch.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
-        super().__init__()
-        self.affine = Linear(W_SIZE, inputs, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(outputs))
-
-
-class StyledConv(Modulated):
-    """3 x 3, demodulated, with noise and leaky ReLU; doubles the size where `up` is set."""
-
-    def __init__(
-        self, inputs: int, outputs: int, resolution: int, up: bool, clamp: float | None
-    ) -> None:
-        super().__init__(inputs, outputs, 3)
-        self.up, self.clamp = up, clamp
-        self.low_pass = LowPass()
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
-        self.noise_strength = nn.Parameter(torch.zeros(()))
-
-    def forward(self, x: Tensor, w: Tensor, noise: Noise) -> Tensor:
-        style = self.affine(w)
-        # Scales are computed in float32 and cast, or every product would be promoted at full size.
-        x = x * style[:, :, None, None].to(x.dtype)
-        weight = self.weight.to(x.dtype)
-        if self.up:
-            x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-            x = self.low_pass(x, padding=1, gain=4.0)
-        else:
-            x = F.conv2d(x, weight, padding=1)
-        energy = style.square() @ self.weight.square().sum((2, 3)).T
-        x = x * (energy + 1e-8).rsqrt()[:, :, None, None].to(x.dtype)
-        if noise == "random":
-            drawn = torch.randn(len(x), 1, *x.shape[2:], device=x.device)
-            x = x + (drawn * self.noise_strength).to(x.dtype)
-        elif noise == "const":
-            x = x + (self.noise_const * self.noise_strength).to(x.dtype)
-        return leaky(x + self.bias[:, None, None].to(x.dtype), clamp=self.clamp)
-
-
-class ToMap(Modulated):
-    """1 x 1, not demodulated: activations to what a block adds to the map."""
-
-    def __init__(self, inputs: int, clamp: float | None) -> None:
-        super().__init__(inputs, 1, 1)
-        self.clamp = clamp
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        style = self.affine(w) / math.sqrt(self.weight.shape[1])
-        x = F.conv2d(x * style[:, :, None, None].to(x.dtype), self.weight.to(x.dtype))
-        x = x.float() + self.bias[:, None, None]
-        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
-
-
-class Block(nn.Module):
-    """One resolution of the synthesis network; at 4 x 4 it starts from a learned constant."""
-
-    def __init__(self, config: GanConfig, resolution: int) -> None:
-        super().__init__()
-        outputs = config.channels(resolution)
-        self.dtype = config.dtype(resolution)
-        if resolution == 4:
-            self.const = nn.Parameter(torch.randn(outputs, 4, 4))
-        else:
-            inputs = config.channels(resolution // 2)
-            self.conv0 = StyledConv(inputs, outputs, resolution, True, config.clamp)
-        self.conv1 = StyledConv(outputs, outputs, resolution, False, config.clamp)
-        self.to_map = ToMap(outputs, config.clamp)
-        self.low_pass = LowPass()
-
-    def forward(
-        self, x: Tensor | None, image: Tensor | None, ws: Tensor, noise: Noise
-    ) -> tuple[Tensor, Tensor]:
-        """Activations and map of the resolution below, and styles (N, 2 or 3, 512), to those here."""
-        if x is None:
-            x = self.const.to(self.dtype).expand(len(ws), -1, -1, -1)
-            x = x.contiguous(memory_format=torch.channels_last)
-        else:
-            x = self.conv0(x.to(self.dtype), ws[:, 0], noise)
-        x = self.conv1(x, ws[:, -2], noise)
-        added = self.to_map(x, ws[:, -1])
-        return x, added if image is None else self.low_pass.double_size(image) + added
-
-
-class Synthesis(nn.Module):
-    """Styles W+ to maps: StyleGAN2's skip generator."""
-
-    def __init__(self, config: GanConfig) -> None:
-        super().__init__()
-        self.num_ws = style_count(config.resolution)
-        self.blocks = nn.ModuleList(Block(config, r) for r in config.resolutions)
-
-    def forward(self, ws: Tensor, noise: Noise = "random") -> Tensor:
-        """Synthesise.
-
-        Parameters
-        ----------
-        ws
-            (N, num_ws, 512). A block's last style is the next block's first.
-        noise
-            Drawn anew, each layer's own constant, or none.
-
-        Returns
-        -------
-        Tensor
-            (N, 1, R, R) float32, in the unit that the network was trained in.
-        """
-        x, image = self.blocks[0](None, None, ws[:, :2], noise)
-        for index, block in enumerate(self.blocks[1:]):
-            x, image = block(x, image, ws[:, 2 * index + 1 : 2 * index + 4], noise)
-        return image
 
 
 class Generator(nn.Module):

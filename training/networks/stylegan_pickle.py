@@ -22,8 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...backend.detail.engines.stylegan2 import GanConfig, LowPass
 from ...backend.errors import FurrowError
-from .stylegan2 import Discriminator, GanConfig, Generator, LowPass
+from .stylegan2 import Discriminator, Generator
 
 State = dict[str, Tensor]
 

@@ -25,6 +25,9 @@ class Engine(Protocol):
         R, of the maps the generator makes.
     has_preview
         Whether `preview` makes a difference.
+    has_mixture
+        Whether a part of a map is linear in W+. Without local bases `mixture` returns the rest alone,
+        and only an exact map tells what a slider does.
     batch
         How many maps are best made at once.
     say
@@ -37,6 +40,7 @@ class Engine(Protocol):
     num_ws: int
     resolution: int
     has_preview: bool
+    has_mixture: bool = True
     batch: int = 1
     say: Callable[[str], None] = staticmethod(lambda text: None)
 

@@ -34,6 +34,7 @@ class OrtEngine(Engine):
         self.identity_size, self.num_ws = found.identity, found.num_ws
         self.resolution = found.resolution
         self._images = found.basis_names
+        self.has_mixture = bool(self._images)
         self._filtered = Remembered(self._filter)
         self._no_rest = np.zeros((1, 1, self.resolution, self.resolution), np.float32)
 

@@ -35,7 +35,8 @@ class TorchEngine(Engine):
     def __init__(self, folder: Path, device: str) -> None:
         import torch
 
-        from .torch_networks import load as load_networks
+        from . import stylegan2, torch_networks
+        from .torch_encoder import read_description
 
         self._torch = torch
         self._device = torch.device("cpu" if device == "CPU" else "cuda")
@@ -47,7 +48,13 @@ class TorchEngine(Engine):
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cuda.matmul.allow_tf32 = False
         try:
-            self._encoder, self._synthesis = load_networks(folder, self._device)
+            self._encoder: torch_networks.Encoder
+            self._synthesis: torch_networks.Synthesis | stylegan2.SeededSynthesis
+            if stylegan2.is_stylegan2(read_description(folder)):
+                self._encoder, self._synthesis = stylegan2.load(folder, self._device)
+                self.has_preview = False  # nothing bounds its activations to the range of float16
+            else:
+                self._encoder, self._synthesis = torch_networks.load(folder, self._device)
         except torch.cuda.OutOfMemoryError:
             raise FurrowError(
                 "The graphics card has no memory left. Release it in other programs.",
@@ -56,6 +63,7 @@ class TorchEngine(Engine):
         self.identity_size = self._encoder.config.identity
         self.num_ws = self._encoder.num_ws
         self.resolution = self._synthesis.config.resolution
+        self.has_mixture = bool(self._synthesis.levels())
         self.how = "each map by itself"
         self._graphs: dict[bool, Callable[[Any, Any], Any] | None] = {}
         self._filtered = Remembered(self._filter)
@@ -93,7 +101,7 @@ class TorchEngine(Engine):
         """See :class:`Engine`."""
 
         def work() -> Any:
-            half = preview and self._device.type == "cuda"
+            half = preview and self.has_preview
             return self._single(half)(self._tensor(w[None]), self._filtered(noise))
 
         self._interrupt = interrupt
@@ -185,7 +193,7 @@ class TorchEngine(Engine):
         w = torch.zeros(1, self.num_ws, 512, device=self._device)
         size = self.resolution
         zeros = torch.zeros(1, 1, size, size, device=self._device)
-        filtered = self._synthesis.relief.filtered(zeros)
+        filtered = self._synthesis.filtered(zeros)
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -233,7 +241,7 @@ class TorchEngine(Engine):
         )
 
     def _filter(self, noise: np.ndarray) -> tuple[Any, Any]:
-        return self._synthesis.relief.filtered(self._tensor(noise[None, None]))
+        return self._synthesis.filtered(self._tensor(noise[None, None]))
 
     def _tensor(self, values: np.ndarray) -> Any:
         return self._torch.from_numpy(np.array(values, np.float32)).to(self._device)

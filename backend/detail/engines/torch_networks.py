@@ -1,4 +1,4 @@
-"""The detail networks in PyTorch: `Synthesis` (W+ to a map) and `Encoder` ((a, b) to W+).
+"""The detail networks in PyTorch: `Synthesis`, W+ to a map; the encoder is `torch_encoder`'s.
 
 Shared by the PyTorch engine and by training; imported on demand only, so that the backend runs
 without PyTorch. `Synthesis` is the synthesis network of StyleGAN2 (Karras et al. 2020: modulated
@@ -7,28 +7,34 @@ chart and a small budget: convolutions come before the (bilinear) up-sampling; a
 brought to unit variance by a running mean of their squares, as in StyleGAN3, since up-sampling
 shrinks them; the per-layer noise images are learned constants, which tell a block where on the
 face it is; a linear basis of maps, local by patches, stands beside the convolutions and reads the
-same styles; and the random noise makes only the fine relief. `Encoder` is the fully connected
-network of DNPM.
+same styles; and the random noise makes only the fine relief.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ...errors import FurrowError
 from ...formats.tensors import damaged
+from .torch_encoder import (
+    Encoder,
+    EncoderConfig,
+    encoder_config,
+    read_description,
+    read_state,
+    restored,
+    with_tuples,
+)
 from .torch_layers import MAGNITUDE_MOMENTUM, W_SIZE, LocalBasis, ModulatedConv, Relief, enlarge
+
+__all__ = ["W_SIZE", "Encoder", "EncoderConfig", "Synthesis", "SynthesisConfig", "load"]
+"""What the networks' users need, wherever it lies."""
 
 
 def style_count(resolution: int) -> int:
@@ -177,6 +183,10 @@ class Synthesis(nn.Module):
         _, image = self.lower(w, self.config.resolution, mixed=mixed)
         return (image + self.relief(w[:, -1], noise)) * self.scale
 
+    def filtered(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """What noise (N, 1, R, R) gives whatever the style; see :meth:`Relief.filtered`."""
+        return self.relief.filtered(noise)
+
     def levels(self) -> list[int]:
         """Resolutions that have a local basis, from the lowest."""
         return [8 << i for i, images in enumerate((0, *self.config.basis_images)) if images]
@@ -249,146 +259,26 @@ class Synthesis(nn.Module):
         return self.blocks[index](x, image, w[:, first : first + 3], crop, mixed)
 
 
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Sizes of an `Encoder`.
-
-    Attributes
-    ----------
-    identity
-        K + 16 identity coefficients.
-    expression
-        52 expression weights.
-    split
-        Styles read from layers 3, 4 and 5.
-    hidden
-        Two widths: layers 3 to 5 are the styles themselves, as in the paper, whose 113 M
-        parameters are (7680, 7680) with 9/5/4 styles. Five widths: every layer is as wide as said
-        and layers 3 to 5 have linear heads to the styles.
-    """
-
-    identity: int
-    expression: int
-    split: tuple[int, int, int]
-    hidden: tuple[int, ...]
-
-
-class Encoder(nn.Module):
-    """Identity and expression to W+: fully connected, ReLU, [a, b] again after the first layer."""
-
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.num_ws = sum(config.split)
-        size = config.identity + config.expression
-        first, second = config.hidden[:2]
-        self.layer1 = nn.Linear(size, first)
-        self.layer2 = nn.Linear(first + size, second)
-        outputs = [count * W_SIZE for count in config.split if count]
-        widths = config.hidden[2 : 2 + len(outputs)] or tuple(outputs)
-        self.trunk = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip((second, *widths[:-1]), widths, strict=True)
-        )
-        self.heads = nn.ModuleList(
-            nn.Linear(a, b) if config.hidden[2:] else nn.Identity()
-            for a, b in zip(widths, outputs, strict=True)
-        )
-        # Inputs are brought to a like range, so that a step of Adam means as much for each of them.
-        for layer in (self.layer1, self.layer2, *self.trunk, *self.heads):
-            if isinstance(
-                layer, nn.Linear
-            ):  # He: signals keep their size, so that W+ varies from the start
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-        self.register_buffer("shift", torch.zeros(size))
-        self.register_buffer("gain", torch.ones(size))
-        self.register_buffer("w_avg", torch.zeros(self.num_ws, W_SIZE))
-
-    def forward(self, identity: Tensor, expression: Tensor) -> Tensor:
-        """Encode.
-
-        Parameters
-        ----------
-        identity
-            (N, K + 16): shape in standard deviations, then skin in [0, 1].
-        expression
-            (N, 52) weights in [0, 1].
-
-        Returns
-        -------
-        Tensor
-            (N, num_ws, 512): w_avg + E(a, b).
-        """
-        read = zip(self.heads, self.features(identity, expression), strict=True)
-        styles = [head(x) for head, x in read]
-        return torch.cat(styles, 1).unflatten(1, (self.num_ws, W_SIZE)) + self.w_avg
-
-    def features(self, identity: Tensor, expression: Tensor) -> list[Tensor]:
-        """What the heads of layers 3, 4 and 5 read."""
-        shift: Tensor = self.shift  # type: ignore[assignment]
-        gain: Tensor = self.gain  # type: ignore[assignment]
-        both = (torch.cat([identity, expression], 1) - shift) * gain
-        x = F.relu(self.layer1(both))
-        x = F.relu(self.layer2(torch.cat([x, both], 1)))
-        features = []
-        for layer in self.trunk:
-            raw = layer(x)
-            x = F.relu(raw)
-            # Without heads the layer is the style and stays linear: a ReLU would keep W+ positive.
-            features.append(x if self.config.hidden[2:] else raw)
-        return features
-
-
-def configs(detail: dict[str, Any]) -> tuple[SynthesisConfig, EncoderConfig]:
-    """Read the networks' sizes from the content of ``detail.json``."""
-    tuples = {
-        part: {key: tuple(v) if isinstance(v, list) else v for key, v in detail[part].items()}
-        for part in ("synthesis", "encoder")
-    }
-    return SynthesisConfig(**tuples["synthesis"]), EncoderConfig(**tuples["encoder"])
-
-
-SCALE_SUFFIX = ".scale"
-"""Beside an int8 tensor NAME in a .safetensors file stands NAME.scale: value = int8 x scale."""
-
-
-def restored(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Parameters in float32 from those that are stored in 8 bits, with a scale for each row."""
-    return {
-        name: value.float() * state[name + SCALE_SUFFIX] if value.dtype == torch.int8 else value
-        for name, value in state.items()
-        if not name.endswith(SCALE_SUFFIX)
-    }
-
-
 def load(folder: str | Path, device: str | torch.device = "cpu") -> tuple[Encoder, Synthesis]:
     """Load the networks from `folder` (detail.json, encoder and generator .safetensors).
 
     Raises
     ------
     FurrowError
-        If a file is missing or does not fit the others.
+        If a file is missing or does not fit the others, or the generator is a standard StyleGAN2.
     """
     folder = Path(folder)
+    description = read_description(folder)
+    if "architecture" in description:
+        raise FurrowError(
+            f"{folder} holds a generator of {description['architecture']}. Maps can be made of it, but "
+            "this needs local bases and relief, as `furrow train dnpm` learns them."
+        )
     try:
-        detail = json.loads((folder / "detail.json").read_text(encoding="utf-8"))
-        synthesis_config, encoder_config = configs(detail)
-        encoder, synthesis = Encoder(encoder_config), Synthesis(synthesis_config)
-    except FileNotFoundError as error:
-        raise FurrowError(f"A detail network is missing: {error}.", "missing_model") from None
+        encoder = Encoder(encoder_config(description))
+        synthesis = Synthesis(SynthesisConfig(**with_tuples(description["synthesis"])))
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise damaged(folder / "detail.json", error) from None
-    for network, name in ((encoder, "encoder"), (synthesis, "generator")):
-        path = folder / f"{name}.safetensors"
-        try:
-            network.load_state_dict(restored(load_file(path)))
-        except FileNotFoundError:
-            raise FurrowError(
-                f"The network {path} is missing. Install Furrow again.", "missing_model"
-            ) from None
-        except SafetensorError as error:
-            raise damaged(path, error) from None
-        except RuntimeError:  # names or sizes of parameters; PyTorch lists them all
-            reason = "its parameters are not those that detail.json describes"
-            raise damaged(path, reason) from None
+    read_state(encoder, folder / "encoder.safetensors", restored)
+    read_state(synthesis, folder / "generator.safetensors", restored)
     return encoder.to(device).eval(), synthesis.to(device).eval()

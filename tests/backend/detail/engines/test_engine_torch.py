@@ -149,6 +149,7 @@ def test_no_memory_for_the_networks_takes_another_engine(tiny_networks, monkeypa
     monkeypatch.setattr(cuda, "find", lambda: cuda.Cuda("NVIDIA H100"))
     monkeypatch.setattr("furrow.backend.detail.engines.torch_networks.load", full)
     folder = tiny_networks()
+    (folder / "detail.json").write_text("{}")
     for name in engines.TORCH_NETWORKS:
         (folder / name).touch()
     choice, said = EngineChoice("auto", folder, None), []
