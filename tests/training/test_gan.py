@@ -17,13 +17,14 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from furrow.backend.detail.engines.stylegan2 import GanConfig
 from furrow.backend.errors import FurrowError
 from furrow.backend.formats.expressions import parse_weights
 from furrow.training.corpus import train as corpus
 from furrow.training.gan import files, losses, recipe
 from furrow.training.gan import train as gan
 from furrow.training.networks import augment
-from furrow.training.networks.stylegan2 import Discriminator, GanConfig, Generator
+from furrow.training.networks.stylegan2 import Discriminator, Generator
 from furrow.training.spine import guard
 from PIL import Image
 
