@@ -18,7 +18,7 @@ Curves = Mapping[tuple[str, int], tuple[np.ndarray, np.ndarray]]
 """Frames (n,) and values (n,) of each curve, by data path and array index."""
 
 SOURCE, START = "furrow_source", "furrow_start"
-"""Custom properties of an imported Action: the file it came from, and the frame it was laid at."""
+"""Custom properties of an imported Action: the file it came from, and the frame it starts at."""
 
 _LINEAR = 1  # position of LINEAR in the enumeration of keyframe interpolations
 
@@ -48,7 +48,7 @@ class Clip:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def lay(owner: bpy.types.ID, curves: Curves, clip: Clip) -> bpy.types.Action:
+def add_clip(owner: bpy.types.ID, curves: Curves, clip: Clip) -> bpy.types.Action:
     """Let `curves` play on `owner` as a clip; what else plays there is kept.
 
     As an Action: one that played before stays in the file, and its curves of other properties play
@@ -126,7 +126,7 @@ def _strip(
 ) -> bpy.types.Action:
     """The Action of a strip: of the one that this clip has already, or of a new one."""
     _push_down(animation, curves)
-    track, strip = _laid(animation, clip)
+    track, strip = _strip_of(animation, clip)
     action, handle = None, 0
     if strip is not None:
         if track.lock or _is_foreign(track):
@@ -149,7 +149,7 @@ def _strip(
     return action
 
 
-def _laid(animation: bpy.types.AnimData, clip: Clip) -> tuple[Any, Any]:
+def _strip_of(animation: bpy.types.AnimData, clip: Clip) -> tuple[Any, Any]:
     """The track and the strip that hold this clip already, or two times None."""
     for track in animation.nla_tracks:
         for strip in track.strips:
@@ -183,7 +183,7 @@ def _place(
     end: float,
     paths: set[tuple[str, int]],
 ) -> None:
-    """Lay a strip on the topmost track of imported clips if it has room there, else on a new track.
+    """Put a strip on the topmost track of imported clips if it has room there, else on a new track.
 
     The lowest strips hold their ends: where no strip plays, Blender falls back to a property's
     default, which for a shape key of Blender 5 is 1. Those above leave the frames around them to

@@ -16,7 +16,7 @@ import numpy as np
 from mathutils import Euler, Matrix, Quaternion
 
 from ...backend.errors import FurrowError
-from . import actions, keyframes
+from . import actions, key_reduction, timeline
 
 BOUND = math.radians(0.05)
 """Largest error of an angle where keys are reduced."""
@@ -57,10 +57,10 @@ class Target:
 
 def armature_of(obj: bpy.types.Object) -> bpy.types.Object | None:
     """The armature that deforms the object, or that it hangs on."""
-    found = obj.find_armature()
-    if found is None and obj.parent is not None and obj.parent.type == "ARMATURE":
-        found = obj.parent
-    return found
+    armature = obj.find_armature()
+    if armature is None and obj.parent is not None and obj.parent.type == "ARMATURE":
+        return obj.parent
+    return armature
 
 
 def target(obj: bpy.types.Object, bone: str | None) -> Target:
@@ -117,22 +117,22 @@ def write(
     reduce
         Write fewer keys, within :data:`BOUND`.
 
-    The others are those of :func:`.animation.write_action`.
+    The others are those of :func:`.expression_keys.write`.
 
     Raises
     ------
     FurrowError
-        As :func:`check` and :func:`.actions.lay`.
+        As :func:`check` and :func:`.actions.add_clip`.
     """
     check(what)
     rest = _rest(what)
     rows = _rotations(what, rest, head)
-    frames = keyframes.frames_of(len(rows), fps, scene, start_frame)
+    frames = timeline.frames_of(len(rows), fps, scene, start_frame)
     paths = [(what.path, index) for index in range(rows.shape[1])]
-    curves = keyframes.curves(paths, frames, rows, BOUND if reduce else 0.0)
+    curves = key_reduction.curves(paths, frames, rows, BOUND if reduce else 0.0)
     notes = {what.note: list(rest)}
     clip = actions.Clip(f"{name} head", frames[0], frames[-1], source, as_strip, notes)
-    return actions.lay(what.owner, curves, clip)
+    return actions.add_clip(what.owner, curves, clip)
 
 
 def was_imported(what: Target) -> bool:

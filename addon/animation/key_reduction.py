@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 _WINDOW = 8  # frames looked ahead at once; speech keeps one in four
 
 
-def kept_rows(values: np.ndarray, bound: float) -> list[np.ndarray]:
+def key_rows(values: np.ndarray, bound: float) -> list[np.ndarray]:
     """Choose the rows whose keys, joined by straight lines, come within `bound` of every row.
 
     From each key the longest line that stays within the bound is taken (a cone of admissible
@@ -37,6 +39,28 @@ def kept_rows(values: np.ndarray, bound: float) -> list[np.ndarray]:
     if len(moving):
         _walk(values[:, moving], bound, kept, moving)
     return [np.flatnonzero(column) for column in kept.T]
+
+
+def curves(
+    paths: Iterable[tuple[str, int]], frames: np.ndarray, columns: np.ndarray, bound: float
+) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
+    """Frames (n,) and values (n,) of each curve, by data path and array index, from columns (N, C).
+
+    Parameters
+    ----------
+    paths
+        Data path and array index of each column.
+    frames
+        (N,), of the rows.
+    bound
+        As for :func:`key_rows`; 0 writes one key a frame.
+    """
+    every = np.arange(len(frames))
+    rows = key_rows(columns, bound) if bound > 0 else [every] * columns.shape[1]
+    return {
+        path: (frames[chosen], column[chosen])
+        for path, column, chosen in zip(paths, columns.T, rows, strict=True)
+    }
 
 
 def _walk(values: np.ndarray, bound: float, kept: np.ndarray, columns: np.ndarray) -> None:

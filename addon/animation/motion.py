@@ -11,7 +11,7 @@ import numpy as np
 
 from ...backend.formats.weights import Weights
 from ..head import head_object
-from . import head_turn, keyframes, shape_names
+from . import expression_keys, head_turn, shape_names, timeline
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ class Placement:
 
 
 def check(faces: Sequence[bpy.types.Object], placement: Placement) -> None:
-    """Raise FurrowError if motion could not be laid on the faces: asked before long work begins."""
+    """Raise FurrowError if motion could not be applied to the faces, before long work begins."""
     for face in faces:
-        keyframes.check_face(face)
+        expression_keys.check_face(face)
     target = placement.target(faces[0])
     if target is not None:
         head_turn.check(target)
 
 
-def lay(
+def apply(
     faces: Sequence[bpy.types.Object],
     scene: bpy.types.Scene,
     path: str | Path,
@@ -70,7 +70,7 @@ def lay(
     Raises
     ------
     FurrowError
-        As :func:`check`, :func:`.animation.write_action` and :func:`.head_turn.write`; of several
+        As :func:`check`, :func:`.expression_keys.write` and :func:`.head_turn.write`; of several
         faces, those before the one that fails have their motion.
     """
     check(faces, placement)
@@ -78,7 +78,7 @@ def lay(
     source = str(path.resolve())
     target = placement.target(faces[0])
     for face in faces:
-        keyframes.write_action(
+        expression_keys.write(
             face, weights, scene, placement.start_frame, path.stem,
             source=source, as_strip=placement.as_strip, bound=placement.bound,
         )  # fmt: skip
@@ -87,7 +87,7 @@ def lay(
             target, weights.head, weights.fps, scene, placement.start_frame, path.stem,
             source=source, as_strip=placement.as_strip, reduce=placement.bound > 0,
         )  # fmt: skip
-    frames = keyframes.frames_of(len(weights.values), weights.fps, scene, placement.start_frame)
+    frames = timeline.frames_of(len(weights.values), weights.fps, scene, placement.start_frame)
     scene.frame_end = max(scene.frame_end, round(frames[-1]))
     return _lacking(faces)
 
@@ -99,7 +99,9 @@ def _turns(target: head_turn.Target, head: np.ndarray) -> bool:
 
 def _lacking(faces: Sequence[bpy.types.Object]) -> str:
     """What none of the faces has, shortly; the whole list goes to the console."""
-    together = {name: key for face in faces for name, key in keyframes.face_names(face).items()}
+    together = {
+        name: key for face in faces for name, key in expression_keys.face_names(face).items()
+    }
     missing = shape_names.missing(together)
     if not missing:
         return ""
@@ -114,17 +116,17 @@ def read(obj: bpy.types.Object, scene: bpy.types.Scene, placement: Placement) ->
     Raises
     ------
     FurrowError
-        As :func:`.animation.shape_keys` and :func:`.head_turn.target`.
+        As :func:`.expression_keys.shape_keys` and :func:`.head_turn.target`.
     """
     target = placement.target(obj)
     if target is not None and not head_turn.is_animated(target):
         target = None
     frames = range(scene.frame_start, scene.frame_end + 1)
-    _keys, names = keyframes.shape_keys(obj)
+    _keys, names = expression_keys.shape_keys(obj)
     values, turns = [], []
-    for graph in keyframes.playing(scene, frames):
+    for graph in timeline.playing(scene, frames):
         values.append(head_object.expression_of(obj, graph, names))
         if target is not None:
             turns.append(head_turn.turn(target, graph))
     head = np.array(turns, np.float32) if target is not None else None
-    return Weights(np.array(values, np.float32), keyframes.frame_rate(scene), head)
+    return Weights(np.array(values, np.float32), timeline.frame_rate(scene), head)

@@ -51,9 +51,9 @@ def _match(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((name, best[name][1]) for name in EXPRESSIONS if name in best)
 
 
-def missing(found: Mapping[str, str]) -> list[str]:
-    """The expressions that :func:`match` did not find, in ARKit's order."""
-    return [name for name in EXPRESSIONS if name not in found]
+def missing(names: Mapping[str, str]) -> list[str]:
+    """The expressions that are absent from what :func:`match` returned, in ARKit's order."""
+    return [name for name in EXPRESSIONS if name not in names]
 
 
 def in_words(names: Sequence[str], most: int = 3) -> str:

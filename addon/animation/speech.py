@@ -12,7 +12,7 @@ import numpy as np
 from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.formats.weights import Weights
-from . import keyframes
+from . import timeline
 
 
 def request(
@@ -37,7 +37,7 @@ def request(
     """
     if not Path(path).is_file():
         raise FurrowError(f"There is no file {path}.", "missing_file")
-    params = {"path": str(Path(path).resolve()), "fps": keyframes.frame_rate(scene)}
+    params = {"path": str(Path(path).resolve()), "fps": timeline.frame_rate(scene)}
     return client.request("speech", {**params, **(asked or {})})
 
 
@@ -50,7 +50,7 @@ def weights_of(result: dict[str, Any]) -> Weights:
 def place_sound(scene: bpy.types.Scene, path: str | Path, start_frame: int = 1) -> Any:
     """Add a sound strip on the lowest channel that is free there, and play in time with it.
 
-    The same recording at the same place is not laid twice; where it has another length now, the
+    The same recording at the same place is not added twice; where it has another length now, the
     new strip takes the old one's place.
 
     Returns

@@ -23,7 +23,7 @@ from ... import __version__
 from ...backend.errors import FurrowError
 from ...backend.formats.identity import Identity, from_request, styles_request
 from ...backend.formats.weights import Weights, read_weights, write_weights
-from ..animation import keyframes
+from ..animation import expression_keys, timeline
 from ..detail import live_detail
 from ..head import head_object
 from .bake_record import (
@@ -145,8 +145,8 @@ def take_of(obj: bpy.types.Object, scene: bpy.types.Scene, resolution: int) -> T
             f"The scene starts at frame {scene.frame_start}; maps are numbered from 0: move its start."
         )
     with live_detail.paused():
-        rows = keyframes.sample(obj, scene, range(scene.frame_start, scene.frame_end + 1))
-    weights = Weights(rows, keyframes.frame_rate(scene))
+        rows = expression_keys.sample(obj, scene, range(scene.frame_start, scene.frame_end + 1))
+    weights = Weights(rows, timeline.frame_rate(scene))
     path = Path(bpy.data.filepath) if bpy.data.filepath else None
     source = {"kind": "scene", "name": path.name if path else "", "object": obj.name}
     identity = head_object.identity_of(obj)

@@ -13,7 +13,7 @@ import bpy
 
 from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file
-from ..animation import head_turn, keyframes, speech
+from ..animation import expression_keys, head_turn, speech, timeline
 from ..detail import head_detail
 from ..head import head_object
 from . import bake_maps, bake_record, stage
@@ -38,11 +38,11 @@ def new_scene(take: bake_maps.Take, sound: Path | None = None) -> bpy.types.Obje
     """
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
-    keyframes.set_frame_rate(scene, take.weights.fps)
+    timeline.set_frame_rate(scene, take.weights.fps)
     obj = head_object.create_head(take.identity, "Head", scene.collection)
     scene.frame_start, scene.frame_end = take.first, take.last
     name = Path(take.source.get("name", "Motion")).stem
-    keyframes.write_action(obj, take.weights, scene, take.first, name)
+    expression_keys.write(obj, take.weights, scene, take.first, name)
     if take.weights.head is not None and take.weights.head.any():
         turning = head_turn.target(obj, None)
         head_turn.write(turning, take.weights.head, take.weights.fps, scene, take.first, name)

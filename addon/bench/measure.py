@@ -80,7 +80,7 @@ def spoken(_runs: int) -> list[Figure]:
             raise FurrowError(f"{seconds} s of speech took more than {SPEECH_TIMEOUT:g} s.")
         weights = speech.weights_of(pending.result())
         heard = time.perf_counter()
-        motion.lay([obj], scene, path, weights, motion.Placement())
+        motion.apply([obj], scene, path, weights, motion.Placement())
         written = time.perf_counter()
         figures += [
             Figure(f"speech_{name}_s", written - begin, "s"),

@@ -12,7 +12,7 @@ from bpy_extras.io_utils import ExportHelper, ImportHelper
 from ...backend.errors import FurrowError
 from ...backend.formats.weights import read_weights, write_weights
 from ...backend.head import reenactment
-from ..animation import keyframes, motion, speech
+from ..animation import expression_keys, motion, speech
 from ..bake import bake_maps, bake_record, stage
 from ..detail import head_detail, live_detail
 from ..head import head_object
@@ -41,7 +41,7 @@ class FaceOperator:
     def is_ready(self, context: bpy.types.Context, turns: str) -> bool:
         """From invoke(): whether there is a face, before the artist chooses a file; else says why."""
         try:
-            keyframes.shape_keys(context.object)
+            expression_keys.shape_keys(context.object)
         except FurrowError as error:
             self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
             return False
@@ -68,7 +68,7 @@ class LayingOperator(FaceOperator, speech_options.HeadOptions, speech_options.Pl
         """The active face first, then the others that are asked for; each set of keys once."""
         found = {context.object.data: context.object}
         for obj in context.selected_objects if self.all_selected else ():
-            if keyframes.face_names(obj):
+            if expression_keys.face_names(obj):
                 found.setdefault(obj.data, obj)
         return list(found.values())
 
@@ -129,7 +129,7 @@ class FURROW_OT_speech_import(
     def commit(self, _context: bpy.types.Context, result: Any) -> None:
         faces, scene = self._remembered()
         weights = speech.weights_of(result)
-        lacking = motion.lay(faces, scene, self.filepath, weights, self.placement)
+        lacking = motion.apply(faces, scene, self.filepath, weights, self.placement)
         strip = speech.place_sound(scene, self.filepath, self.start_frame)
         if strip is None:
             lacking = "; ".join(filter(None, [lacking, "this Blender was built without sound"]))
@@ -143,7 +143,7 @@ class FURROW_OT_speech_import(
         """The faces and the scene; raises FurrowError if the artist removed them meanwhile."""
         scene = bpy.data.scenes.get(self._scene)
         faces = [bpy.data.objects.get(name) for name in self._faces]
-        if scene is None or not all(map(keyframes.face_names, faces)):
+        if scene is None or not all(map(expression_keys.face_names, faces)):
             names = ", ".join(self._faces)
             raise FurrowError(f'"{names}" is gone, so the result has no place.', "cancelled")
         return faces, scene
@@ -176,7 +176,7 @@ class FURROW_OT_motion_import(LayingOperator, ImportHelper, bpy.types.Operator):
             weights = read_weights(self.filepath)
             if self.normalise:
                 weights = reenactment.normalised(weights)
-            lacking = motion.lay(faces, context.scene, self.filepath, weights, self.placement)
+            lacking = motion.apply(faces, context.scene, self.filepath, weights, self.placement)
         except FurrowError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -10,7 +10,7 @@ from ...backend.detail import space
 from ...backend.detail.engines import engines
 from ...backend.formats.expressions import INDEX, REGIONS, mirrored
 from ...backend.formats.identity import ADJUSTMENTS, SKIN
-from ..animation import keyframes, shape_names
+from ..animation import expression_keys, shape_names
 from ..detail import live_detail, portable_rig
 from ..head import head_object, materials
 from ..process import jobs
@@ -233,11 +233,11 @@ class FURROW_PT_speech(FurrowPanel, bpy.types.Panel):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return bool(keyframes.face_names(context.object))
+        return bool(expression_keys.face_names(context.object))
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
-        missing = shape_names.missing(keyframes.face_names(context.object))
+        missing = shape_names.missing(expression_keys.face_names(context.object))
         if missing:
             _message(layout, f"No shape key for {shape_names.in_words(missing)}.", icon="INFO")
         layout.operator("furrow.speech_import", icon="SPEAKER")

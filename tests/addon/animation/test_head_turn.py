@@ -9,7 +9,7 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from furrow.addon.animation import head_turn, keyframes  # noqa: E402
+from furrow.addon.animation import head_turn, timeline  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
 from mathutils import Euler, Vector  # noqa: E402
 
@@ -43,7 +43,7 @@ def write(what, head, scene, start=1, **options):
 
 
 def read(what, scene, frames):
-    return np.array([head_turn.turn(what, graph) for graph in keyframes.playing(scene, frames)])
+    return np.array([head_turn.turn(what, graph) for graph in timeline.playing(scene, frames)])
 
 
 def direction(obj, scene, frame, vector):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from furrow.addon.animation.key_reduction import kept_rows
+from furrow.addon.animation.key_reduction import key_rows
 
 BOUND = 0.005
 
@@ -42,7 +42,7 @@ def motion() -> np.ndarray:
 
 
 def test_the_bound_holds_on_every_frame_with_the_longest_lines(motion):
-    kept = kept_rows(motion, BOUND)
+    kept = key_rows(motion, BOUND)
     for column, rows in zip(motion.T[:5], kept[:5], strict=True):
         assert error(column, rows) <= BOUND + 1e-12
         assert rows.tolist() == longest_lines(column)
@@ -51,11 +51,11 @@ def test_the_bound_holds_on_every_frame_with_the_longest_lines(motion):
 
 
 def test_what_never_moves_keeps_one_key(motion):
-    assert kept_rows(motion, BOUND)[5].tolist() == [0]
-    assert kept_rows(0.004 * motion, BOUND)[0].tolist() == [0]
+    assert key_rows(motion, BOUND)[5].tolist() == [0]
+    assert key_rows(0.004 * motion, BOUND)[0].tolist() == [0]
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_short_clips(count):
     values = np.arange(2.0 * count).reshape(count, 2)
-    assert [rows.tolist() for rows in kept_rows(values, BOUND)] == [list(range(count))] * 2
+    assert [rows.tolist() for rows in key_rows(values, BOUND)] == [list(range(count))] * 2

@@ -8,7 +8,7 @@ import wave
 import bpy
 import numpy as np
 import pytest
-from furrow.addon.animation import keyframes
+from furrow.addon.animation import expression_keys, timeline
 from furrow.addon.detail import head_detail, live_detail
 from furrow.addon.interface import panels
 from furrow.addon.process import jobs
@@ -46,7 +46,7 @@ def strips(scene) -> list:
 
 @SPEECH
 def test_speech_import_places_sound_and_motion(head, scene, backend):
-    keyframes.set_frame_rate(scene, 25)
+    timeline.set_frame_rate(scene, 25)
     assert bpy.ops.furrow.speech_import(filepath=str(HELLO), start_frame=10) == {"FINISHED"}
     values = played(head, scene, range(10, scene.frame_end + 1))
     jaw = values[:, 17]
@@ -67,7 +67,7 @@ def test_a_bad_recording_is_named_and_changes_nothing(head, scene, tmp_path, bac
 def test_motion_comes_back_as_it_was_written(head, scene, tmp_path):
     values = np.random.default_rng(0).random((48, 52), np.float32)
     write_weights(tmp_path / "in.csv", Weights(values, 24.0))
-    keyframes.set_frame_rate(scene, 24)
+    timeline.set_frame_rate(scene, 24)
     scene.frame_end = 5
     bpy.ops.furrow.motion_import(filepath=str(tmp_path / "in.csv"))
     assert scene.frame_end == 48
@@ -99,7 +99,7 @@ def speaking(client, monkeypatch):
 def played(obj, scene, frames):
     """The weights that the scene plays, without maps for every frame."""
     with live_detail.paused():
-        return keyframes.sample(obj, scene, frames)
+        return expression_keys.sample(obj, scene, frames)
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_importing_again_replaces_and_piles_nothing_up(head, scene, speaking, tm
 
 
 def test_strips_go_to_the_playhead_at_the_scenes_rate(head, scene, speaking):
-    keyframes.set_frame_rate(scene, 30000 / 1001)
+    timeline.set_frame_rate(scene, 30000 / 1001)
     for frame in (20, 200):
         scene.frame_set(frame)
         bpy.ops.furrow.speech_import(filepath=str(HELLO), place_as="STRIP")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import bpy
 import numpy as np
@@ -12,31 +11,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.formats.weights import Weights
 from ..head import head_object
-from . import actions, shape_names
-from .key_reduction import kept_rows
-
-
-def frame_rate(scene: bpy.types.Scene) -> float:
-    """Frames per second of the scene, its base included: 29.97 is 30 / 1.001."""
-    return scene.render.fps / scene.render.fps_base
-
-
-def set_frame_rate(scene: bpy.types.Scene, fps: float) -> None:
-    """Give the scene a frame rate; 23.976, 29.97 and 59.94 become a whole rate over 1.001.
-
-    Raises
-    ------
-    FurrowError
-        If `fps` is not a number between 1 and 1000.
-    """
-    if not 1 <= fps <= 1000:  # false for NaN too
-        raise FurrowError(f"The frame rate is {fps}; it must lie between 1 and 1000.")
-    whole = max(1, round(fps))
-    if abs(fps * 1.001 - round(fps * 1.001)) < 1e-3 < abs(fps - whole):
-        whole = round(fps * 1.001)
-        scene.render.fps, scene.render.fps_base = whole, 1.001
-    else:
-        scene.render.fps, scene.render.fps_base = whole, whole / fps
+from . import actions, key_reduction, shape_names, timeline
 
 
 def face_names(obj: bpy.types.Object | None) -> dict[str, str]:
@@ -97,7 +72,7 @@ def _editable_shape_keys(obj: bpy.types.Object) -> tuple[bpy.types.Key, dict[str
     return mesh.shape_keys, names
 
 
-def write_action(
+def write(
     obj: bpy.types.Object,
     weights: Weights,
     scene: bpy.types.Scene,
@@ -111,13 +86,13 @@ def write_action(
     """Keyframe the expressions in one go, as an Action of the object's shape keys or an NLA strip.
 
     Row k of the weights lands on frame start_frame + k / weights.fps x the scene's frame rate.
-    Expressions for which the mesh has no key are left out. See :func:`.actions.lay` for what
+    Expressions for which the mesh has no key are left out. See :func:`.actions.add_clip` for what
     becomes of the motion that is there.
 
     Parameters
     ----------
     source
-        The file that the weights came from; laid again at the same place, it replaces itself.
+        The file that the weights came from; written again at the same place, it replaces itself.
     bound
         Largest error of a weight, for fewer keys; 0 writes one a frame.
 
@@ -127,28 +102,11 @@ def write_action(
         If the object is no face, or its shape keys cannot be animated.
     """
     keys, names = _editable_shape_keys(obj)
-    frames = frames_of(len(weights.values), weights.fps, scene, start_frame)
+    frames = timeline.frames_of(len(weights.values), weights.fps, scene, start_frame)
     columns = weights.values[:, [EXPRESSIONS.index(expression) for expression in names]]
     paths = [(_path(key), 0) for key in names.values()]
     clip = actions.Clip(name, frames[0], frames[-1], source, as_strip)
-    return actions.lay(keys, curves(paths, frames, columns, bound), clip)
-
-
-def curves(
-    paths: Iterable[tuple[str, int]], frames: np.ndarray, columns: np.ndarray, bound: float
-) -> actions.Curves:
-    """Curves for :func:`.actions.lay` from columns (N, C); `bound` as in :func:`write_action`."""
-    every = np.arange(len(frames))
-    rows = kept_rows(columns, bound) if bound > 0 else [every] * columns.shape[1]
-    return {
-        path: (frames[kept], column[kept])
-        for path, column, kept in zip(paths, columns.T, rows, strict=True)
-    }
-
-
-def frames_of(count: int, fps: float, scene: bpy.types.Scene, start_frame: float) -> np.ndarray:
-    """The frames of the scene, whole or between, on which `count` rows at a rate land."""
-    return start_frame + np.arange(count) * (frame_rate(scene) / fps)
+    return actions.add_clip(keys, key_reduction.curves(paths, frames, columns, bound), clip)
 
 
 def sample(obj: bpy.types.Object, scene: bpy.types.Scene, frames: Iterable[float]) -> np.ndarray:
@@ -167,38 +125,10 @@ def sample(obj: bpy.types.Object, scene: bpy.types.Scene, frames: Iterable[float
         If the object is no face.
     """
     _keys, names = shape_keys(obj)
-    rows = [head_object.expression_of(obj, graph, names) for graph in playing(scene, frames)]
-    return np.array(rows, np.float32).reshape(-1, len(EXPRESSIONS))
-
-
-def playing(scene: bpy.types.Scene, frames: Iterable[float]) -> Iterator[bpy.types.Depsgraph]:
-    """Go to each of the frames and yield the evaluated scene; the current frame is put back."""
-    with _bare(scene):
-        for frame in frames:
-            whole = int(np.floor(frame))
-            scene.frame_set(whole, subframe=float(frame) - whole)
-            yield bpy.context.evaluated_depsgraph_get()
-
-
-@contextmanager
-def _bare(scene: bpy.types.Scene) -> Iterator[None]:
-    """Switch the meshes' modifiers off in the viewport: sampling keys needs no subdivided skin."""
-    frame, subframe = scene.frame_current, scene.frame_subframe
-    shown = [
-        modifier
-        for obj in scene.objects
-        if obj.type == "MESH" and obj.data.shape_keys and obj.is_editable
-        for modifier in obj.modifiers
-        if modifier.show_viewport
+    rows = [
+        head_object.expression_of(obj, graph, names) for graph in timeline.playing(scene, frames)
     ]
-    for modifier in shown:
-        modifier.show_viewport = False
-    try:
-        yield
-    finally:
-        for modifier in shown:
-            modifier.show_viewport = True
-        scene.frame_set(frame, subframe=subframe)
+    return np.array(rows, np.float32).reshape(-1, len(EXPRESSIONS))
 
 
 def _path(key: str) -> str:
