@@ -5,7 +5,9 @@ Parts are measured one after the other; one that fails leaves the others as they
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,17 +15,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..backend.detail.engines import engines
+from ..backend.detail.engines import engines, kinds
 from ..backend.errors import FurrowError
 from ..backend.formats import figures
 from ..backend.formats.figures import Figure
-from . import bench_blender, bench_maps
+from . import bench_blender, bench_maps, blender, flags, terminal
+from .bench_blender import Launch
 
-Progress = Callable[[float, str], None]
-
-PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "bpy")
+PACKAGES = ("numpy", *(kind.package for kind in reversed(kinds.KINDS.values())), "bpy")
 """Whose versions are written down."""
-
 
 PAPER = "the paper's generator"
 
@@ -40,14 +40,11 @@ class Plan:
         Repetitions of what takes a tenth of a second; others go by it.
     bake_frames
         See :func:`.bench_blender.bakes`.
-    blender
-        The program; None for what `blender.find` finds.
     """
 
     networks: Path = engines.DETAIL
     runs: int = 30
     bake_frames: tuple[int, int] = (6, 46)
-    blender: Path | None = None
 
 
 @dataclass
@@ -86,16 +83,48 @@ class Peers:
     absent: str = ""
 
 
-def measure(progress: Progress, peers: Callable[[Path], Peers], plan: Plan | None = None) -> Result:
+PeersOf = Callable[[Path], Peers]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    flags.add_json(parser)
+
+
+def run(arguments: argparse.Namespace, script: Path, peers: PeersOf) -> int:
+    """Measure, print the table and write it; raises FurrowError if a part failed.
+
+    Parameters
+    ----------
+    script
+        As for :func:`.blender.run`.
+    peers
+        As for :func:`measure`.
+    """
+    with terminal.progress_bar() as progress:
+        result = measure(progress, peers, functools.partial(blender.run, None, script))
+    print(report(result))
+    if arguments.json:
+        write(arguments.json, result)
+    if result.failed:
+        raise FurrowError(f"not measured: {', '.join(result.failed)}; the reasons stand above.")
+    return 0
+
+
+def measure(
+    progress: terminal.Progress, peers: PeersOf, launch: Launch, plan: Plan | None = None
+) -> Result:
     """Measure everything that this installation can do; takes about five minutes on two cores.
 
     Parameters
     ----------
     peers
         Called with the folder of the detail networks.
+    launch
+        Runs the add-on's script in a Blender.
     """
     plan, result = plan or Plan(), Result()
-    parts = _parts(peers, plan, result)
+    parts = _parts(peers, launch, plan, result)
     for number, (name, part) in enumerate(parts.items()):
         progress(number / len(parts), name)
         with _named(name, result):
@@ -118,26 +147,27 @@ def _named(name: str, result: Result) -> Iterator[None]:
 
 
 def _parts(
-    peers: Callable[[Path], Peers], plan: Plan, result: Result
+    peers: PeersOf, launch: Launch, plan: Plan, result: Result
 ) -> dict[str, Callable[[], list[Figure]]]:
     def maps() -> list[Figure]:
         for engine in engines.available():
             if engine.reason is not None:
-                result.absent[engine.name] = f"{engine.reason} {_HOW.get(engine.kind, '')}".strip()
-        found = Peers()
+                remedy = kinds.KINDS[engine.kind].remedy
+                result.absent[engine.name] = f"{engine.reason} {remedy}".strip()
+        compared = Peers()
         with _named(PAPER, result):
-            found = peers(plan.networks)
-        if found.absent:
-            result.absent[PAPER] = found.absent
+            compared = peers(plan.networks)
+        if compared.absent:
+            result.absent[PAPER] = compared.absent
         contenders = []
         for engine in engines.available():
             if engine.reason is None:
                 with _named(engine.name, result):
                     contenders += bench_maps.contenders(engine, plan.networks, plan.runs)
-        return found.work + bench_maps.maps(contenders, found.rivals)
+        return compared.work + bench_maps.maps(contenders, compared.rivals)
 
     def inside(part: str) -> Callable[[], list[Figure]]:
-        return lambda: bench_blender.measured(part, plan.runs, plan.blender)
+        return lambda: bench_blender.measured(part, plan.runs, launch)
 
     return {
         "maps": maps,
@@ -145,15 +175,9 @@ def _parts(
         "viewport": inside("viewport"),
         "portable": inside("portable"),
         "speech": inside("speech"),
-        "start": lambda: bench_blender.addon_start(plan.runs, plan.blender),
-        "bake": lambda: bench_blender.bakes(plan.bake_frames, plan.blender),
+        "start": lambda: bench_blender.addon_start(plan.runs, launch),
+        "bake": lambda: bench_blender.bakes(plan.bake_frames, launch),
     }
-
-
-_HOW = {
-    "openvino": 'Add it with: .venv/bin/pip install "furrow[openvino]"',
-    "torch": "Add it with: make train-env",
-}
 
 
 def write(path: Path, result: Result) -> None:
@@ -179,11 +203,11 @@ def report(result: Result) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the engines' packages and their kin, of those that are installed."""
-    found = {}
+    installed = {}
     for name in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            installed[name] = metadata.version(name)
+    return installed
 
 
 def total_memory() -> int | None:

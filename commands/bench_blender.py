@@ -1,4 +1,4 @@
-"""What is measured inside Blender, each part in a process of its own: ``addon/bench/measure.py``."""
+"""What is measured inside Blender, each part in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -17,18 +18,30 @@ from ..backend.errors import FurrowError
 from ..backend.formats.expressions import EXPRESSIONS
 from ..backend.formats.figures import Figure
 from ..backend.formats.weights import Weights, write_weights
-from . import blender
 
 FPS = 30.0
+
+
+class Launch(Protocol):
+    """Runs the add-on's script in a Blender: :func:`.blender.run` with its first two arguments."""
+
+    def __call__(
+        self,
+        arguments: Sequence[str],
+        quiet: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
+        """Exit status of the script with `arguments`."""
+        ...
 
 
 def measured(
     part: str,
     runs: int,
-    program: Path | None = None,
+    launch: Launch,
     environment: Mapping[str, str] | None = None,
 ) -> list[Figure]:
-    """Figures of a part of ``addon/bench/measure.py``.
+    """Figures of a part that the add-on measures.
 
     Parameters
     ----------
@@ -36,8 +49,6 @@ def measured(
         Its name there.
     runs
         How often things are repeated.
-    program
-        The Blender to use; see `blender.find`.
     environment
         Of the process; None for ours.
 
@@ -48,32 +59,32 @@ def measured(
     """
     with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
         path = Path(folder) / "measured.json"
-        blender.run(program, ["measure", part, str(path), str(runs)], True, environment)
+        launch(["measure", part, str(path), str(runs)], True, environment)
         if not path.exists():
             raise FurrowError(
                 "Blender ended before it had measured; see furrow doctor.", "internal"
             )
-        found = json.loads(path.read_text())
-    if "error" in found:
-        raise FurrowError(found["error"], "internal")
-    return [Figure(name, value, unit) for name, value, unit in found["figures"]]
+        result = json.loads(path.read_text())
+    if "error" in result:
+        raise FurrowError(result["error"], "internal")
+    return [Figure(name, value, unit) for name, value, unit in result["figures"]]
 
 
-def addon_start(runs: int, program: Path | None = None) -> list[Figure]:
+def addon_start(runs: int, launch: Launch) -> list[Figure]:
     """What loading and registering the add-on adds to Blender's start, files being in memory."""
     with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
         # The bpy module would compile the sources each time; Blender keeps what was compiled.
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        measured("start", runs, program, environment)  # not counted: it compiles
-        found = [
-            measured("start", runs, program, environment)[0].value for _ in range(max(1, runs // 4))
+        measured("start", runs, launch, environment)  # not counted: it compiles
+        starts = [
+            measured("start", runs, launch, environment)[0].value for _ in range(max(1, runs // 4))
         ]
-    least = Figure("addon_start_min_ms", min(found), "ms")
-    return [Figure("addon_start_ms", statistics.median(found), "ms"), least]
+    least = Figure("addon_start_min_ms", min(starts), "ms")
+    return [Figure("addon_start_ms", statistics.median(starts), "ms"), least]
 
 
-def bakes(frames: tuple[int, int], program: Path | None = None) -> list[Figure]:
+def bakes(frames: tuple[int, int], launch: Launch) -> list[Figure]:
     """Frames a second of a bake, every frame another map.
 
     Parameters
@@ -82,22 +93,22 @@ def bakes(frames: tuple[int, int], program: Path | None = None) -> list[Figure]:
         Of two bakes, whose difference leaves the start of Blender and of the networks out.
     """
     figures = [
-        Figure(f"bake_{resolution}_fps", _bake_fps("ort", resolution, frames, program), "frames/s")
+        Figure(f"bake_{resolution}_fps", _bake_fps("ort", resolution, frames, launch), "frames/s")
         for resolution in (512, 1024)
     ]
     for engine in engine_choice.measurable():
         if engine.kind != "ort":
-            fps = _bake_fps(engine.kind, 1024, frames, program)
+            fps = _bake_fps(engine.kind, 1024, frames, launch)
             figures.append(Figure(f"bake_1024_{engine.kind}_fps", fps, "frames/s"))
     return figures
 
 
-def _bake_fps(engine: str, resolution: int, frames: tuple[int, int], program: Path | None) -> float:
-    short, long = (bake_seconds(engine, resolution, count, program) for count in frames)
+def _bake_fps(engine: str, resolution: int, frames: tuple[int, int], launch: Launch) -> float:
+    short, long = (bake_seconds(engine, resolution, count, launch) for count in frames)
     return (frames[1] - frames[0]) / (long - short)
 
 
-def bake_seconds(engine: str, resolution: int, frames: int, program: Path | None) -> float:
+def bake_seconds(engine: str, resolution: int, frames: int, launch: Launch) -> float:
     """Seconds of one bake of random weights; raises FurrowError if it does not make every frame."""
     with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
         weights, output = Path(folder, "weights.npz"), Path(folder, "bake")
@@ -105,9 +116,9 @@ def bake_seconds(engine: str, resolution: int, frames: int, program: Path | None
         write_weights(weights, Weights(values, FPS))
         arguments = ["bake", str(weights), "--output", str(output), "--engine", engine]
         begin = time.perf_counter()
-        status = blender.run(program, [*arguments, "--resolution", str(resolution)], quiet=True)
+        status = launch([*arguments, "--resolution", str(resolution)], quiet=True)
         seconds = time.perf_counter() - begin
-        made = len(list(output.glob("detail/*.exr")))
-    if status or made != frames:
+        count = len(list(output.glob("detail/*.exr")))
+    if status or count != frames:
         raise FurrowError(f"A bake on {engine} failed; furrow bake says why.", "internal")
     return seconds

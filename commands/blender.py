@@ -1,4 +1,4 @@
-"""Finds a Blender and runs Furrow's bake in it as a child process; never imports bpy itself."""
+"""Finds a Blender and runs a script in it as a child process; never imports bpy itself."""
 
 from __future__ import annotations
 
@@ -10,36 +10,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..backend.errors import FurrowError
-
-CHILD = Path(__file__).resolve().parent.parent / "addon" / "bake" / "outside.py"
-"""The script that the child runs: it loads Furrow from this folder, whatever Blender has installed."""
-
-OURS = "furrow: "
-"""How the lines begin that ``addon/bake/cli.py`` prints for people."""
+from .terminal import OURS
 
 GRACE_S = 20.0
 """After Ctrl-C the bake removes the frame that it was writing; then it is ended."""
 
 
-def find(blender: Path | None = None) -> list[str]:
+def find(program: Path | None = None) -> list[str]:
     """Return the start of a command line that runs a script with arguments after it in Blender.
 
-    `blender` is the program to use; without it ``blender`` on PATH, else this Python's bpy module.
+    `program` is the Blender to use; without it ``blender`` on PATH, else this Python's bpy module.
 
     Raises
     ------
     FurrowError
         If there is none.
     """
-    if blender is not None:
-        program = shutil.which(blender)
-        if program is None:
-            raise FurrowError(f"There is no Blender at {blender}.", "missing_file")
-    else:
-        program = shutil.which("blender")
-    if program is not None:
+    path = shutil.which(program or "blender")
+    if path is not None:
         # Factory settings: neither other add-ons nor a second, installed Furrow take part.
-        return [program, "--background", "--factory-startup", "--python-exit-code", "1", "--python"]
+        return [path, "--background", "--factory-startup", "--python-exit-code", "1", "--python"]
+    if program is not None:
+        raise FurrowError(f"There is no Blender at {program}.", "missing_file")
     if importlib.util.find_spec("bpy") is not None:
         return [sys.executable, "-P"]
     raise FurrowError(
@@ -49,17 +41,29 @@ def find(blender: Path | None = None) -> list[str]:
 
 
 def run(
-    blender: Path | None,
+    program: Path | None,
+    script: Path,
     arguments: Sequence[str],
     quiet: bool = False,
     environment: Mapping[str, str] | None = None,
 ) -> int:
-    """Run ``addon/bake/outside.py`` with `arguments` in Blender and return its exit status.
+    """Run a script in Blender as ``... SCRIPT -- PYTHON ARGUMENTS`` and return its exit status.
 
-    Of what it prints, Furrow's own lines pass: Blender reports every sample of a render. `quiet`
-    drops those too, and what goes to stderr. `environment` is the child's, if another than ours.
+    Of what it prints, Furrow's own lines pass: Blender reports every sample of a render.
+
+    Parameters
+    ----------
+    program
+        As for :func:`find`.
+    script
+        The add-on's, which loads Furrow from its folder, whatever Blender has installed, and runs
+        what `arguments` say. PYTHON is this one, which has the engines.
+    quiet
+        Drop Furrow's own lines too, and what goes to stderr.
+    environment
+        The child's, if another than ours.
     """
-    command = [*find(blender), str(CHILD), "--", sys.executable, *arguments]
+    command = [*find(program), str(script), "--", sys.executable, *arguments]
     errors = subprocess.DEVNULL if quiet else None
     with subprocess.Popen(
         command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import os
@@ -24,7 +25,7 @@ from ..backend.errors import FurrowError
 from ..backend.formats.files import ASSETS, sha256, write_whole
 from ..backend.process import protocol
 from ..backend.system import processor
-from . import blender
+from . import blender, flags
 
 PACKAGES = ("numpy", "onnxruntime", "soundfile", "soxr", "OpenEXR", "pypng", "tqdm")
 MODELS = (
@@ -49,6 +50,22 @@ class Check:
     good: bool
     needed: bool
     found: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    flags.add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Examine, print and write the checks; raises FurrowError if something needed is missing."""
+    checks = examine()
+    print(report(checks))
+    if arguments.json:
+        write(arguments.json, checks)
+    if any(check.needed and not check.good for check in checks):
+        raise FurrowError("something that Furrow needs is missing.", "missing_model")
+    return 0
 
 
 def examine() -> list[Check]:

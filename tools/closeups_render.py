@@ -43,7 +43,7 @@ LENS_MM, SENSOR_MM = 85.0, 24.0
 
 def furrow() -> ModuleType:
     """The package, loaded and registered by the script that loads it wherever it is not installed."""
-    path = Path(__file__).resolve().parent.parent / "addon" / "bake" / "outside.py"
+    path = Path(__file__).resolve().parent.parent / "addon" / "outside.py"
     spec = importlib.util.spec_from_file_location("furrow_outside", path)
     assert spec is not None and spec.loader is not None
     outside = importlib.util.module_from_spec(spec)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import bpy
 
@@ -18,7 +15,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats.files import sha256
 from ...backend.formats.identity import Identity, read_identity
 from ...backend.formats.weights import Weights, read_weights, resample
-from ...commands import bake_arguments, performance_arguments
+from ...commands import bake, flags, terminal
 from ..animation import speech
 from ..head import head_object
 from ..process import client, jobs
@@ -27,52 +24,28 @@ from . import bake_maps, baked_file
 DEFAULT_FPS = 30.0
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line instead of after a screen of usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
-
-
 def main(argv: Sequence[str]) -> int:
     """Run ``bake ...`` or ``assemble ...`` and return the exit status: 0 only on success."""
-    parser = _Parser(prog="furrow", description="Bake Furrow heads in this Blender.")
+    parser = terminal.Parser(prog="furrow", description="Bake Furrow heads in this Blender.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, add_arguments, run in (
-        ("bake", lambda p: bake_arguments.add_arguments(p, inside_blender=True), _bake),
-        ("assemble", bake_arguments.add_assemble_arguments, _assemble),
+        ("bake", bake.add_arguments, _bake),
+        ("assemble", bake.add_assemble_arguments, _assemble),
     ):
         command = commands.add_parser(name)
-        add_arguments(command)
+        add_arguments(command, inside_blender=True)
         command.set_defaults(run=run)
     try:
         arguments = parser.parse_args(list(argv))
     except SystemExit as stop:  # Blender would print a traceback around it
         return int(stop.code or 0)
-    try:
-        arguments.run(arguments)
-    except FurrowError as error:
-        print(f"furrow: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("furrow: stopped.", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if os.environ.get("FURROW_DEBUG"):
-            raise
-        reason = f"{type(error).__name__}: {error}".replace("\n", " ")
-        print(
-            f"furrow: something unforeseen went wrong: {reason} (FURROW_DEBUG=1 shows where).",
-            file=sys.stderr,
-        )
-        return 1
-    return 0
+    return terminal.exit_status(lambda: arguments.run(arguments))
 
 
 # --- bake ----------------------------------------------------------------------------------------
 
 
-def _bake(arguments: argparse.Namespace) -> None:
+def _bake(arguments: argparse.Namespace) -> int:
     inputs = arguments.inputs or [_open_file()]
     folders = _folders(inputs, arguments.output)
     for path in inputs:
@@ -88,6 +61,7 @@ def _bake(arguments: argparse.Namespace) -> None:
                 _bake_motion(path, folder, arguments, backend)
     finally:
         backend.stop()
+    return 0
 
 
 def _open_file() -> Path:
@@ -109,7 +83,7 @@ def _folders(inputs: Sequence[Path], output: Path) -> list[Path]:
 
 def _check_input(path: Path, arguments: argparse.Namespace) -> None:
     """Refuse what cannot work before anything long begins."""
-    performance_arguments.performance(arguments)
+    flags.performance(vars(arguments))
     if not path.is_file():
         raise FurrowError(f"There is no file {path}.", "missing_file")
     if path.suffix.lower() == ".blend":
@@ -148,7 +122,7 @@ def _bake_motion(
     """Speech or weights over time, to a new file with one head."""
     identity = _identity(arguments)
     heard = path.suffix.lower() not in (".csv", ".npz")
-    with _Bar(path.name) as bar:
+    with terminal.progress_bar(path.name) as bar:
         weights = _speech(path, arguments, backend, bar) if heard else _weights(path, arguments)
         source: dict[str, Any] = {
             "kind": "speech" if heard else "weights",
@@ -187,7 +161,7 @@ def _bake_shot(
     digest = sha256(path)
     takes = {}
     for name in heads:
-        with _Bar(name) as bar:
+        with terminal.progress_bar(name) as bar:
             bar(0.0, "Reading the animation")
             take = bake_maps.take_of(bpy.data.objects[name], scene, arguments.resolution)
             take.source["sha256"] = digest
@@ -270,7 +244,7 @@ def _speech(
 
 def _performance(arguments: argparse.Namespace) -> dict[str, Any]:
     """How speech is performed, as the backend and the record of the bake have it."""
-    style, life = performance_arguments.performance(arguments)
+    style, life = flags.performance(vars(arguments))
     # The record is read back from JSON, which has lists.
     return {"style": {**asdict(style), "speaker": list(style.speaker)}, "life": asdict(life)}
 
@@ -288,7 +262,7 @@ def _preview(
 ) -> None:
     from . import preview
 
-    with _Bar("Preview") as bar:
+    with terminal.progress_bar("Preview") as bar:
         lines = preview.render(obj, take, folder, backend, bar)
     for line in lines:
         print(f"furrow: {line}", flush=True)
@@ -304,7 +278,7 @@ def _say_range(folder: Path, frames: tuple[int, int]) -> None:
 # --- assemble ------------------------------------------------------------------------------------
 
 
-def _assemble(arguments: argparse.Namespace) -> None:
+def _assemble(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.folder
     if not folder.is_dir():
         raise FurrowError(f"There is no folder {folder}.", "missing_file")
@@ -330,6 +304,7 @@ def _assemble(arguments: argparse.Namespace) -> None:
                 _finish_motion(take, sound, part, arguments.preview, backend)
     finally:
         backend.stop()
+    return 0
 
 
 def _input(take: bake_maps.Take, folder: Path) -> Path:
@@ -341,37 +316,3 @@ def _input(take: bake_maps.Take, folder: Path) -> Path:
     raise FurrowError(
         f"{take.input} is gone or changed since it was baked; put it into {folder}.", "missing_file"
     )
-
-
-# --- progress ------------------------------------------------------------------------------------
-
-
-class _Bar:
-    """Progress on stderr: one line that moves on a terminal, a line every tenth elsewhere."""
-
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._terminal = sys.stderr.isatty()
-        self._shown: tuple[str, int] | None = None
-        self._begin = time.monotonic()
-
-    def __call__(self, fraction: float, text: str) -> None:
-        percent = int(100 * fraction)
-        step = (
-            text if self._terminal else text.split()[0],
-            percent if self._terminal else percent // 10,
-        )
-        if step == self._shown:
-            return
-        self._shown = step
-        seconds = time.monotonic() - self._begin
-        line = f"{self._title}: {text} {percent:3d} %  {seconds:.0f} s"
-        end = "" if self._terminal else "\n"
-        print(f"\r\x1b[K{line}" if self._terminal else line, end=end, file=sys.stderr, flush=True)
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if self._terminal and self._shown is not None:
-            print(file=sys.stderr)

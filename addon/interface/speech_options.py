@@ -9,7 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ...backend.liveliness.performance import EMOTIONS
-from ...commands import performance_arguments
+from ...commands import flags
 from ..animation import head_turn
 
 WHAT_TURNS = (
@@ -71,7 +71,7 @@ class PerformanceOptions:
 
     def asked(self, turns: str) -> dict[str, Any]:
         """The objects `style` and `life` of a speech request; `turns` as in :data:`WHAT_TURNS`."""
-        style, life = performance_arguments.performance(self)  # type: ignore[arg-type]
+        style, life = flags.performance({name: getattr(self, name) for name in flags.PERFORMANCE})
         if turns == "NONE":  # eyes that made up for the turn of a head which stays would wander
             life = replace(life, head=0.0)
         return {"style": asdict(style), "life": asdict(life)}

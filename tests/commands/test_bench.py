@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,13 +13,25 @@ import pytest
 from furrow.backend.detail.engines import engines
 from furrow.backend.errors import FurrowError
 from furrow.backend.formats.figures import Figure
-from furrow.commands import bench, bench_blender, bench_maps
+from furrow.commands import bench, bench_blender, bench_maps, blender
 
 
 def names(found: list[Figure]) -> dict[str, str]:
     """Units by name."""
     assert all(figure.value > 0 for figure in found)
     return {figure.name: figure.unit for figure in found}
+
+
+@pytest.fixture
+def launch() -> bench_blender.Launch:
+    """Runs the add-on's script in the bpy module, or skips."""
+    pytest.importorskip("bpy")
+    return functools.partial(blender.run, None, command.SCRIPT)
+
+
+def no_blender(*_: object, **_options: object) -> int:
+    """In place of a launch: no test here starts one by it."""
+    raise AssertionError
 
 
 @pytest.fixture
@@ -87,7 +100,7 @@ def test_what_is_absent_is_named_with_its_remedy(monkeypatch, tiny_networks) -> 
         lambda: [engines.Availability("openvino", "openvino", None, None, "It is not here.")],
     )  # fmt: skip
     missing = bench.Peers(absent="This needs torch: make train-env.")
-    result = bench.measure(lambda *_: None, lambda _: missing)
+    result = bench.measure(lambda *_: None, lambda _: missing, no_blender)
     assert "furrow[openvino]" in result.absent["openvino"]
     assert "make train-env" in result.absent["the paper's generator"]
     assert "not here: openvino" in bench.report(result)
@@ -135,34 +148,30 @@ def test_an_engine_that_does_not_start_leaves_the_others(monkeypatch, tiny_netwo
     monkeypatch.setattr(engines, "load", refuses)
     monkeypatch.setattr(bench, "_parts", only("maps"))
     plan = bench.Plan(tiny_networks(), runs=1)
-    result = bench.measure(lambda *_: None, lambda _: 1 / 0, plan)
+    result = bench.measure(lambda *_: None, lambda _: 1 / 0, no_blender, plan)
     assert result.failed["openvino"] == "it does not start"
     assert "ZeroDivisionError" in result.failed[bench.PAPER]
     assert "exact_256_ort_ms" in names(result.figures)
 
 
-def test_a_failure_in_blender_keeps_its_reason() -> None:
-    pytest.importorskip("bpy")
+def test_a_failure_in_blender_keeps_its_reason(launch) -> None:
     with pytest.raises(FurrowError, match="KeyError: 'nothing'"):
-        bench_blender.measured("nothing", 1)
+        bench_blender.measured("nothing", 1, launch)
 
 
-def test_blenders_start_is_measured() -> None:
-    pytest.importorskip("bpy")
-    found = names(bench_blender.addon_start(1))
+def test_blenders_start_is_measured(launch) -> None:
+    found = names(bench_blender.addon_start(1, launch))
     assert found == {"addon_start_ms": "ms", "addon_start_min_ms": "ms"}
 
 
-def test_the_backends_tick_is_measured() -> None:
-    pytest.importorskip("bpy")
-    found = names(bench_blender.measured("backend", 1))
+def test_the_backends_tick_is_measured(launch) -> None:
+    found = names(bench_blender.measured("backend", 1, launch))
     assert found["tick_backend_1024_ms"] == found["exact_backend_1024_ms"] == "ms"
     assert found["backend_start_s"] == found["backend_first_map_s"] == "s"
 
 
-def test_the_viewports_tick_is_measured() -> None:
-    pytest.importorskip("bpy")
-    found = bench_blender.measured("viewport", 1)
+def test_the_viewports_tick_is_measured(launch) -> None:
+    found = bench_blender.measured("viewport", 1, launch)
     value = {figure.name: figure.value for figure in found}
     assert names(found)["tick_shaded_ms"] == names(found)["identity_exact_ms"] == "ms"
     ends = sorted(value[f"tick_displaced_level{level}_ms"] for level in (1, 2))
@@ -172,7 +181,6 @@ def test_the_viewports_tick_is_measured() -> None:
     )
 
 
-def test_a_bake_that_makes_no_frame_is_no_measurement(monkeypatch) -> None:
-    pytest.importorskip("bpy")
+def test_a_bake_that_makes_no_frame_is_no_measurement(launch) -> None:
     with pytest.raises(FurrowError, match="nothing failed"):
-        bench_blender.bake_seconds("nothing", 256, 1, None)
+        bench_blender.bake_seconds("nothing", 256, 1, launch)

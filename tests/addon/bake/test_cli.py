@@ -14,7 +14,6 @@ from furrow.backend.formats.expressions import INDEX  # noqa: E402
 from furrow.backend.formats.files import ASSETS  # noqa: E402
 from furrow.backend.formats.maps import read_map  # noqa: E402
 from furrow.backend.formats.weights import Weights, write_weights  # noqa: E402
-from furrow.commands import bake_arguments  # noqa: E402
 
 shipped = pytest.mark.skipif(
     not (ASSETS / "detail" / "generator.onnx").is_file(), reason="no networks have been trained"
@@ -57,22 +56,6 @@ def test_bad_input_is_one_line_and_a_failure(arguments, message, motion, scene, 
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("furrow")]
     assert len(said) == 1 and message in said[0]
     assert "Traceback" not in said[0]
-
-
-def test_flags_reach_a_child_process_unchanged(tmp_path):
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    bake_arguments.add_arguments(parser)
-    text = (
-        "a.wav b.csv -o out --random-identity 3 --fps 29.97 --frames 2-9 --resolution 512 --preview"
-    )
-    argv = bake_arguments.to_argv(parser.parse_args(text.split()))
-    again = parser.parse_args(argv[1:])
-    assert argv[0] == "bake"
-    assert [path.name for path in again.inputs] == ["a.wav", "b.csv"]
-    assert (again.random_identity, again.fps, again.frames) == (3, 29.97, (2, 9))
-    assert (again.resolution, again.preview, again.output.is_absolute()) == (512, True, True)
 
 
 @shipped

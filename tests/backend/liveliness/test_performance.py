@@ -1,6 +1,5 @@
 """What may be asked of a performance, in requests and on command lines."""
 
-import argparse
 from dataclasses import asdict
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 from furrow.backend.errors import FurrowError
 from furrow.backend.liveliness import performance
 from furrow.backend.liveliness.performance import Life, Style
-from furrow.commands import bake_arguments, performance_arguments
 
 
 def test_a_request_says_all_or_nothing():
@@ -41,16 +39,3 @@ def test_the_style_is_what_the_network_is_told():
     np.testing.assert_allclose(happy[happy != 0], [0.5, 0.3], rtol=1e-5)
     assert performance.random_speaker(3) == performance.random_speaker(3)
     assert performance.random_speaker(3) != performance.random_speaker(4)
-
-
-def test_flags_survive_the_way_to_a_child_process():
-    flags = "--emotion angry --intensity 0.4 --articulation 1.1 --speaker 3 --blinks 0 --seed 8"
-    parser = argparse.ArgumentParser()
-    bake_arguments.add_arguments(parser)
-    asked = parser.parse_args(["talk.wav", "-o", "out", *flags.split()])
-    again = parser.parse_args(bake_arguments.to_argv(asked)[1:])
-    style, life = performance_arguments.performance(again)
-    assert style == Style("angry", 0.4, 1.1, performance.random_speaker(3))
-    assert life == Life(blinks=0, seed=8)
-    plain = parser.parse_args(["talk.wav", "-o", "out"])
-    assert performance_arguments.performance(plain) == (Style(), Life())

@@ -1,6 +1,6 @@
 """Runs Furrow in a Blender where it is not installed: ``... outside.py -- PYTHON ARGUMENTS``.
 
-A plain script, started by ``commands/blender.py`` in a Blender or in a Python with the bpy module. It
+A plain script, which the `furrow` command starts in a Blender or in a Python with the bpy module. It
 loads the package from the folder above, whatever that is called. PYTHON runs the backend process:
 it has the engines, which this Blender's own Python may lack.
 """
@@ -45,7 +45,7 @@ def main() -> int:
 
 def load() -> Any:
     """Load the package from the folder above, register it with Blender, and return it."""
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parent.parent
     spec = importlib.util.spec_from_file_location(
         "furrow", root / "__init__.py", submodule_search_locations=[str(root)]
     )
