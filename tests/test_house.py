@@ -1,8 +1,9 @@
-"""The house: packages, arrows between the rooms, versions, and a clone under another name."""
+"""The house: packages, arrows between rooms and wings, versions, and a clone under another name."""
 
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 import re
 import shutil
@@ -12,11 +13,54 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import furrow
 import pytest
 
 ROOMS = ("addon", "backend", "commands", "training")
+
+NEEDS = {
+    "backend": (),
+    "commands": ("backend",),
+    "addon": ("backend", "commands"),
+    "training": ("backend",),
+}
+"""The rooms that each room may import, and name in its strings; `__main__` connects all of them."""
+
+ELSEWHERE = {
+    "backend": ("bpy", "bmesh", "mathutils"),
+    "commands": ("bpy",),
+    "addon": ("torch",),
+}
+"""Packages that a room may not import."""
+
+WINGS = {
+    "backend": {
+        "errors": "",
+        "system": "errors",
+        "formats": "errors",
+        "head": "errors formats",
+        "detail.engines": "errors system formats",
+        "detail": "errors system formats head detail.engines",
+        "liveliness": "errors formats",
+        "speech": "errors system formats liveliness",
+        "process": "errors system formats head detail detail.engines liveliness speech",
+    },
+    "addon": {
+        "process": "",
+        "head": "process",
+        "detail": "process head",
+        "animation": "process head",
+        "bake": "process head detail animation",
+        "bench": "process head detail animation bake",
+        "interface": "process head detail animation bake",
+        "handlers": "process head detail animation",
+        "outside": "bake bench",
+    },
+}
+"""Each wing of a room with the wings that it may import, all of which stand above it in the table."""
+
 NOT_SOURCE = shutil.ignore_patterns(
     ".git", ".venv*", ".cache", ".*_cache", "out", "dist", "build", "wheels", "*.egg-info",
     "__pycache__", ".partial-*",
@@ -34,16 +78,15 @@ def modules(root: Path) -> Iterator[Path]:
         yield from (path.relative_to(root) for path in sorted((root / room).rglob("*.py")))
 
 
-def imported(root: Path, module: Path) -> Iterator[str]:
-    """Absolute names of what a module imports, those inside functions included."""
-    package = ["furrow", *module.parts[:-1]]
-    for node in ast.walk(ast.parse((root / module).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            name = ".".join([*base, *filter(None, [node.module])])
-            yield from (f"{name}.{alias.name}" for alias in node.names)
+@pytest.fixture(scope="module")
+def architecture(root: Path) -> ModuleType:
+    """tools/architecture.py, which reads imports."""
+    path = root / "tools" / "architecture.py"
+    spec = importlib.util.spec_from_file_location("architecture", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_wheel_holds_every_module_and_asset(clone: Path, tmp_path: Path) -> None:
@@ -62,28 +105,65 @@ def test_wheel_holds_every_module_and_asset(clone: Path, tmp_path: Path) -> None
     assert not missing
 
 
-def test_arrows_between_rooms_run_one_way(root: Path) -> None:
-    forbidden = {
-        "backend": (
-            "bpy",
-            "bmesh",
-            "mathutils",
-            "furrow.addon",
-            "furrow.commands",
-            "furrow.training",
-        ),
-        "commands": ("bpy", "furrow.addon", "furrow.training"),
-        "addon": ("furrow.training", "torch"),
-        "training": ("furrow.addon",),
-    }
-    broken = [
-        f"{module} imports {name}"
-        for module in modules(root)
-        for name in imported(root, module)
-        for bad in forbidden[module.parts[0]]
-        if name == bad or name.startswith(bad + ".")
-    ]
+def strangers(room: str) -> list[str]:
+    """The rooms that a room may not import."""
+    return [other for other in ROOMS if other not in (room, *NEEDS[room])]
+
+
+def test_arrows_between_rooms_run_one_way(root: Path, architecture: ModuleType) -> None:
+    broken = []
+    for module in modules(root):
+        room = module.parts[0]
+        forbidden = (*ELSEWHERE[room], *(f"furrow.{other}" for other in strangers(room)))
+        package = ".".join(("furrow", *module.parts[:-1]))
+        for name in architecture.import_names((root / module).read_text(), package):
+            if any(name == bad or name.startswith(f"{bad}.") for bad in forbidden):
+                broken.append(f"{module} imports {name}")
     assert not broken
+
+
+def test_no_room_names_files_of_a_room_that_it_may_not_import(root: Path) -> None:
+    # A path in a string is an import that no checker sees.
+    broken = []
+    for module in modules(root):
+        for other in strangers(module.parts[0]):
+            pattern = re.compile(rf"{other}|(?s:.*)\b{other}[/.][a-z_]+(?s:.*)")
+            for node in ast.walk(ast.parse((root / module).read_text())):
+                text = node.value if isinstance(node, ast.Constant) else None
+                if isinstance(text, str) and pattern.fullmatch(text):
+                    broken.append(f"{module}:{node.lineno} names {other}")
+    assert not broken
+
+
+def test_imports_run_in_no_circle(root: Path, architecture: ModuleType) -> None:
+    rings = architecture.circles(architecture.imports(root))
+    assert not [" -> ".join([*ring, ring[0]]) for ring in rings]
+
+
+def test_arrows_between_wings_run_one_way(root: Path, architecture: ModuleType) -> None:
+    graph = architecture.imports(root)
+    broken = []
+    for room in ROOMS:
+        arrows: dict[str, set[str]] = {}
+        for source, target in architecture.arrows(graph, room):
+            arrows.setdefault(source, set()).add(target)
+        for ring in architecture.circles(arrows):
+            broken.append(f"{room}: " + " -> ".join([*ring, ring[0]]))
+        if room in WINGS:
+            broken += [
+                f"{room}: {source} -> {target}"
+                for source, targets in sorted(arrows.items())
+                for target in sorted(targets - set(WINGS[room].get(source, "").split()))
+            ]
+    assert not broken
+
+
+def test_wings_stand_in_the_order_of_their_arrows() -> None:
+    for room, needs in WINGS.items():
+        above: set[str] = set()
+        for wing, targets in needs.items():
+            assert set(targets.split()) <= above, f"{room}: {wing}"
+            above.add(wing)
 
 
 def test_backend_starts_without_torch_and_blender(root: Path) -> None:
