@@ -14,14 +14,23 @@
 
 PYTHON ?= python3.11
 PIP_TORCH_ARGS ?=
+UPGRADE ?=
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP_OPTIONS := --disable-pip-version-check --quiet
 TORCH := torch==2.13.0
+
+# $(call install,FOLDER,ENVIRONMENT): what requirements.lock names for it, each file by its hash.
+define install
+$(1)/bin/python tools/lock.py $(2) > $(1)/$(2).txt
+$(1)/bin/python -m pip $(PIP_OPTIONS) install --no-deps --require-hashes --requirement $(1)/$(2).txt
+endef
 
 RUNTIME := .venv/.runtime
 TRAIN := .venv/.train
 DEV := .venv/.dev
+PEERS := .venv/.peers
+BPY42 := .venv-bpy42/.installed
 BPY50 := .venv-bpy50/.installed
 MOONSHINE := assets/speech/moonshine_encoder.ort
 PERCEPTUAL := out/perceptual/vgg16.safetensors
@@ -34,7 +43,7 @@ demo: $(RUNTIME) $(MOONSHINE)
 
 # The environments are made side by side: one downloads while the other unpacks.
 test:
-	@$(MAKE) --no-print-directory --jobs=2 $(DEV) $(BPY50) $(MOONSHINE) $(PERCEPTUAL)
+	@$(MAKE) --no-print-directory --jobs=2 $(DEV) $(BPY42) $(BPY50) $(MOONSHINE) $(PERCEPTUAL)
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -q
 
@@ -61,6 +70,13 @@ bench: $(RUNTIME) $(MOONSHINE)
 
 train-env: $(TRAIN) $(PERCEPTUAL)
 
+# Needed after a change of pins in pyproject.toml. What is locked stays where it fits; with
+# UPGRADE=--upgrade everything becomes as new as the pins admit.
+lock:
+	$(PYTHON) -m venv .cache/lock
+	$(call install,.cache/lock,lock)
+	.cache/lock/bin/python tools/lock.py $(UPGRADE)
+
 clean:
 	rm -rf out dist build .cache .pytest_cache .mypy_cache .ruff_cache furrow.egg-info
 
@@ -68,23 +84,29 @@ clean:
 	@command -v $(PYTHON) >/dev/null || { echo "Furrow needs Python 3.11; name yours: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 
-# The stamps depend on pyproject.toml, so that a changed pin reaches an existing environment.
-$(RUNTIME): pyproject.toml setup.py | .venv/bin/python
-	$(PIP) install -e ".[runtime,blender]"
+# The stamps depend on the lock, so that a changed pin reaches an existing environment.
+$(RUNTIME): requirements.lock pyproject.toml setup.py | .venv/bin/python
+	$(call install,.venv,runtime)
+	$(BIN)/python -m pip $(PIP_OPTIONS) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# PyTorch is not locked: each of its builds has hashes of its own, and any build will do.
 $(TRAIN): $(RUNTIME)
-	$(PIP) install $(PIP_TORCH_ARGS) "$(TORCH)"
-	$(PIP) install -e ".[runtime,blender,train]"
+	$(call install,.venv,train)
+	$(BIN)/python -m pip $(PIP_OPTIONS) install $(PIP_TORCH_ARGS) "$(TORCH)"
 	@touch $@
 
 $(DEV): $(TRAIN)
-	$(PIP) install -e ".[runtime,blender,train,video,dev]"
+	$(call install,.venv,dev)
 	@touch $@
 
-$(BPY50): Makefile
-	$(PYTHON) -m venv .venv-bpy50
-	.venv-bpy50/bin/python -m pip --disable-pip-version-check --quiet install bpy==5.0.1
+$(PEERS): $(TRAIN)
+	$(call install,.venv,peers)
+	@touch $@
+
+$(BPY42) $(BPY50): .venv-%/.installed: requirements.lock
+	$(PYTHON) -m venv .venv-$*
+	$(call install,.venv-$*,$*)
 	@touch $@
 
 $(MOONSHINE): | $(RUNTIME)
