@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="OpenEXR in millimetres, or 16-bit PNG")  # fmt: skip
     flags.add_resolution(parser, None)
     flags.add_engine(parser)
+    parser.add_argument("--networks", type=Path, metavar="DIR",
+                        help="folder of other networks, as furrow train exports them (default: what ships)")  # fmt: skip
     _add_space(parser)
 
 
@@ -54,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     _check(arguments)
     expression = expressions.parse_weights(arguments.expression or "")
     person, other = _people(arguments)
-    model = detail_model.DetailModel(engines.load(arguments.engine))
+    networks = arguments.networks or engines.DETAIL
+    model = detail_model.DetailModel(engines.load(arguments.engine, networks), networks)
     space = model.space
     if arguments.random_detail is None:
         w = model.w_plus(person, expression)
