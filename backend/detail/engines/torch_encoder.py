@@ -50,6 +50,10 @@ class EncoderConfig:
 class Encoder(nn.Module):
     """Identity and expression to W+: fully connected, ReLU, [a, b] again after the first layer."""
 
+    shift: Tensor
+    gain: Tensor
+    w_avg: Tensor
+
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
@@ -99,9 +103,7 @@ class Encoder(nn.Module):
 
     def features(self, identity: Tensor, expression: Tensor) -> list[Tensor]:
         """What the heads of layers 3, 4 and 5 read."""
-        shift: Tensor = self.shift  # type: ignore[assignment]
-        gain: Tensor = self.gain  # type: ignore[assignment]
-        both = (torch.cat([identity, expression], 1) - shift) * gain
+        both = (torch.cat([identity, expression], 1) - self.shift) * self.gain
         x = F.relu(self.layer1(both))
         x = F.relu(self.layer2(torch.cat([x, both], 1)))
         features = []

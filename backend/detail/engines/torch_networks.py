@@ -141,6 +141,8 @@ class Block(nn.Module):
 class Synthesis(nn.Module):
     """W+ and noise to a displacement map in millimetres."""
 
+    scale: Tensor
+
     def __init__(self, config: SynthesisConfig) -> None:
         super().__init__()
         self.config = config
