@@ -9,7 +9,8 @@ import bpy
 from bpy.props import StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from ...backend.detail.engines import engine_speed, engines
+from ...backend.detail.engines import engine_speed
+from ...backend.detail.engines.kinds import KINDS
 from ...backend.errors import FurrowError
 from ...backend.process import accelerator
 from ..process import jobs
@@ -22,15 +23,12 @@ def lines() -> list[str]:
     speeds = {
         kind: speed
         for kind, speed in engine_speed.read(jobs.user_folder()).items()
-        if kind in engines.TITLES
+        if kind in KINDS
     }
     days = {speed.measured for speed in speeds.values()}
     return [
         *([f"Why: {why}"] if why else []),
-        *(
-            f"{engines.TITLES[kind]}: {speed.exact_ms:.0f} ms a map"
-            for kind, speed in speeds.items()
-        ),
+        *(f"{KINDS[kind].title}: {speed.exact_ms:.0f} ms a map" for kind, speed in speeds.items()),
         *([f"Measured on {max(days)}"] if days else []),
     ]
 

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
+from ...backend.detail.engines.kinds import AUTO, KINDS
 from .. import PACKAGE
 
-DEFAULTS = SimpleNamespace(python="", engine="auto")
+DEFAULTS = SimpleNamespace(python="", engine=AUTO)
 
 
 def _backend_changed(_self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
@@ -34,15 +35,13 @@ class FurrowPreferences(bpy.types.AddonPreferences):
         name="Engine",
         items=(
             (
-                "auto",
+                AUTO,
                 "Automatic",
                 "CUDA where it is found, else the engine that measured itself fastest",
             ),
-            ("ort", "ONNX Runtime", "Runs on every CPU; comes with Furrow"),
-            ("openvino", "OpenVINO", "Faster on many CPUs, where it was added"),
-            ("torch", "PyTorch", "For a GPU, where the chosen Python has PyTorch"),
+            *((name, kind.title, kind.description) for name, kind in reversed(KINDS.items())),
         ),
-        default="auto",
+        default=AUTO,
         update=_backend_changed,
     )
 

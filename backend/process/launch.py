@@ -1,7 +1,7 @@
 """Starts the backend process: ``python -I backend/process/launch.py [options]``.
 
 Runs as a plain file, in any Python from 3.11 on, with nothing but the standard library until the
-paths are set. `-I` keeps the user's environment out; the package is loaded from the folder above
+paths are set: the modules of the package that it takes for that need no other. `-I` keeps the user's environment out; the package is loaded from the folder above
 this file, whatever that folder is called, so no other add-on or site can shadow a module of ours.
 """
 
@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 def main() -> None:
     """Take stdin and stdout for the protocol, set the paths, serve until the client goes."""
+    _load_package(Path(__file__).resolve().parent.parent.parent)
     options = _arguments()
     read, write = _take_pipes()
-    _load_package(Path(__file__).resolve().parent.parent.parent)
     from furrow.backend.errors import FurrowError
 
     try:
@@ -39,10 +39,12 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
+    from furrow.backend.detail.engines import kinds
+
     parser = argparse.ArgumentParser(
         prog="launch.py", description="Start Furrow's backend process."
     )
-    parser.add_argument("--engine", default="auto", choices=["auto", "ort", "openvino", "torch"])
+    parser.add_argument("--engine", default=kinds.AUTO, choices=kinds.CHOICES)
     parser.add_argument(
         "--site-packages", type=Path, action="append", default=[], metavar="DIR",
         help="search DIR for packages before all else; may be repeated",

@@ -19,6 +19,7 @@ from ... import __version__
 from ..detail.detail_model import RESOLUTIONS, DetailModel, check_resolution, resample
 from ..detail.engines import engines
 from ..detail.engines.engine_choice import EngineChoice
+from ..detail.engines.kinds import AUTO, KINDS
 from ..detail.live import LiveMaps
 from ..errors import FurrowError
 from ..formats.expressions import EXPRESSIONS
@@ -39,7 +40,7 @@ WRITERS = max(1, (os.cpu_count() or 1) // 4)
 IDLE_S = 3.0
 """How long nobody asks for anything before engines are measured."""
 
-PACKAGES = ("numpy", "onnxruntime", "openvino", "torch", "soundfile", "OpenEXR", "pypng")
+PACKAGES = ("numpy", *(kind.package for kind in KINDS.values()), "soundfile", "OpenEXR", "pypng")
 
 
 def serve(
@@ -75,7 +76,7 @@ class Services:
     Parameters
     ----------
     engine
-        "auto", "ort", "openvino" or "torch".
+        One of :data:`.kinds.CHOICES`.
     networks
         Folder of the detail networks.
     user_folder
@@ -91,7 +92,7 @@ class Services:
 
     def __init__(
         self,
-        engine: str = "auto",
+        engine: str = AUTO,
         networks: Path = engines.DETAIL,
         user_folder: Path | None = None,
     ) -> None:

@@ -12,6 +12,7 @@ from ...errors import FurrowError
 from ...system.interrupt import Interrupt
 from . import engine_speed, engines
 from .engine_speed import Speed
+from .kinds import AUTO
 
 
 class EngineChoice:
@@ -20,7 +21,7 @@ class EngineChoice:
     Parameters
     ----------
     kind
-        "auto", "ort", "openvino" or "torch".
+        One of :data:`.kinds.CHOICES`.
     networks
         Folder of the detail networks.
     folder
@@ -52,7 +53,7 @@ class EngineChoice:
             self.speeds = engine_speed.read(folder, self._key)
         try:
             self._choose()
-            if kind == "auto" and not self.problem:
+            if kind == AUTO and not self.problem:
                 self.problem = next((e.note for e in engines.available() if e.note), None)
         except FurrowError as error:
             self.engine, self.problem = None, str(error)
@@ -99,11 +100,11 @@ class EngineChoice:
 
     def _give_up(self, engine: engines.Availability, error: FurrowError) -> engines.Availability:
         """After an error of an engine, take the next; raise the error where there is none."""
-        if self._kind != "auto":
+        if self._kind != AUTO:
             raise error
         self._given_up.append(engine.kind)
         try:
-            following = engines.choose("auto", self.speeds, self._given_up)
+            following = engines.choose(AUTO, self.speeds, self._given_up)
         except FurrowError:
             raise error from None
         self.problem = f"{error} {following.name} is used instead."

@@ -25,21 +25,13 @@ from ...system import processor
 from . import cuda
 from .engine import Engine
 from .engine_speed import Speed
+from .kinds import AUTO, KINDS
 from .ports import check_ports
 
 DETAIL = ASSETS / "detail"
-KINDS = ("torch", "openvino", "ort")
-"""The engines, the most preferred first."""
-
 NETWORKS = ("encoder.onnx", "noise.onnx", "bases.onnx", "generator.onnx")
 TORCH_NETWORKS = ("encoder.safetensors", "generator.safetensors")
 """Files that engines load."""
-
-TITLES = {"ort": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
-"""Names of the engines for people."""
-
-_NAMES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch"}
-"""Name of each engine's package."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +60,11 @@ def available() -> list[Availability]:
 
 
 def choose(
-    kind: str = "auto",
+    kind: str = AUTO,
     speeds: Mapping[str, Speed] | None = None,
     without: Collection[str] = (),
 ) -> Availability:
-    """Return the engine that `kind` ("auto" or one of :data:`KINDS`) stands for.
+    """Return the engine that `kind` (:data:`.kinds.CHOICES`) stands for.
 
     "auto" takes PyTorch if it finds CUDA; else the fastest of the others, if `speeds` holds all of
     them; else OpenVINO, then ONNX Runtime; of kinds in `without` none.
@@ -82,10 +74,10 @@ def choose(
     FurrowError
         With code ``engine_unavailable``, saying what is missing.
     """
-    if kind != "auto":
+    if kind != AUTO:
         if kind not in KINDS:
             raise FurrowError(
-                f'There is no engine "{kind}"; there are auto, {", ".join(KINDS)}.',
+                f'There is no engine "{kind}"; there are {AUTO}, {", ".join(KINDS)}.',
                 "engine_unavailable",
             )
         engine = _availability(kind)
@@ -115,7 +107,7 @@ def _fastest(engines: list[Availability], speeds: Mapping[str, Speed]) -> Availa
     return replace(fastest, why="the fastest by measurement")
 
 
-def load(kind: str = "auto", folder: str | Path = DETAIL) -> Engine:
+def load(kind: str = AUTO, folder: str | Path = DETAIL) -> Engine:
     """Load the networks in `folder` on an engine.
 
     Raises
@@ -151,10 +143,10 @@ def import_packages(kind: str) -> None:
     the heartbeat too, for seconds.
     """
     try:
-        importlib.import_module(_NAMES[kind])
+        importlib.import_module(KINDS[kind].package)
     except Exception as error:  # a broken installation may raise anything
         raise FurrowError(
-            f"{_NAMES[kind]} is installed but does not start: {error}", "engine_unavailable"
+            f"{KINDS[kind].package} is installed but does not start: {error}", "engine_unavailable"
         ) from None
 
 
@@ -192,7 +184,7 @@ def load_mapping(path: Path, z_size: int, num_ws: int) -> Callable[[np.ndarray],
 def _availability(kind: str) -> Availability:
     from importlib import metadata  # here: it would slow Blender's start
 
-    name = _NAMES[kind]
+    name = KINDS[kind].package
     if importlib.util.find_spec(name) is None:
         return Availability(kind, name, None, None, f"{name} is not installed in this Python.")
     try:
