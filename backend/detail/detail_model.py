@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import FurrowError
-from ..formats.expressions import EXPRESSIONS
+from ..formats.expressions import check_expression
 from ..formats.identity import SKIN, Identity, check
 from ..system.interrupt import Interrupt
 from .engines.engines import DETAIL, Engine
@@ -70,7 +70,7 @@ class DetailModel:
         expression
             (52,) weights in [0, 1].
         resolution
-            256, 512 or 1024.
+            256, 512, 1024 or the network's own.
         preview
             Allow an engine's faster, less exact way (about 1 % off), where it has one.
         interrupt
@@ -89,7 +89,7 @@ class DetailModel:
             For an identity of another head, a weight out of range, another resolution; with code
             ``missing_model`` for adjustments without directions; or with code ``cancelled``.
         """
-        check_resolution(resolution)
+        self._check_resolution(resolution)
         code = self.w_plus(identity, expression, relief)
         return self.synthesise(code, identity.detail_seed, resolution, preview, interrupt)
 
@@ -122,7 +122,7 @@ class DetailModel:
         interrupt: Interrupt | None = None,
     ) -> np.ndarray:
         """Return the map of styles w (num_ws, 512) and a seed; else as :meth:`map`."""
-        check_resolution(resolution)
+        self._check_resolution(resolution)
         key = (
             np.asarray(w, np.float32).tobytes(),
             detail_seed,
@@ -147,9 +147,15 @@ class DetailModel:
 
         They are not remembered: a bake asks for each of its maps once.
         """
-        check_resolution(resolution)
+        self._check_resolution(resolution)
         maps = self.engine.synthesise_batch(ws, self._noise(detail_seed), interrupt)
         return [resample(_finite(map_mm), resolution) for map_mm in maps]
+
+    def _check_resolution(self, resolution: int) -> None:
+        if (
+            resolution != self.resolution
+        ):  # which may be a small one, of networks that are tried out
+            check_resolution(resolution)
 
     def _encode(self, identity: bytes, expression: bytes) -> np.ndarray:
         return self.engine.encode(
@@ -180,27 +186,6 @@ def check_resolution(resolution: int) -> None:
     """Raise FurrowError for a size that maps do not have."""
     if resolution not in RESOLUTIONS:
         raise FurrowError(f"Maps have 256, 512 or 1024 texels a side, not {resolution}.")
-
-
-def check_expression(expression: np.ndarray) -> np.ndarray:
-    """Return an expression as float32 (52,).
-
-    Raises
-    ------
-    FurrowError
-        For another number of weights, or one that is not a number in [0, 1].
-    """
-    expression = np.asarray(expression, np.float32)
-    if expression.shape != (len(EXPRESSIONS),):
-        raise FurrowError(f"An expression has 52 weights, this one has {expression.size}.")
-    wrong = ~((expression >= -1e-6) & (expression <= 1 + 1e-6))  # true for NaN too
-    if wrong.any():
-        first = int(np.argmax(wrong))
-        raise FurrowError(
-            f"The weight of {EXPRESSIONS[first]} is {expression[first]:g}; "
-            "it must lie between 0 and 1."
-        )
-    return np.clip(expression, 0.0, 1.0)
 
 
 def resample(map_mm: np.ndarray, resolution: int) -> np.ndarray:

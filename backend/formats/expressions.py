@@ -26,6 +26,9 @@ EXPRESSIONS: tuple[str, ...] = (
 )  # fmt: skip
 """Names in lower camel case, in the order of Live Link Face."""
 
+ROUNDING = 1e-6
+"""How far beyond [0, 1] a weight may lie and still count as its end: some units of float32."""
+
 INDEX: dict[str, int] = {name: i for i, name in enumerate(EXPRESSIONS)}
 
 REGIONS: dict[str, tuple[str, ...]] = {
@@ -104,6 +107,31 @@ def canonical(name: str) -> str:
         return lowered
     near = nearest(lowered, EXPRESSIONS)
     raise FurrowError(f'There is no expression "{name}". Did you mean "{near}"?')
+
+
+def check_expression(expression: np.ndarray) -> np.ndarray:
+    """Return an expression as float32 (52,) within [0, 1].
+
+    What rounding puts beyond the ends becomes the ends; anything further is refused, for it is an
+    error of whoever asks. Keys that an artist lets overshoot are clipped where they are read, by the
+    add-on's ``expression_of``.
+
+    Raises
+    ------
+    FurrowError
+        For another number of weights, or one that is not a number in [0, 1].
+    """
+    expression = np.asarray(expression, np.float32)
+    if expression.shape != (len(EXPRESSIONS),):
+        raise FurrowError(f"An expression has 52 weights, this one has {expression.size}.")
+    wrong = ~((expression >= -ROUNDING) & (expression <= 1 + ROUNDING))  # true for NaN too
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        raise FurrowError(
+            f"The weight of {EXPRESSIONS[first]} is {expression[first]:g}; "
+            "it must lie between 0 and 1."
+        )
+    return np.clip(expression, 0.0, 1.0)
 
 
 def vector(weights: Mapping[str, float]) -> np.ndarray:

@@ -244,7 +244,7 @@ def test_a_batch_with_torch_equals_the_maps_one_by_one(
     assert len(together) == len(one_by_one)
     assert together[0].dtype == np.float32
     np.testing.assert_allclose(np.stack(together), np.stack(one_by_one), rtol=0, atol=1e-5)
-    with pytest.raises(FurrowError, match="outside"):
+    with pytest.raises(FurrowError, match="between 0 and 1"):
         list(batch.BatchSkin(skin, batch.device("cpu")).maps(2.0 + expressions))
 
 

@@ -12,7 +12,8 @@ import torch
 from scipy import sparse
 
 from ...backend.errors import FurrowError
-from .compose import Skin, check_expression
+from ...backend.formats.expressions import check_expression
+from .compose import Skin
 
 PER_CHUNK = 1 << 25
 """Texels that are worked on at once: 32 maps at 1024, 2 at 4096; a handful of arrays of this size."""
