@@ -22,9 +22,9 @@ from furrow.backend.errors import FurrowError
 from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.sampler import sample_identity
 from furrow.training.dnpm import inversion, sampling_quality
-from furrow.training.dnpm.data import Maps, draw
 from furrow.training.encoder import baselines, evaluate, image_to_image, vertices
 from furrow.training.encoder.scores import Judge, errors_db, summary
+from furrow.training.maps.data import Maps, draw
 from furrow.training.networks.metrics import BANDS_MM, band_energies, resized
 from scipy import ndimage
 

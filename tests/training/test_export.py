@@ -10,8 +10,8 @@ import onnx
 import pytest
 import torch
 from furrow.backend.detail.engines import engines
-from furrow.training.dnpm.export import export
 from furrow.training.dnpm.setup import Options, networks
+from furrow.training.export.detail import export
 
 SMALL = Options(
     resolution=128,

@@ -28,8 +28,6 @@ from furrow.backend.detail.engines.torch_networks import (
 from furrow.backend.errors import FurrowError
 from furrow.backend.head.bilinear import Head
 from furrow.training.dnpm.bases import Bases, fit_bases
-from furrow.training.dnpm.data import Maps, draw
-from furrow.training.dnpm.export import export
 from furrow.training.dnpm.inversion import without_convolutions
 from furrow.training.dnpm.loop import run_stage
 from furrow.training.dnpm.regression import regression, restore_amplitude
@@ -37,6 +35,8 @@ from furrow.training.dnpm.samples import correct, draw_samples, samples_of
 from furrow.training.dnpm.setup import Networks, Options, StageOptions, networks, read_options
 from furrow.training.dnpm.train import Sets, samples_on_disk, train
 from furrow.training.encoder.train import fit
+from furrow.training.export.detail import export
+from furrow.training.maps.data import Maps, draw
 from furrow.training.networks.basis import fit_images, project
 from furrow.training.networks.losses import furrow_loss
 from furrow.training.networks.schedule import Budget

@@ -20,8 +20,8 @@ from furrow.backend.errors import FurrowError
 from furrow.backend.formats.identity import ADJUSTMENTS
 from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.chart import chart
-from furrow.training.dnpm import codes, directions, mapping
 from furrow.training.networks.schedule import Budget
+from furrow.training.space import codes, directions, mapping
 
 RESOLUTION, NUM_WS = 128, 6
 IMAGES = 40

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from ...backend.detail.engines.torch_layers import LocalBasis, enlarge
 from ...backend.detail.engines.torch_networks import Synthesis
+from ..maps.data import Maps
 from ..networks.basis import fit_images, fit_loadings, project, styles
 from ..networks.schedule import load_checkpoint, save_checkpoint
 from ..spine.guard import restoring
-from .data import Maps
 
 FINE_MAPS = 2000
 """Maps that the fine images are found on; the coarse ones and all loadings see all that are chosen."""

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...backend.detail.engines.torch_networks import Encoder, Synthesis
+from ..maps.data import Maps
 from ..networks.losses import furrow_loss
 from .bases import weights_of
-from .data import Maps
 from .loop import Stage
 
 CROP = 256

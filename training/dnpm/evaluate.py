@@ -13,10 +13,10 @@ from ...backend.detail.engines.torch_networks import Encoder, Synthesis, load
 from ...backend.formats.figures import Figure
 from ...backend.formats.files import ASSETS
 from ...backend.head.bilinear import Head
+from ..maps.data import Maps, draw, read
 from ..networks.metrics import psnr_db, resized
-from .data import Maps, draw, read
+from ..space.mapping import Mapping, load_mapping
 from .inversion import explained, invert, plain_maps, without_convolutions
-from .mapping import Mapping, load_mapping
 from .sampling_quality import (
     copy_ratio,
     corpus_features,

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ...backend.detail.engines.torch_networks import Encoder, Synthesis
+from ..maps.data import Maps
 from ..networks.losses import furrow_loss
 from ..networks.metrics import resized
-from .data import Maps
 
 COARSE = 256
 """Where an inversion takes its first steps, since most of a map is decided there."""

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from ...backend.detail.engines.torch_layers import Relief
 from ...backend.formats.identity import SKIN
+from ..maps.data import Maps
 from ..networks.losses import band_energies
-from .data import Maps
 from .loop import Stage
 from .regression import relief_style
 

@@ -23,8 +23,8 @@ from tqdm import tqdm
 from ...backend.formats.files import whole_file
 from ..corpus.compose import Skin
 from ..corpus.sampler import sample_expression, sample_identity
+from ..maps.data import Maps
 from .bases import Bases
-from .data import Maps
 
 ARRAYS = ("identity", "expression", "styles")
 

@@ -13,11 +13,11 @@ from torch import Tensor
 from ...backend.detail.engines.torch_networks import Encoder, Synthesis
 from ...backend.head.bilinear import Head
 from ..corpus.sampler import sample_expression, sample_identity
+from ..maps.data import Maps
 from ..networks.frechet import features, frechet, halves, nearest, precision_recall
 from ..networks.metrics import resized
 from ..networks.perceptual import lpips
-from .data import Maps
-from .mapping import Z_SIZE, Mapping
+from ..space.mapping import Z_SIZE, Mapping
 
 LOOKED_AT = 256
 """Where VGG16 looks at maps."""

@@ -23,16 +23,16 @@ import torch
 
 from ...backend.errors import FurrowError
 from ...backend.formats.files import write_whole
+from ..export.detail import centre_styles, export
+from ..maps.data import Maps, draw
+from ..maps.sets import from_set
 from .bases import Bases, fit_bases
 from .convolutions import convolutions
-from .data import Maps, draw
-from .export import centre_styles, export
 from .loop import run_stage
 from .pictures import write_curves
 from .regression import regression, restore_amplitude, spread_styles
 from .relief import adversarial, begin
 from .samples import Samples, correct, draw_samples, joined, samples_of
-from .sets import from_set
 from .setup import SHIPPED, Networks, Options, networks, read_options
 
 

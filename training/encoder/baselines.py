@@ -40,7 +40,7 @@ from ..corpus.compose import Skin
 from ..corpus.habit import Habit
 from ..corpus.relief import seeded
 from ..corpus.sampler import sample_identity
-from ..dnpm.data import Maps, draw, read
+from ..maps.data import Maps, draw, read
 from ..networks.metrics import resized
 from . import components, image_to_image, regressions, vertices
 from .scores import Method

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...backend.errors import FurrowError
-from ..dnpm.data import Maps
+from ..maps.data import Maps
 from ..networks.basis import batches
 
 COMPONENTS = 384

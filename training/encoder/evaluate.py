@@ -18,9 +18,9 @@ from ...backend.formats.identity import Identity
 from ...backend.head.bilinear import Head
 from ..corpus import lines
 from ..corpus.sampler import sample_identity
-from ..dnpm.data import Maps, draw
 from ..dnpm.evaluate import TEST_EACH, TEST_PEOPLE, TEST_SEED
 from ..dnpm.pictures import write_comparison
+from ..maps.data import Maps, draw
 from ..networks.metrics import BANDS_MM, resized
 from . import baselines
 from .scores import FINE, RESOLUTION, Judge, Method, Scores, errors_db, summary

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ...backend.formats.identity import SKIN
 from ...backend.head.bilinear import Head
-from ..dnpm.data import Maps
+from ..maps.data import Maps
 from ..networks.losses import furrow_loss
 from ..networks.schedule import learning_rate
 

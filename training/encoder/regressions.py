@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ...backend.formats.identity import SKIN
-from ..dnpm.data import Maps
+from ..maps.data import Maps
 
 PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Ridge penalties to choose from."""

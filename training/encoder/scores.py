@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...backend.head.bilinear import Head
 from ..corpus.chart import chart
-from ..dnpm.data import Maps
+from ..maps.data import Maps
 from ..networks.metrics import BANDS_MM, PEAK_MM, band_energies, resized, ssim
 from ..networks.perceptual import lpips
 

@@ -2,7 +2,8 @@
 
 `furrow train dnpm` learns encoder and generator together, the encoder mainly on coefficients. This
 fits an encoder of any size, the paper's 113 M parameters included, by the maps alone, as the paper
-does: Adam at 5e-4 with cosine decay.
+does: Adam at 5e-4 with cosine decay. The generator is one of `furrow train dnpm`, or the paper's,
+which `furrow train gan` trains; then this is the second half of the paper's recipe.
 """
 
 from __future__ import annotations
@@ -10,18 +11,26 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from tqdm import tqdm
 
-from ...backend.detail.engines.torch_networks import Encoder, EncoderConfig, Synthesis, load
+from ...backend.detail.engines.stylegan2 import SeededSynthesis
+from ...backend.detail.engines.torch_encoder import Encoder, EncoderConfig
+from ...backend.detail.engines.torch_networks import Synthesis, load
 from ...backend.errors import FurrowError
 from ...backend.formats.files import ASSETS
-from ..dnpm.data import Maps, draw
-from ..dnpm.export import centre_styles, export
-from ..dnpm.setup import Networks
+from ...backend.head.bilinear import Head
+from ..dnpm.setup import Networks, Options, scale_inputs
+from ..export.detail import centre_styles, export
+from ..gan import export as standard
+from ..gan.files import is_standard, read_generator
+from ..maps.data import Maps, draw
+from ..maps.sets import from_set
 from ..networks.losses import furrow_loss
 from ..networks.schedule import Budget, learning_rate
 
@@ -30,7 +39,7 @@ RATE = 5e-4
 
 def fit(
     encoder: Encoder,
-    synthesis: Synthesis,
+    synthesis: Synthesis | SeededSynthesis,
     maps: Maps,
     budget: Budget,
     resolution: int,
@@ -53,7 +62,7 @@ def fit(
             w = encoder(
                 torch.from_numpy(maps.identity[rows]), torch.from_numpy(maps.expression[rows])
             )
-            _, image = synthesis.lower(w, resolution)
+            image = lines(synthesis, w, resolution)
             loss = furrow_loss(image, F.avg_pool2d(target[:, None], factor) / unit, mask)
             optimiser.zero_grad()
             loss.backward()
@@ -62,17 +71,32 @@ def fit(
     return losses
 
 
+def lines(synthesis: Synthesis | SeededSynthesis, w: Tensor, resolution: int) -> Tensor:
+    """What follows from styles w (N, num_ws, 512) alone: (N, 1, r, r) in the raw unit, without noise."""
+    if isinstance(synthesis, Synthesis):
+        return synthesis.lower(w, resolution)[1]
+    # Not up to r alone: every style shall learn, and fine blocks move what is broad too.
+    image: Tensor = synthesis.synthesis(w, "none")
+    return F.avg_pool2d(image, image.shape[-1] // resolution)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``furrow train encoder``."""
     parser.add_argument("--minutes", type=float, default=60.0, help="wall-clock budget")
     parser.add_argument("--hidden", default="512,512,256,256,128", metavar="WIDTHS",
                         help="two widths: the paper's form (7680,7680 is its size); "
                         "five: linear heads")  # fmt: skip
-    parser.add_argument("--resolution", type=int, default=128, help="of the maps compared")
+    parser.add_argument("--resolution", type=int,
+                        help="of the maps compared (default: 128; the own of a generator of train gan)")  # fmt: skip
     parser.add_argument("--data", type=Path, default=Path("out/detail-data"))
-    parser.add_argument(
-        "--generator", type=Path, default=ASSETS / "detail", help="folder of the trained generator"
-    )
+    parser.add_argument("--set", type=Path, metavar="DIR",
+                        help="learn from a set that furrow train corpus wrote, FaceScape's among them, "
+                        "instead of drawing maps")  # fmt: skip
+    parser.add_argument("--generator", type=Path, default=ASSETS / "detail", metavar="DIR",
+                        help="the trained generator: networks of furrow train dnpm, the folder of a run of "
+                        "furrow train gan, or a .pkl of stylegan2-ada-pytorch")  # fmt: skip
+    parser.add_argument("--unit-mm", type=float, metavar="N",
+                        help="millimetres of 1 in the maps of a .pkl")  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, default=Path("out/encoder"), help="export folder")
     parser.add_argument("--identities", type=int, default=6000)
     parser.add_argument("--expressions", type=int, default=8)
@@ -82,32 +106,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit an encoder and export it with its generator to --out."""
-    from ...backend.head.bilinear import Head
-
     hidden = tuple(int(width) for width in args.hidden.split(","))
     if len(hidden) not in (2, 5):
         raise FurrowError(f"--hidden {args.hidden}: write two widths or five, as in 512,512.")
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    known, synthesis = load(args.generator)
-    maps = draw(
-        args.data / "train256", Head.load(), 256, args.identities, args.expressions, args.seed + 1
-    )
-    sizes = known.config
+    args.out.mkdir(parents=True, exist_ok=True)
+    command = f"furrow train encoder --minutes {args.minutes:g} --hidden {args.hidden}"
+    learn = _for_standard if is_standard(args.generator) else _for_lean
+    learn(args, hidden, {"encoder_command": command})
+
+
+def _for_lean(args: argparse.Namespace, hidden: tuple[int, ...], record: dict[str, Any]) -> None:
+    """An encoder for networks of ``furrow train dnpm``, whose inputs it takes over."""
+    trained, synthesis = load(args.generator)
+    resolution = args.resolution or 128
+    maps = _maps(args, resolution)
+    sizes = trained.config
     encoder = Encoder(EncoderConfig(sizes.identity, sizes.expression, sizes.split, hidden))
-    encoder.shift.copy_(known.shift)  # type: ignore[operator, arg-type]
-    encoder.gain.copy_(known.gain)  # type: ignore[operator, arg-type]
-    fit(encoder, synthesis, maps, Budget(args.minutes, None), args.resolution, seed=args.seed)
+    encoder.shift.copy_(trained.shift)  # type: ignore[operator, arg-type]
+    encoder.gain.copy_(trained.gain)  # type: ignore[operator, arg-type]
+    fit(encoder, synthesis, maps, Budget(args.minutes, None), resolution, seed=args.seed)
     rows = np.arange(0, len(maps.map), max(1, len(maps.map) // 2000))
     centre_styles(
         encoder, torch.from_numpy(maps.identity[rows]), torch.from_numpy(maps.expression[rows])
     )
     detail = json.loads((args.generator / "detail.json").read_text())
-    sizes = ("format", "resolution", "num_ws", "channels", "synthesis", "encoder")
-    record = {key: value for key, value in detail.items() if key not in sizes}
+    names = ("format", "resolution", "num_ws", "channels", "synthesis", "encoder")
+    record = {key: value for key, value in detail.items() if key not in names} | record
     record["data"] = detail["data"] | {"train256": maps.digest}
-    record["encoder_command"] = (
-        f"furrow train encoder --minutes {args.minutes:g} --hidden {args.hidden}"
-    )
-    args.out.mkdir(parents=True, exist_ok=True)
     export(Networks(encoder, synthesis), args.out, record)
+
+
+def _for_standard(args: argparse.Namespace, hidden: tuple[int, ...], record: dict[str, Any]) -> None:  # fmt: skip
+    """An encoder for a standard StyleGAN2, as the paper has it: W+ = w_avg + E(a, b)."""
+    generator = read_generator(args.generator, args.unit_mm)
+    resolution = args.resolution or generator.config.resolution
+    maps = _maps(args, resolution)
+    encoder = standard.new_encoder(generator, maps.identity.shape[1], hidden)
+    # FaceScape's people fold by their shape; our corpus's by their skin coefficients alone.
+    own = maps.made_by.get("uv", "furrow") == "furrow"
+    scale_inputs(encoder, Options() if own else Options(shape_gain=1.0, skin_gains={}))
+    synthesis = standard.synthesis_of(generator)
+    fit(encoder, synthesis, maps, Budget(args.minutes, None), resolution, seed=args.seed)
+    record |= {"data": {"encoder": maps.digest}, "config": {"seed": args.seed}}
+    standard.export(encoder, generator, args.out, record)
+
+
+def _maps(args: argparse.Namespace, resolution: int) -> Maps:
+    """The maps to learn from, at `resolution` or finer."""
+    if args.set:
+        return from_set(args.set, args.data / f"set{resolution}", resolution)
+    size = max(256, resolution)
+    folder = args.data / f"train{size}"
+    return draw(folder, Head.load(), size, args.identities, args.expressions, args.seed + 1)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ...backend.formats.identity import SKIN
 from ...backend.head.bilinear import Head
-from ..dnpm.data import Maps
+from ..maps.data import Maps
 from ..networks.schedule import average, learning_rate
 
 COUNTS = {"1.7K": 1700, "5K": 5000}

@@ -26,7 +26,7 @@ from ...backend.detail.engines.torch_layers import W_SIZE
 from ...backend.detail.engines.torch_networks import load as load_networks
 from ...backend.formats.figures import Figure
 from ...backend.system.processor import physical_cores
-from ..dnpm.export import OPSET
+from ..export.detail import OPSET
 
 PAPER = GanConfig(resolution=1024, channel_base=32768, channel_max=512, mapping_layers=8)
 """Configuration F."""

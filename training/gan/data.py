@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file, write_whole
 from ..corpus import facescape
-from ..dnpm.data import allocate
+from ..maps.data import allocate
 
 _LOOKED_AT = 256
 """Maps whose depths set the unit."""

@@ -15,11 +15,11 @@ from ...backend.formats.figures import Figure
 from ...backend.formats.files import ASSETS
 from ...backend.formats.identity import ADJUSTMENTS
 from ...backend.head.bilinear import Head
-from ..dnpm.attributes import Attributes
-from ..dnpm.codes import draw_people, drawn_lines, principal_axes, skin_mask
-from ..dnpm.directions import effects, read_directions
-from ..dnpm.mapping import Z_SIZE, load_mapping
 from ..networks.frechet import features, frechet, precision_recall
+from .attributes import Attributes
+from .codes import draw_people, drawn_lines, principal_axes, skin_mask
+from .directions import effects, read_directions
+from .mapping import Z_SIZE, load_mapping
 from .pictures import Pictures
 
 SEED = 300

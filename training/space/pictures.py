@@ -19,8 +19,8 @@ from ...backend.formats.identity import ADJUSTMENTS
 from ...backend.head.bilinear import Head
 from ..corpus.chart import Chart, chart
 from ..corpus.pictures import front, shaded
-from ..dnpm.codes import draw_people
-from ..dnpm.directions import Directions
+from .codes import draw_people
+from .directions import Directions
 
 SHOWN = 512
 """Texels of maps that are shown whole; finer ones are reduced to it."""

@@ -13,10 +13,10 @@ from torch import Tensor
 from ...backend.detail.engines.torch_networks import Encoder, Synthesis, load
 from ...backend.formats.files import ASSETS
 from ...backend.head.bilinear import Head
-from ..dnpm import codes, mapping
-from ..dnpm.directions import Search
 from ..networks.frechet import frechet, precision_recall
 from ..networks.schedule import Budget
+from . import codes, mapping
+from .directions import Search
 
 SEARCH_PEOPLE = 1000
 JUDGED = 2000

@@ -14,11 +14,11 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from ...backend.errors import FurrowError
+from ...backend.formats.expressions import check_expression
 from ...backend.formats.files import write_whole
 from ...backend.head.bilinear import Head
 from ..corpus import facescape
 from ..corpus.chart import chart
-from ..corpus.compose import check_expression
 from .data import PARTIAL, Maps, allocate, finish, read
 
 RELIEF_MM = 3.0

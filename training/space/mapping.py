@@ -27,9 +27,9 @@ from ...backend.detail.engines.torch_networks import W_SIZE
 from ...backend.errors import FurrowError
 from ...backend.formats.files import write_whole
 from ...backend.formats.tensors import damaged
+from ..export.detail import export_onnx, round_weights, write_tensors
 from ..networks.schedule import Budget, average, learning_rate
 from .codes import Components
-from .export import export_onnx, round_weights, write_tensors
 
 Z_SIZE = 512
 FORMAT = "furrow.mapping/1"

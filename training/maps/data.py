@@ -10,6 +10,7 @@ import math
 import multiprocessing
 import os
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,7 +184,7 @@ def _draw(folder: Path, head: Any, made_by: dict[str, int], workers: int) -> Non
     finish(folder, made_by, arrays, float(np.median(skin_chart.texel_mm)))
 
 
-def allocate(shapes: dict[Path, tuple[int, ...]]) -> list[np.memmap]:
+def allocate(shapes: Mapping[Path, tuple[int, ...]]) -> list[np.memmap]:
     """Make .npy files of float16, memory-mapped, and take their room on the disk at once.
 
     Without, a disk that fills up would end the process without a word at some later write.

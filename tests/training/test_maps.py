@@ -16,8 +16,8 @@ from furrow.backend.formats.identity import write_identity
 from furrow.backend.formats.maps import FACESCAPE_SCALE_MM, write_map
 from furrow.backend.head.bilinear import Head
 from furrow.training.corpus import facescape, sets
-from furrow.training.dnpm import data
-from furrow.training.dnpm.sets import from_set
+from furrow.training.maps import data
+from furrow.training.maps.sets import from_set
 from PIL import Image
 
 SIZE = 512

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from ...backend.detail.engines.torch_encoder import SCALE_SUFFIX
 from ...backend.detail.engines.torch_networks import Encoder, Synthesis
 from ...backend.formats.files import whole_file, write_whole
+from ..dnpm.setup import Networks
 from .bases_graph import Bases
-from .setup import Networks
 
 OPSET = 17
 
