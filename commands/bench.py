@@ -15,6 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ..backend.detail.engines import engines, kinds
 from ..backend.errors import FurrowError
 from ..backend.formats import figures
@@ -187,9 +189,7 @@ def write(path: Path, result: Result) -> None:
         "absent": result.absent,
         "failed": result.failed,
     }
-    memory = total_memory()
-    if memory is not None:
-        more["memory_gb"] = round(memory / 1e9, 1)
+    more["memory_gb"] = round(psutil.virtual_memory().total / 1e9, 1)
     figures.write(path, result.figures, seed=0, more=more)
 
 
@@ -208,11 +208,3 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             installed[name] = metadata.version(name)
     return installed
-
-
-def total_memory() -> int | None:
-    """Bytes of the machine's memory; None where the system does not tell."""
-    names: Any = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" not in names:
-        return None
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

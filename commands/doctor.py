@@ -27,7 +27,17 @@ from ..backend.process import protocol
 from ..backend.system import processor
 from . import blender, flags
 
-PACKAGES = ("numpy", "onnxruntime", "soundfile", "soxr", "OpenEXR", "pypng", "tqdm")
+PACKAGES = (
+    "numpy",
+    "onnxruntime",
+    "soundfile",
+    "soxr",
+    "OpenEXR",
+    "pypng",
+    "safetensors",
+    "psutil",
+    "tqdm",
+)
 MODELS = (
     "head.npz",
     *(f"detail/{name}" for name in engines.NETWORKS),

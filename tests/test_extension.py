@@ -141,12 +141,14 @@ def test_zip_holds_what_it_should_and_nothing_else(extension_zip: Path) -> None:
     roots = {name.split("/")[0] for name in names}
     assert roots == {
         "__init__.py", "blender_manifest.toml", "LICENSE", "LICENCES.md",
-        "addon", "backend", "assets", "wheels",
+        "addon", "backend", "commands", "assets", "wheels",
     }  # fmt: skip
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
     for tag in ("cp311-cp311", "cp313-cp313", "cp314-cp314"):
         packages = {Path(n).name.split("-")[0].lower() for n in names if tag in n}
         assert {"onnxruntime", "openexr", "cffi"} <= packages
+    universal = {Path(n).name.split("-")[0].lower() for n in names if "-abi3-" in n}
+    assert {"psutil", "safetensors"} <= universal
 
 
 def test_extension_needs_no_network_to_build_twice(extension_zip: Path, root: Path) -> None:

@@ -39,7 +39,7 @@ WINGS = {
     "backend": {
         "errors": "",
         "system": "errors",
-        "formats": "errors",
+        "formats": "errors system",
         "head": "errors formats",
         "detail.engines": "errors system formats",
         "detail": "errors system formats head detail.engines",

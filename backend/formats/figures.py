@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FurrowError
+from ..system import processor
 from .files import write_whole
 
 
@@ -62,21 +62,10 @@ def table(figures: Sequence[Figure]) -> str:
 
 def machine() -> str:
     """Return processor, usable cores, system and Python in one line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
-        f"{_processor()}, {cores} cores, {platform.system()} {platform.release()}, "
+        f"{processor.name()}, {processor.usable_cores()} cores, {platform.system()} {platform.release()}, "
         f"Python {platform.python_version()}"
     )
-
-
-def _processor() -> str:
-    """Return the processor's name; Linux says it in /proc/cpuinfo, other systems through platform."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
 
 
 def commit() -> str:

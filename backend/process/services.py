@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -28,6 +27,7 @@ from ..formats.identity import Identity, from_request
 from ..formats.map_writing import write_maps
 from ..formats.maps import write_map
 from ..system.idle import when_idle
+from ..system.memory import resident_bytes
 from .protocol import PROTOCOL
 from .server import Request, Server
 
@@ -280,30 +280,6 @@ class Services:
                         {"name": name, "bytes": facts.st_size, "sha256": self._hashes[key]}
                     )
         return models
-
-
-def resident_bytes() -> int:
-    """Return the memory that this process holds; where the system tells only the peak, the peak."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    if sys.platform == "win32":
-        return _windows_resident_bytes()
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, others KiB
-
-
-def _windows_resident_bytes() -> int:
-    """Return WorkingSetSize of PROCESS_MEMORY_COUNTERS: two 32-bit fields and the peak come before it."""
-    import ctypes
-
-    counters = (ctypes.c_size_t * 10)()
-    windll = ctypes.windll  # type: ignore[attr-defined]
-    process = ctypes.c_void_p(windll.kernel32.GetCurrentProcess())
-    windll.psapi.GetProcessMemoryInfo(process, counters, ctypes.sizeof(counters))
-    return int(counters[2])
 
 
 def _versions() -> dict[str, str]:

@@ -16,10 +16,20 @@ _PF_AVX2_INSTRUCTIONS_AVAILABLE = 40
 """Of IsProcessorFeaturePresent in Windows' processthreadsapi.h."""
 
 
+def usable_cores() -> int:
+    """Return the logical cores that this process may use; a container or a user may allow only some."""
+    if hasattr(os, "sched_getaffinity"):  # where there is none, a process may use all
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def physical_cores() -> int:
     """Return the cores that this process may use, hyper-threads not counted; 0 if unknown."""
     if not sys.platform.startswith("linux"):
-        return 0
+        import psutil  # here: Blender's own Python has none
+
+        return psutil.cpu_count(logical=False) or 0
+    # psutil counts the cores of the machine, whatever the process is allowed.
     usable = os.sched_getaffinity(0)
     siblings = set()
     for cpu in usable:
