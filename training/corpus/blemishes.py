@@ -7,9 +7,9 @@ import functools
 import numpy as np
 
 from .chart import Chart, smoothstep
+from .furrow_shapes import SCAR
 from .furrows import Stroke
 from .habit import Habit
-from .layout_upper import wander
 
 MOLES = 26
 """Places for moles; a person has about one or two."""
@@ -80,10 +80,8 @@ def scars(habit: Habit) -> list[Stroke]:
             continue
         s, z, angle, length = place
         t = np.linspace(-0.5, 0.5, 20) * length
-        bend = wander(t, waves, 0.45, 0.05)
+        bend = SCAR.wander(t, waves)
         path = np.stack([s + t * np.cos(angle), z + t * np.sin(angle)], 1)
         path += bend[:, None] * (-np.sin(angle), np.cos(angle))
-        strokes.append(
-            Stroke("scar", path, there * depth, 0.7, 1.3, 0.5, rest=1.0, taper=(0.25, 0.2))
-        )
+        strokes.append(SCAR.stroke(path, habit, there * depth))
     return strokes

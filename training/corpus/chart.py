@@ -20,6 +20,9 @@ from ...backend.errors import FurrowError
 ARC_RADIUS = 100.0
 """Radius in mm of the arc that s runs along; the axis lies this far behind the root of the nose."""
 
+Marks = dict[str, np.ndarray]
+"""Landmarks in face coordinates (2,), by name."""
+
 BORDER_MM = 8.0
 """Relief fades over this distance at the chart's outer border, where the UV seam cuts the skin."""
 

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ...backend.errors import FurrowError
-from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.expressions import check_expression
 from ...backend.formats.identity import Identity, check
-from . import blemishes, layout_fine, muscles, relief
+from . import blemishes, muscles, relief
 from .chart import chart
 from .furrows import Furrows, carve, rasterise
 from .habit import Habit
-from .layout_lower import lower
-from .layout_upper import upper
+from .layout import fine
+from .layout.face import furrows_of
 from .strain import strain
 
 
@@ -85,14 +84,12 @@ class Skin:
         self.chart = chart(head, resolution)
         self.habit = Habit(identity.skin)
         self.furrows = rasterise(
-            upper(self.chart, self.habit)
-            + lower(self.chart, self.habit)
-            + blemishes.scars(self.habit),
+            furrows_of(self.chart.marks, self.habit) + blemishes.scars(self.habit),
             self.chart,
             strain(head),
         )
         self.layers = Layers(
-            furrows=(self.furrows, layout_fine.of(layout_fine.fine(head, resolution), self.habit)),
+            furrows=(self.furrows, fine.of(fine.fine(head, resolution), self.habit)),
             broad=relief.broad(head, resolution, self.habit)
             + blemishes.moles(self.chart, self.habit),
             cobbles=relief.cobbles(head, resolution, self.habit),
@@ -124,17 +121,3 @@ class Skin:
         if self._relief is None:
             self._relief = relief.seeded(self.chart, self.habit, self.identity.detail_seed)
         return self._relief
-
-
-def check_expression(expression: np.ndarray) -> np.ndarray:
-    """Return the weights as float32 (52,); raises FurrowError if they are not 52 numbers in [0, 1]."""
-    weights = np.asarray(expression, np.float32)
-    if weights.shape != (len(EXPRESSIONS),):
-        raise FurrowError(
-            f"An expression has {len(EXPRESSIONS)} weights, this one has {weights.size}."
-        )
-    if not np.isfinite(weights).all():
-        raise FurrowError("The expression holds weights that are not numbers.")
-    if weights.min() < -1e-6 or weights.max() > 1 + 1e-6:
-        raise FurrowError("The expression has weights outside 0 to 1.")
-    return weights

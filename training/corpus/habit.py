@@ -20,6 +20,9 @@ TURNS = 1.9
 DRIFT = 0.55
 """The same for every other coefficient."""
 
+PERMANENT_AGES = (0.22, 0.95)
+"""Values of the coefficient `age`, 33 and 77 years, between which lines become permanent."""
+
 
 @functools.lru_cache(maxsize=4096)
 def _wave(key: str, own: tuple[str, ...], count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +66,7 @@ class Habit:
     @property
     def permanence(self) -> float:
         """Part of permanent lines at rest: none before 35, all of each family's share at 75."""
-        return float(smoothstep(0.22, 0.95, self.age))
+        return float(smoothstep(*PERMANENT_AGES, self.age))
 
     @property
     def coarse(self) -> float:
