@@ -11,6 +11,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from ...backend.detail.engines.stylegan2 import SeededSynthesis
 from ...backend.detail.engines.torch_layers import LocalBasis
 from ...backend.detail.engines.torch_networks import Synthesis
 
@@ -92,9 +93,10 @@ class Cells(nn.Module):
 class Bases(nn.Module):
     """The local bases of a synthesis, and the part of its maps that they make."""
 
-    def __init__(self, synthesis: Synthesis) -> None:
+    def __init__(self, synthesis: Synthesis | SeededSynthesis) -> None:
         super().__init__()
-        blocks = [(2 * i + 3, block.basis) for i, block in enumerate(synthesis.blocks)]
+        lean = list(synthesis.blocks) if synthesis.levels() else []
+        blocks = [(2 * i + 3, block.basis) for i, block in enumerate(lean)]
         self.styles = [style for style, basis in blocks if basis is not None]
         self.cells = nn.ModuleList(Cells(basis) for _, basis in blocks if basis is not None)
         self.mixture = synthesis.mixture

@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ...backend.detail.engines.torch_encoder import SCALE_SUFFIX
-from ...backend.detail.engines.torch_networks import Encoder, Synthesis
+from ...backend.detail.engines.stylegan2 import SeededSynthesis
+from ...backend.detail.engines.torch_encoder import SCALE_SUFFIX, Encoder
+from ...backend.detail.engines.torch_networks import Synthesis
 from ...backend.formats.files import whole_file, write_whole
 from ..dnpm.setup import Networks
 from .bases_graph import Bases
@@ -106,20 +107,10 @@ def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
         What else ``detail.json`` shall say: data hashes, training command.
     """
     encoder, synthesis = networks.encoder.eval(), networks.synthesis.eval()
-    round_weights(networks)
+    round_weights(synthesis)
     config = synthesis.config
-    sizes = encoder.config
-    export_onnx(
-        encoder,
-        {
-            "identity": torch.zeros(1, sizes.identity),
-            "expression": torch.zeros(1, sizes.expression),
-        },
-        ["w"],
-        folder / "encoder.onnx",
-    )
+    export_encoder(encoder, folder)
     export_synthesis(synthesis, folder)
-    write_tensors(encoder, folder / "encoder.safetensors")
     write_tensors(synthesis, folder / "generator.safetensors")
     detail = {
         "format": "furrow.detail/1",
@@ -129,28 +120,40 @@ def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
             zip((str(4 << i) for i in range(len(config.channels))), config.channels, strict=True)
         ),
         "synthesis": asdict(config),
-        "encoder": asdict(sizes),
+        "encoder": asdict(encoder.config),
         **record,
     }
     write_whole(folder / "detail.json", json.dumps(detail, indent=1).encode() + b"\n")
 
 
+def export_encoder(encoder: Encoder, folder: Path) -> None:
+    """Write ``encoder.onnx`` and ``encoder.safetensors``; rounds the encoder in place."""
+    round_weights(encoder)
+    sizes = encoder.config
+    inputs = {
+        "identity": torch.zeros(1, sizes.identity),
+        "expression": torch.zeros(1, sizes.expression),
+    }
+    export_onnx(encoder, inputs, ["w"], folder / "encoder.onnx")
+    write_tensors(encoder, folder / "encoder.safetensors")
+
+
 class Filtering(nn.Module):
     """What a generator makes of its noise alone: ``noise.onnx``."""
 
-    def __init__(self, synthesis: Synthesis) -> None:
+    def __init__(self, synthesis: Synthesis | SeededSynthesis) -> None:
         super().__init__()
-        self.relief = synthesis.relief
+        self.synthesis = synthesis
 
     def forward(self, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Noise (1, 1, R, R): coarse bands (1, 2, R / 2, R / 2), fine ones (1, 9, R, R)."""
-        return self.relief.filtered(noise)
+        """Noise (1, 1, R, R): coarse parts (1, C, R / 2, R / 2), fine ones (1, F, R, R)."""
+        return self.synthesis.filtered(noise)
 
 
 class Drawing(nn.Module):
     """What a generator does for each map: ``generator.onnx``."""
 
-    def __init__(self, synthesis: Synthesis) -> None:
+    def __init__(self, synthesis: Synthesis | SeededSynthesis) -> None:
         super().__init__()
         self.synthesis = synthesis
 
@@ -159,12 +162,12 @@ class Drawing(nn.Module):
         return self.synthesis(w, (coarse, fine), *mixed)
 
 
-def export_synthesis(synthesis: Synthesis, folder: Path) -> None:
+def export_synthesis(synthesis: Synthesis | SeededSynthesis, folder: Path) -> None:
     """Write a generator in three: what a seed needs, what a slider needs, and the rest of a map."""
     size = synthesis.config.resolution
     w, plane = torch.zeros(1, synthesis.num_ws, 512), torch.zeros(1, 1, size, size)
     images = {f"basis_{level}": torch.zeros(1, 1, level, level) for level in synthesis.levels()}
-    coarse, fine = synthesis.relief.filtered(plane)
+    coarse, fine = synthesis.filtered(plane)
     filtered = {"coarse": coarse, "fine": fine}
     export_onnx(Filtering(synthesis), {"noise": plane}, list(filtered), folder / "noise.onnx")
     names = [*images, "displacement"]

@@ -23,6 +23,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file, write_whole
 from ..corpus.pictures import shaded
 from ..networks.stylegan2 import Generator
+from ..networks.stylegan_pickle import read_networks
 from ..spine.files import read_checkpoint
 from ..spine.guard import restoring
 
@@ -37,10 +38,15 @@ _TEXEL_MM = 1.1
 or nothing would be seen in them."""
 
 
-def write_generator(path: Path, generator: Generator, kimg: float) -> None:
-    """Write a generator as safetensors; its sizes and unit are in the file. It computes in float32."""
+def write_generator(path: Path, generator: Generator, kimg: float | None = None) -> None:
+    """Write a generator as safetensors; its sizes and unit are in the file. It computes in float32.
+
+    `kimg` says how many thousand maps it has learned from, where that is known.
+    """
     sizes = asdict(replace(generator.config, bfloat16_resolutions=0))
-    facts = {"format": FORMAT, "config": json.dumps(sizes), "kimg": f"{kimg:g}"}
+    facts = {"format": FORMAT, "config": json.dumps(sizes)}
+    if kimg is not None:
+        facts["kimg"] = f"{kimg:g}"
     state = {name: value.contiguous() for name, value in generator.state_dict().items()}
     with whole_file(path) as temporary:
         save_file(state, temporary, metadata=facts)
@@ -66,6 +72,48 @@ def load_generator(path: Path) -> Generator:
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FurrowError(f"{path} is no generator of `furrow train gan`: {error}.") from None
     return generator.eval().requires_grad_(False)
+
+
+def is_standard(source: Path) -> bool:
+    """Whether a folder or file holds a generator of this recipe, or one from stylegan2-ada-pytorch."""
+    if source.suffix == ".pkl":
+        return True
+    try:
+        with safe_open(_generator_file(source), "pt") as file:
+            return (file.metadata() or {}).get("format") == FORMAT
+    except (OSError, SafetensorError):
+        return False
+
+
+def read_generator(source: Path, unit_mm: float | None = None) -> Generator:
+    """Read a generator from a run's folder, a folder of networks, its file, or somebody's .pkl.
+
+    Parameters
+    ----------
+    unit_mm
+        What 1 in the maps of a .pkl is in millimetres, which such a file does not say.
+
+    Raises
+    ------
+    FurrowError
+        If the file is missing, damaged or another network's, or the unit of a .pkl is not given.
+    """
+    if source.suffix != ".pkl":
+        if unit_mm is not None:
+            raise FurrowError(f"--unit-mm is for a .pkl; {source} says itself what its unit is.")
+        return load_generator(_generator_file(source))
+    if unit_mm is None or not unit_mm > 0:
+        raise FurrowError(
+            f"{source} does not say how deep its maps are. Give --unit-mm, the millimetres of 1 in them."
+        )
+    networks = read_networks(source)
+    generator = Generator(networks.config)
+    generator.load_state_dict(networks.average | {"unit_mm": torch.tensor(unit_mm)})
+    return generator.eval().requires_grad_(False)
+
+
+def _generator_file(source: Path) -> Path:
+    return source / "generator.safetensors" if source.is_dir() else source
 
 
 def load_run(path: Path) -> dict[str, Any]:

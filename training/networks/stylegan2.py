@@ -32,6 +32,8 @@ W_AVERAGE_BETA = 0.995
 class Mapping(nn.Module):
     """z (N, 512), standard normal, to w (N, 512); keeps the mean w for truncation."""
 
+    w_avg: Tensor
+
     def __init__(self, layers: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
