@@ -21,11 +21,12 @@ def _modules() -> tuple:
     from . import handlers
     from .bake import command
     from .interface import (
+        backend_operators,
+        detail_operators,
         engine_operators,
-        job_operators,
-        operators,
+        head_operators,
+        motion_operators,
         panels,
-        portable_operators,
         preferences,
         properties,
     )
@@ -33,9 +34,10 @@ def _modules() -> tuple:
     return (
         preferences,
         properties,
-        operators,
-        job_operators,
-        portable_operators,
+        head_operators,
+        detail_operators,
+        motion_operators,
+        backend_operators,
         engine_operators,
         panels,
         handlers,

@@ -18,7 +18,7 @@ from ..detail import head_detail, live_detail, portable_rig
 from ..head import head_object
 from ..process import jobs
 from ..process.client import Client
-from . import measure
+from . import memory
 
 RESOLUTIONS = (256, 512, 1024)
 
@@ -109,7 +109,7 @@ def viewport(runs: int) -> list[Figure]:
             levels[vertices] = found[0].value
             figures += [*found, Figure(f"{name}_vertices", vertices, "vertices")]
         figures.append(_at_aimed_vertices(levels))
-    return figures + measure.memory()
+    return figures + memory.peaks()
 
 
 def portable(runs: int) -> list[Figure]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from ...backend.detail.engines.kinds import AUTO, KINDS
 from .. import PACKAGE
-
-DEFAULTS = SimpleNamespace(python="", engine=AUTO)
+from ..process import jobs
+from . import engine_operators
 
 
 def _backend_changed(_self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
-    from ..process import jobs
-
     jobs.stop()  # the next request starts the new one
 
 
@@ -46,8 +42,6 @@ class FurrowPreferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, _context: bpy.types.Context) -> None:
-        from . import engine_operators
-
         layout = self.layout
         layout.use_property_split = True
         layout.prop(self, "python", placeholder="Blender's own")
@@ -56,15 +50,4 @@ class FurrowPreferences(bpy.types.AddonPreferences):
         layout.operator("furrow.check_installation", icon="CHECKMARK")
 
 
-def preferences() -> bpy.types.AddonPreferences | SimpleNamespace:
-    """The user's preferences; the defaults where Furrow runs without being an installed add-on."""
-    addon = bpy.context.preferences.addons.get(PACKAGE)
-    return addon.preferences if addon is not None and addon.preferences is not None else DEFAULTS
-
-
-def register() -> None:
-    bpy.utils.register_class(FurrowPreferences)
-
-
-def unregister() -> None:
-    bpy.utils.unregister_class(FurrowPreferences)
+register, unregister = bpy.utils.register_classes_factory((FurrowPreferences,))

@@ -8,22 +8,21 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import bpy
 
-from ...backend.detail.engines import engines
+from ...backend.detail.engines.kinds import KINDS
 from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.identity import Identity
 from .. import PACKAGE
-from ..head.head_object import head
-from ..interface.preferences import preferences
+from .preferences import preferences
 
 if TYPE_CHECKING:
     from .client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
-POLL_SECONDS = 0.1
 
 _client: Client | None = None
 
@@ -83,8 +82,7 @@ def user_folder() -> Path:
     try:
         return Path(bpy.utils.extension_path_user(PACKAGE, create=True))
     except ValueError:  # not installed as an extension
-        folder = Path(bpy.utils.user_resource("CONFIG", path="furrow", create=True))
-        return folder
+        return Path(bpy.utils.user_resource("CONFIG", path="furrow", create=True))
 
 
 def state_lines() -> list[str]:
@@ -94,14 +92,17 @@ def state_lines() -> list[str]:
     words = {"starting": "Starting ...", "ready": "Ready", "failed": "Failed", "stopped": "Stopped"}
     lines = [words[_client.state]]
     if _client.info.get("engine"):
-        lines.append(f"{engines.TITLES[_client.info['kind']]} on {_client.info['device']}")
+        lines.append(f"{KINDS[_client.info['kind']].title} on {_client.info['device']}")
     return lines
 
 
 def examine(
-    client: Client, progress: Callable[[float, str], None], cancelled: Callable[[], bool]
+    client: Client,
+    person: Callable[[], Identity],
+    progress: Callable[[float, str], None],
+    cancelled: Callable[[], bool],
 ) -> tuple[bool, list[str]]:
-    """Whether the backend makes maps, and what there is to say about it; touches no bpy."""
+    """Whether the backend makes a map of a person, and what there is to say about it; touches no bpy."""
     progress(0.1, "Starting the backend")
     try:
         client.wait_ready()
@@ -109,10 +110,10 @@ def examine(
     except FurrowError as error:
         return False, [str(error)]
     progress(0.5, "Making a map")
-    average = head().average().request()
+    identity = person().request()
     start = time.perf_counter()
     pending = client.request(
-        "map", {"identity": average, "expression": [0.0] * len(EXPRESSIONS), "resolution": 512}
+        "map", {"identity": identity, "expression": [0.0] * len(EXPRESSIONS), "resolution": 512}
     )
     while not pending.wait(0.1):
         if cancelled():
@@ -138,9 +139,9 @@ def readable(status: dict[str, Any]) -> list[str]:
         lines.append(f"Why: {status['why']}")
     speeds = status.get("exact_ms", {})
     for engine in status["available"]:
-        kind, found = engine["kind"], engine["reason"] or engine["note"] or engine["device"]
+        kind, text = engine["kind"], engine["reason"] or engine["note"] or engine["device"]
         speed = f", {speeds[kind]:.0f} ms an exact map" if kind in speeds else ""
-        lines.append(f"{engine['name']}: {found}{speed}")
+        lines.append(f"{engine['name']}: {text}{speed}")
     for model in status["models"]:
         lines.append(f"{model['name']}: {model['bytes'] / 1e6:.1f} MB, {model['sha256'][:12]}")
     lines += [f"{name} {version}" for name, version in status["versions"].items()]
@@ -155,6 +156,24 @@ def redraw_panels() -> None:
                 for region in area.regions:
                     if region.type == "UI":
                         region.tag_redraw()
+
+
+class Job(Protocol):
+    """Work that runs elsewhere: a request to the process (`Pending`), or a :class:`Background`."""
+
+    progress: tuple[float, str]
+
+    def done(self) -> bool:
+        """Whether there is a result or an error."""
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Block until it is done or `seconds` have passed; returns done()."""
+
+    def cancel(self) -> None:
+        """Ask it to end."""
+
+    def result(self) -> Any:
+        """Its result, once done; raises its error."""
 
 
 class Background:
@@ -188,6 +207,7 @@ class Background:
         self.progress = (fraction, text)
 
     def done(self) -> bool:
+        """Whether the function has returned or raised."""
         return not self._thread.is_alive()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -196,6 +216,7 @@ class Background:
         return self.done()
 
     def cancel(self) -> None:
+        """Let `cancelled` be true from now on; the function ends when it asks."""
         self._cancelled.set()
 
     def result(self) -> Any:
@@ -203,79 +224,3 @@ class Background:
         if self._error is not None:
             raise self._error
         return self._result
-
-
-class JobOperator:
-    """Mixin of operators whose long part runs elsewhere while the window lives.
-
-    `begin(context)` returns a request or a :class:`Background`; `commit(context, result)` writes its
-    result into Blender. With a window the operator is modal, with a progress bar, and Esc cancels;
-    without one it waits. Datablocks are kept by name between the two, since undo frees them.
-    """
-
-    _job: Any = None
-    _timer: bpy.types.Timer | None = None
-
-    def begin(self, context: bpy.types.Context) -> Any:
-        raise NotImplementedError
-
-    def commit(self, context: bpy.types.Context, result: Any) -> None:
-        raise NotImplementedError
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        """Wait for the job; operators that choose a file first call run_modal() here instead."""
-        return self.run_blocking(context)
-
-    def run_blocking(self, context: bpy.types.Context) -> set[str]:
-        try:
-            job = self.begin(context)
-            job.wait()
-            self.commit(context, job.result())
-        except FurrowError as error:
-            self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
-            return {"CANCELLED"}
-        return {"FINISHED"}
-
-    def run_modal(self, context: bpy.types.Context) -> set[str]:
-        """Call from invoke(), or from execute() after a file was chosen."""
-        if bpy.app.background:
-            return self.run_blocking(context)
-        try:
-            self._job = self.begin(context)
-        except FurrowError as error:
-            self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
-            return {"CANCELLED"}
-        manager = context.window_manager
-        manager.progress_begin(0, 100)
-        self._timer = manager.event_timer_add(POLL_SECONDS, window=context.window)
-        manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
-
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.type == "ESC" and event.value == "PRESS":
-            self._job.cancel()
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        fraction, text = self._job.progress or (0.0, "")
-        context.window_manager.progress_update(100 * fraction)
-        context.workspace.status_text_set(f"{text} {100 * fraction:.0f} %   (Esc cancels)")
-        if not self._job.done():
-            return {"PASS_THROUGH"}
-        self._end(context)
-        try:
-            self.commit(context, self._job.result())
-        except FurrowError as error:
-            kind = "INFO" if error.code == "cancelled" else "ERROR"
-            self.report({kind}, str(error))  # type: ignore[attr-defined]
-            return {"CANCELLED"}
-        return {"FINISHED"}
-
-    def cancel(self, context: bpy.types.Context) -> None:
-        if self._job is not None:
-            self._job.cancel()
-            self._end(context)
-
-    def _end(self, context: bpy.types.Context) -> None:
-        context.window_manager.progress_end()
-        context.window_manager.event_timer_remove(self._timer)
-        context.workspace.status_text_set(None)

@@ -1,44 +1,32 @@
-"""Operators: each checks what it needs, calls the module that does the work, and reports."""
+"""Operators of a head's identity and expression; and the one that adds a head."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
-from bpy_extras.io_utils import ExportHelper, ImportHelper
 
 from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, mirrored
 from ...backend.formats.identity import ADJUSTMENTS, Identity, read_identity, write_identity
 from ..detail import head_detail, live_detail
 from ..head import head_object
-from ..process import jobs
+from .operator_bases import (
+    ExportHelper,
+    FurrowOperator,
+    HeadOperator,
+    ImportHelper,
+    no_head,
+)
+
+if TYPE_CHECKING:
+    from .operator_bases import Result
 
 IDENTITY_SUFFIX = ".json"
 
 
-class HeadOperator:
-    """Mixin: works on the active object, which must be a head; errors become reports."""
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if head_object.is_head(context.object):
-            return True
-        cls.poll_message_set("Select a Furrow head first")  # type: ignore[attr-defined]
-        return False
-
-    def execute(self, context: bpy.types.Context) -> set[str]:
-        try:
-            self.act(context.object)
-        except FurrowError as error:
-            self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
-            return {"CANCELLED"}
-        return {"FINISHED"}
-
-    def act(self, head: bpy.types.Object) -> None:
-        raise NotImplementedError
-
-
-class MESH_OT_furrow_head_add(bpy.types.Operator):
+class MESH_OT_furrow_head_add(FurrowOperator):
     """Add a head with 52 expressions and detail that follows them"""
 
     bl_idname = "mesh.furrow_head_add"
@@ -53,26 +41,24 @@ class MESH_OT_furrow_head_add(bpy.types.Operator):
         default=True,
     )
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        return context.mode == "OBJECT"
+    @staticmethod
+    def disabled_reason(context: bpy.types.Context) -> str | None:
+        return None if context.mode == "OBJECT" else "Go to Object Mode to add a head"
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self, context: bpy.types.Context) -> Result:
         try:
             identity = None if self.average else head_object.head().random(self.seed)
             head = head_object.create_head(identity, "Head", context.collection)
             head_detail.set_up(head)
         except FurrowError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
+            return self.refuse(error)
         head.location = context.scene.cursor.location
         for obj in context.selected_objects:
             obj.select_set(False)
         head.select_set(True)
         context.view_layer.objects.active = head
-        context.scene.render.use_lock_interface = (
-            True  # renders write maps; the window must not read
-        )
+        # Renders write maps; the window must not read them meanwhile.
+        context.scene.render.use_lock_interface = True
         live_detail.request(head)
         if self.frame and bpy.ops.view3d.view_selected.poll():
             bpy.ops.view3d.view_selected()
@@ -86,7 +72,7 @@ class MESH_OT_furrow_head_add(bpy.types.Operator):
         row.prop(self, "seed")
 
 
-class FURROW_OT_identity_random(HeadOperator, bpy.types.Operator):
+class FURROW_OT_identity_random(HeadOperator):
     """Make the head another plausible person"""
 
     bl_idname = "furrow.identity_random"
@@ -98,7 +84,7 @@ class FURROW_OT_identity_random(HeadOperator, bpy.types.Operator):
         name="Amount", description="0 is the average person", default=1.0, min=0.0, max=1.0
     )
 
-    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
         self.seed += 1  # each press another person; the redo panel goes back
         return self.execute(context)
 
@@ -115,7 +101,7 @@ class FURROW_OT_identity_random(HeadOperator, bpy.types.Operator):
         live_detail.request(head)
 
 
-class FURROW_OT_identity_average(HeadOperator, bpy.types.Operator):
+class FURROW_OT_identity_average(HeadOperator):
     """Make the head the average person, all sliders at 0"""
 
     bl_idname = "furrow.identity_average"
@@ -127,7 +113,7 @@ class FURROW_OT_identity_average(HeadOperator, bpy.types.Operator):
         live_detail.request(head)
 
 
-class FURROW_OT_identity_load(HeadOperator, ImportHelper, bpy.types.Operator):
+class FURROW_OT_identity_load(HeadOperator, ImportHelper):
     """Make the head the person of an identity file"""
 
     bl_idname = "furrow.identity_load"
@@ -143,12 +129,13 @@ class FURROW_OT_identity_load(HeadOperator, ImportHelper, bpy.types.Operator):
         live_detail.request(head)
 
 
-class FURROW_OT_identity_save(HeadOperator, ExportHelper, bpy.types.Operator):
+class FURROW_OT_identity_save(HeadOperator, ExportHelper):
     """Write the head's identity to a file"""
 
     bl_idname = "furrow.identity_save"
     bl_label = "Save Identity"
     bl_options = {"REGISTER"}
+    disabled_reason = staticmethod(no_head)
 
     filename_ext = IDENTITY_SUFFIX
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
@@ -158,7 +145,7 @@ class FURROW_OT_identity_save(HeadOperator, ExportHelper, bpy.types.Operator):
         self.report({"INFO"}, f"Wrote {self.filepath}")
 
 
-class FURROW_OT_expression_reset(HeadOperator, bpy.types.Operator):
+class FURROW_OT_expression_reset(HeadOperator):
     """Set all 52 expressions to 0"""
 
     bl_idname = "furrow.expression_reset"
@@ -170,7 +157,7 @@ class FURROW_OT_expression_reset(HeadOperator, bpy.types.Operator):
         live_detail.request(head)
 
 
-class FURROW_OT_expression_mirror(HeadOperator, bpy.types.Operator):
+class FURROW_OT_expression_mirror(HeadOperator):
     """Swap the expression's left and right, or copy one side to the other"""
 
     bl_idname = "furrow.expression_mirror"
@@ -197,7 +184,7 @@ class FURROW_OT_expression_mirror(HeadOperator, bpy.types.Operator):
         live_detail.request(head)
 
 
-class FURROW_OT_expression_preset(HeadOperator, bpy.types.Operator):
+class FURROW_OT_expression_preset(HeadOperator):
     """Set the expression to one of the 20 of FaceScape"""
 
     bl_idname = "furrow.expression_preset"
@@ -219,7 +206,7 @@ class FURROW_OT_expression_preset(HeadOperator, bpy.types.Operator):
         live_detail.request(head)
 
 
-class FURROW_OT_adjustments_reset(HeadOperator, bpy.types.Operator):
+class FURROW_OT_adjustments_reset(HeadOperator):
     """Set Skin Age, Furrow Depth, Pore Strength and Asymmetry to 0"""
 
     bl_idname = "furrow.adjustments_reset"
@@ -234,67 +221,6 @@ class FURROW_OT_adjustments_reset(HeadOperator, bpy.types.Operator):
         live_detail.request(head)
 
 
-class FURROW_OT_detail_refresh(HeadOperator, bpy.types.Operator):
-    """Make the detail map anew"""
-
-    bl_idname = "furrow.detail_refresh"
-    bl_label = "Refresh Detail"
-    bl_options = {"REGISTER", "UNDO"}
-
-    def act(self, head: bpy.types.Object) -> None:
-        head_detail.set_up(head)
-        live_detail.request(head, again=True)
-        if bpy.app.background and head_detail.is_live(head):
-            live_detail.exact_map(head)
-
-
-class FURROW_OT_detail_sequence(HeadOperator, bpy.types.Operator):
-    """Play baked maps (0001.exr, ...) from a folder"""
-
-    bl_idname = "furrow.detail_sequence"
-    bl_label = "Show Baked Maps"
-    bl_options = {"REGISTER", "UNDO"}
-
-    directory: StringProperty(name="Folder", subtype="DIR_PATH")
-    filter_folder: BoolProperty(default=True, options={"HIDDEN"})
-
-    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
-    def act(self, head: bpy.types.Object) -> None:
-        first, count = head_detail.find_sequence(bpy.path.abspath(self.directory))
-        head_detail.show_sequence(head, bpy.path.abspath(self.directory), first, count)
-
-
-class FURROW_OT_backend_start(bpy.types.Operator):
-    """Start the process that makes the maps; sliders start it by themselves"""
-
-    bl_idname = "furrow.backend_start"
-    bl_label = "Start Backend"
-
-    def execute(self, _context: bpy.types.Context) -> set[str]:
-        try:
-            jobs.client().start()  # again, if it had failed
-        except FurrowError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        for head in head_object.all_heads():
-            live_detail.request(head, again=True)
-        return {"FINISHED"}
-
-
-class FURROW_OT_backend_stop(bpy.types.Operator):
-    """End the process that makes the maps, and free its memory"""
-
-    bl_idname = "furrow.backend_stop"
-    bl_label = "Stop Backend"
-
-    def execute(self, _context: bpy.types.Context) -> set[str]:
-        jobs.stop()
-        return {"FINISHED"}
-
-
 CLASSES = (
     MESH_OT_furrow_head_add,
     FURROW_OT_identity_random,
@@ -305,10 +231,6 @@ CLASSES = (
     FURROW_OT_expression_mirror,
     FURROW_OT_expression_preset,
     FURROW_OT_adjustments_reset,
-    FURROW_OT_detail_refresh,
-    FURROW_OT_detail_sequence,
-    FURROW_OT_backend_start,
-    FURROW_OT_backend_stop,
 )
 
 

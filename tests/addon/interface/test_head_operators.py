@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from unittest.mock import MagicMock
-
 import bpy
 import numpy as np
 import pytest
 from furrow.addon.detail import head_detail
 from furrow.addon.head import head_object
-from furrow.addon.interface import operators, panels
-from furrow.backend.detail import space
-from furrow.backend.detail.engines import engines
 from furrow.backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS
-from furrow.backend.formats.maps import write_map
 
 
 def weights(head) -> dict[str, float]:
@@ -100,57 +93,3 @@ def test_expressions_reset_mirror_and_presets(head):
             "jawOpen": 0.2,
         }
     )
-
-
-def test_live_and_baked(head, client, tmp_path):
-    bpy.ops.furrow.expression_preset(preset="smile")
-    bpy.ops.furrow.detail_refresh()
-    live = head.furrow.live_texture
-    assert live.image.pixels[0] == pytest.approx(sum(FACESCAPE_PRESETS["smile"].values()), abs=1e-5)
-    head.furrow.detail_resolution = "256"
-    bpy.ops.furrow.detail_refresh()
-    assert tuple(live.image.size) == (256, 256)
-
-    for frame in (1, 2):
-        write_map(tmp_path / f"{frame:04d}.exr", np.zeros((256, 256), np.float32))
-    bpy.ops.furrow.detail_sequence(directory=str(tmp_path))
-    displacement = head.modifiers[head_detail.DISPLACEMENT]
-    assert head.furrow.detail_mode == "BAKED" and displacement.texture == head.furrow.baked_texture
-    head.furrow.detail_mode = "LIVE"
-    assert displacement.texture == live
-    with pytest.raises(RuntimeError, match="no maps"):
-        bpy.ops.furrow.detail_sequence(directory=str(tmp_path / "empty"))
-
-
-def test_operators_want_a_head(scene):
-    bpy.ops.mesh.primitive_cube_add()
-    for operator in operators.CLASSES:
-        if issubclass(operator, operators.HeadOperator):
-            assert not operator.poll(bpy.context)
-
-
-def test_sliders_without_directions_are_off_and_say_why(head, monkeypatch, tmp_path):
-    for there in (False, True):
-        monkeypatch.setattr(engines, "DETAIL", tmp_path)
-        if there:
-            (tmp_path / space.DIRECTIONS).touch()
-        layout = MagicMock()
-        layout.panel.return_value = (MagicMock(), layout)
-        panels.FURROW_PT_detail.draw(SimpleNamespace(layout=layout), bpy.context)
-        assert layout.column.return_value.enabled is there
-        labels = layout.box().column().label.call_args_list
-        said = " ".join(" ".join(call.kwargs["text"] for call in labels).split())
-        assert ("directions.safetensors is missing" in said) is not there
-
-
-@pytest.mark.parametrize("panel", panels.CLASSES)
-def test_panels_draw(head, panel):
-    """Each draws without an error; what they look like is seen in a window."""
-    layout = MagicMock()
-    layout.panel.return_value = (MagicMock(), layout)  # each header is open
-    head_object.problems[head.furrow.id] = "Something went wrong, and here is what to do about it."
-    stand_in = SimpleNamespace(layout=layout)
-    panel.draw(stand_in, bpy.context)
-    if hasattr(panel, "draw_header"):
-        panel.draw_header(stand_in, bpy.context)
-    assert layout.mock_calls

@@ -9,13 +9,11 @@ import bpy
 import numpy as np
 import pytest
 from furrow.addon.animation import expression_keys, timeline
-from furrow.addon.detail import head_detail, live_detail
+from furrow.addon.detail import live_detail
 from furrow.addon.interface import panels
 from furrow.addon.process import jobs
-from furrow.backend.errors import FurrowError
 from furrow.backend.formats.expressions import INDEX
 from furrow.backend.formats.files import ASSETS
-from furrow.backend.formats.map_writing import write_maps
 from furrow.backend.formats.weights import Weights, read_weights, write_weights
 from furrow.backend.liveliness import performance
 
@@ -261,79 +259,3 @@ def test_what_cannot_be_done_is_said_before_any_work(head, stranger, scene, spea
     bpy.context.view_layer.objects.active = None
     with pytest.raises(RuntimeError, match="Select a Furrow head"):
         bpy.ops.furrow.speech_import(filepath=str(HELLO))
-
-
-class BakingClient:
-    """Writes maps whose value is the jaw's weight."""
-
-    def call(self, method, params, timeout=None):
-        return {"models": []}
-
-    def request(self, method, params):
-        assert method == "write_maps"
-        maps = (np.full((8, 8), row[17], np.float32) for row in params["expressions"])
-        hashes = list(write_maps(zip(params["paths"], maps, strict=True), 1))
-        job = jobs.Background(lambda progress, cancelled: {"sha256": hashes})
-        job.wait()
-        return job
-
-
-def test_bake_writes_every_frame_and_plays_them(head, scene, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs, "client", BakingClient)
-    key = head.data.shape_keys.key_blocks["jawOpen"]
-    for frame, value in ((3, 0.0), (5, 1.0)):
-        key.value = value
-        key.keyframe_insert("value", frame=frame)
-    scene.frame_start, scene.frame_end = 3, 5
-    with pytest.raises(RuntimeError, match="Save the file"):
-        bpy.ops.furrow.bake()
-    assert bpy.ops.furrow.bake(directory=str(tmp_path)) == {"FINISHED"}
-    assert head.furrow.detail_mode == "BAKED"
-    assert sorted(p.name for p in (tmp_path / "Head" / "detail").iterdir()) == [
-        "0003.exr", "0004.exr", "0005.exr",
-    ]  # fmt: skip
-
-    def moved(frame):
-        scene.frame_set(frame)
-        points = []
-        for shown in (False, True):
-            head.modifiers[head_detail.DISPLACEMENT].show_viewport = shown
-            mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-            points.append(np.empty((len(mesh.vertices), 3), np.float32))
-            mesh.vertices.foreach_get("co", points[-1].ravel())
-        return 1000 * np.linalg.norm(points[1] - points[0], axis=1).max()
-
-    assert [moved(f) for f in (3, 4, 5)] == pytest.approx([0.0, 0.5, 1.0], abs=2e-3)
-
-
-def test_check_installation_says_what_is_wrong(head, monkeypatch, backend, capsys):
-    jobs.stop()
-    monkeypatch.setenv("FURROW_PYTHON", "/no/such/python")
-    assert bpy.ops.furrow.check_installation() == {"FINISHED"}
-    said = capsys.readouterr().out
-    assert "cannot make detail" in said and "/no/such/python" in said
-
-
-@NETWORKS
-def test_check_installation_makes_a_map(head, backend, capsys):
-    assert bpy.ops.furrow.check_installation() == {"FINISHED"}
-    said = capsys.readouterr().out
-    assert "Furrow works" in said and "A map of 512 pixels took" in said
-    assert bpy.ops.furrow.backend_release() == {"FINISHED"}
-    assert bpy.ops.furrow.backend_stop() == {"FINISHED"}
-    assert jobs.running() is None
-
-
-def test_a_background_job_reports_cancels_and_carries_errors():
-    def count(upto, progress, cancelled):
-        progress(0.5, "half")
-        if upto < 0:
-            raise FurrowError("Nothing to count.")
-        return "stopped" if cancelled() else upto
-
-    job = jobs.Background(count, upto=3)
-    assert job.wait(5) and job.result() == 3 and job.progress == (0.5, "half")
-    job = jobs.Background(count, upto=-1)
-    job.wait(5)
-    with pytest.raises(FurrowError, match="Nothing"):
-        job.result()

@@ -1,0 +1,168 @@
+"""Operators of a head's detail: refreshed, baked, made portable; and light to see it by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, StringProperty
+
+from ...backend.errors import FurrowError
+from ..bake import bake_maps, bake_record, stage
+from ..detail import head_detail, live_detail, portable_rig
+from ..head import head_object
+from ..process import jobs
+from .operator_bases import (
+    HeadOperator,
+    JobOperator,
+    no_editable_head,
+    no_editable_mesh,
+    no_head,
+)
+
+if TYPE_CHECKING:
+    from .operator_bases import Result
+
+
+class FURROW_OT_detail_refresh(HeadOperator):
+    """Make the detail map anew"""
+
+    bl_idname = "furrow.detail_refresh"
+    bl_label = "Refresh Detail"
+    bl_options = {"REGISTER", "UNDO"}
+    disabled_reason = staticmethod(no_editable_head)
+
+    def act(self, head: bpy.types.Object) -> None:
+        head_detail.set_up(head)
+        live_detail.request(head, again=True)
+        if bpy.app.background and head_detail.is_live(head):
+            live_detail.exact_map(head)
+
+
+class FURROW_OT_detail_sequence(HeadOperator):
+    """Play baked maps (0001.exr, ...) from a folder"""
+
+    bl_idname = "furrow.detail_sequence"
+    bl_label = "Show Baked Maps"
+    bl_options = {"REGISTER", "UNDO"}
+    disabled_reason = staticmethod(no_editable_head)
+
+    directory: StringProperty(name="Folder", subtype="DIR_PATH")
+    filter_folder: BoolProperty(default=True, options={"HIDDEN"})
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def act(self, head: bpy.types.Object) -> None:
+        first, count = head_detail.find_sequence(bpy.path.abspath(self.directory))
+        head_detail.show_sequence(head, bpy.path.abspath(self.directory), first, count)
+
+
+class FURROW_OT_make_portable(JobOperator):
+    """Put a basis of wrinkle maps into the file, mixed by nodes as the shape keys move: the head \
+then plays in any Blender from 4.2 on, without Furrow"""
+
+    bl_idname = "furrow.make_portable"
+    bl_label = "Make Portable"
+    bl_options = {"UNDO"}
+    disabled_reason = staticmethod(no_editable_mesh)
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
+        return self.run_modal(context)
+
+    def begin(self, context: bpy.types.Context) -> jobs.Job:
+        head = context.object
+        self._head, self._person = head.name, portable_rig.person(head)
+        parameters = portable_rig.request(head)
+        channel = f"basis-{head.furrow.id}"
+        return jobs.client().request("wrinkle_basis", parameters, channel=channel)
+
+    def commit(self, _context: bpy.types.Context, result: Any) -> None:
+        head = bpy.data.objects.get(self._head)
+        if not head_object.is_head(head):
+            raise FurrowError(f'"{self._head}" is gone, so its basis has no place.', "cancelled")
+        if portable_rig.person(head) != self._person:
+            raise FurrowError(
+                f'"{head.name}" has become another person meanwhile; make it portable again.',
+                "cancelled",
+            )
+        head_detail.make_portable(head, result)
+        self.report({"INFO"}, portable_rig.state_text(head))
+
+
+class FURROW_OT_portable_remove(HeadOperator):
+    """Remove the basis, its nodes and drivers from the file; the head is live again"""
+
+    bl_idname = "furrow.portable_remove"
+    bl_label = "Remove Basis"
+    bl_options = {"REGISTER", "UNDO"}
+    disabled_reason = staticmethod(no_editable_head)
+
+    def act(self, head: bpy.types.Object) -> None:
+        portable_rig.remove(head)
+        head.furrow.detail_mode = "LIVE"
+
+
+class FURROW_OT_bake(JobOperator):
+    """Write the detail map of every frame to a folder, then play them: no Furrow needed any more"""
+
+    bl_idname = "furrow.bake"
+    bl_label = "Bake Detail"
+    bl_options = {"UNDO"}
+    disabled_reason = staticmethod(no_editable_head)
+
+    directory: StringProperty(name="Folder", subtype="DIR_PATH", default="//furrow/")
+    resolution: EnumProperty(
+        name="Resolution", items=[(s, s, "") for s in ("256", "512", "1024")], default="1024"
+    )
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
+        self.directory = context.scene.furrow_bake_folder
+        self.resolution = context.scene.furrow_bake_resolution
+        return self.run_modal(context)
+
+    def begin(self, context: bpy.types.Context) -> jobs.Job:
+        head = context.object
+        self._head = head.name
+        if self.directory.startswith("//") and not bpy.data.filepath:
+            raise FurrowError("Save the file first, or choose a folder for the maps.")
+        folder = Path(bpy.path.abspath(self.directory)) / bpy.path.clean_name(head.name)
+        self._folder = folder
+        self._take = bake_maps.take_of(head, context.scene, int(self.resolution))
+        return jobs.Background(
+            bake_maps.bake_maps, take=self._take, folder=folder, client=jobs.client()
+        )
+
+    def commit(self, _context: bpy.types.Context, _result: Any) -> None:
+        head = bpy.data.objects.get(self._head)
+        if not head_object.is_head(head):
+            raise FurrowError(f'"{self._head}" is gone, so the maps have no place.', "cancelled")
+        count = len(self._take.weights.values)
+        head_detail.show_sequence(head, self._folder / bake_record.MAPS, self._take.first, count)
+        self.report({"INFO"}, f"{count} maps lie in {self._folder}")
+
+
+class FURROW_OT_stage_add(HeadOperator):
+    """Add a camera and three lights for a portrait of this head"""
+
+    bl_idname = "furrow.stage_add"
+    bl_label = "Add Portrait Stage"
+    bl_options = {"REGISTER", "UNDO"}
+    disabled_reason = staticmethod(no_head)
+
+    def act(self, head: bpy.types.Object) -> None:
+        stage.build(bpy.context.scene, head)
+
+
+CLASSES = (
+    FURROW_OT_detail_refresh,
+    FURROW_OT_detail_sequence,
+    FURROW_OT_make_portable,
+    FURROW_OT_portable_remove,
+    FURROW_OT_bake,
+    FURROW_OT_stage_add,
+)
+
+register, unregister = bpy.utils.register_classes_factory(CLASSES)

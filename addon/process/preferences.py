@@ -1,0 +1,40 @@
+"""What the user chose for the backend process, wherever Furrow runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+
+from ...backend.detail.engines.kinds import AUTO
+from .. import PACKAGE
+
+
+@dataclass
+class Preferences:
+    """The extension's preferences that concern the process.
+
+    Attributes
+    ----------
+    python
+        The Python that runs it; empty for Blender's own.
+    engine
+        As backend/process/launch.py takes it.
+    """
+
+    python: str = ""
+    engine: str = AUTO
+
+
+DEFAULTS = Preferences()
+"""Those of a Furrow that Blender has not installed."""
+
+
+def preferences() -> Preferences:
+    """The user's preferences; :data:`DEFAULTS` where Furrow runs without being an installed add-on."""
+    addon = bpy.context.preferences.addons.get(PACKAGE)
+    if addon is None or addon.preferences is None:
+        return DEFAULTS
+    stored: Any = addon.preferences  # .interface.preferences declares what it holds
+    return Preferences(stored.python, stored.engine)
