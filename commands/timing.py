@@ -1,8 +1,7 @@
-"""Times of repeated work, and figures of them."""
+"""Work timed in turns, and figures of times."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..backend.formats.figures import Figure
+from ..backend.system.stopwatch import timed
 
 _ENOUGH = 20
 """Of fewer values the 95th percentile is the largest: chance."""
@@ -49,16 +49,6 @@ def race(contenders: Sequence[Contender], rounds: int) -> None:
             if turn == 0 or contender.runs > 1:
                 contender.work(first)
             contender.seconds += timed(contender.work, contender.runs, first + 1)
-
-
-def timed(work: Callable[[int], object], runs: int, first: int = 0) -> list[float]:
-    """Seconds of calls ``work(first)``, ``work(first + 1)``, ..."""
-    seconds = []
-    for number in range(first, first + runs):
-        begin = time.perf_counter()
-        work(number)
-        seconds.append(time.perf_counter() - begin)
-    return seconds
 
 
 def latency(name: str, seconds: Sequence[float]) -> list[Figure]:

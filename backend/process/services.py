@@ -25,7 +25,6 @@ from ..formats.expressions import EXPRESSIONS
 from ..formats.files import ASSETS, sha256
 from ..formats.identity import Identity, from_request
 from ..formats.map_writing import write_maps
-from ..formats.maps import write_map
 from ..system.idle import when_idle
 from ..system.memory import resident_bytes
 from .protocol import PROTOCOL
@@ -113,7 +112,6 @@ class Services:
         """
         return {
             "map": ("maps", self.map),
-            "write_map": ("files", self.write_map),
             "write_maps": ("files", self.write_maps),
             "wrinkle_basis": ("bases", self.wrinkle_basis),
             "release_memory": ("maps", self.release_memory),
@@ -132,12 +130,6 @@ class Services:
         """A displacement map; params and result as in docs/backend.md."""
         map_mm, exact = self._map(request)
         return {"array": map_mm, "exact": exact}
-
-    def write_map(self, request: Request) -> dict[str, Any]:
-        """A displacement map as a file."""
-        path = _text(request.params.get("path"), "path")
-        write_map(path, self._map(request)[0])
-        return {"path": path}
 
     def write_maps(self, request: Request) -> dict[str, Any]:
         """Displacement maps of one identity as files, one for each expression, and their hashes."""

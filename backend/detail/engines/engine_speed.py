@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from ...formats.files import write_whole
 from ...system import processor
 from ...system.interrupt import Interrupt
+from ...system.stopwatch import timed
 from .engine import Engine
 
 FILE = "engine_speed.json"
@@ -54,12 +54,7 @@ def measure(
     """Return the speed of an engine for maps in float32; FurrowError ``cancelled`` if interrupted."""
     w = engine.encode(np.zeros(engine.identity_size, np.float32), np.zeros(52, np.float32))
     noise = np.zeros((engine.resolution, engine.resolution), np.float32)
-    engine.synthesise(w, noise, interrupt=interrupt)
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        engine.synthesise(w, noise, interrupt=interrupt)
-        seconds.append(time.perf_counter() - start)
+    _, *seconds = timed(lambda _: engine.synthesise(w, noise, interrupt=interrupt), 1 + REPEATS)
     today = datetime.date.today().isoformat()
     return Speed(name, version, round(1000 * min(seconds), 2), today)
 
@@ -83,12 +78,12 @@ def read(folder: Path, wanted: str | None = None) -> dict[str, Speed]:
             return {}
         return {
             kind: Speed(
-                str(found["name"]),
-                found["version"],
-                float(found["exact_ms"]),
-                str(found["measured"]),
+                str(entry["name"]),
+                entry["version"],
+                float(entry["exact_ms"]),
+                str(entry["measured"]),
             )
-            for kind, found in data["engines"].items()
+            for kind, entry in data["engines"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # measured anew

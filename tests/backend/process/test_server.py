@@ -1,106 +1,19 @@
-"""The real backend process, spoken to as its client speaks: with lines on its pipes."""
+"""What the backend process answers to requests, good and bad, and in which order."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import os
-import queue
-import shutil
-import subprocess
-import sys
-import threading
 import time
 import wave
-from pathlib import Path
 
 import numpy as np
 import pytest
+from furrow.backend.formats.files import ASSETS
 from furrow.backend.formats.maps import read_map
 from furrow.backend.process import protocol
 
-LAUNCHER = Path(__file__).resolve().parents[3] / "backend" / "process" / "launch.py"
-PARAMS = {
-    "identity": {"shape": [0.5] * 6, "skin": [0.5] * 16, "detail_seed": 1},
-    "expression": [0.1] * 52,
-    "resolution": 256,
-}
-
-
-class Backend:
-    """A process and what it said, without the heartbeats."""
-
-    def __init__(self, *arguments: object, launcher: Path = LAUNCHER) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", str(launcher), *map(str, arguments)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        self.beats = 0
-        self._messages: queue.Queue[dict] = queue.Queue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        for line in iter(self._line, b""):
-            message = json.loads(line)
-            if message.get("event") == "alive":
-                self.beats += 1
-            else:
-                self._messages.put(message)
-
-    def _line(self) -> bytes:
-        with contextlib.suppress(ValueError, OSError):  # a test closed it
-            return self.process.stdout.readline()
-        return b""
-
-    def say(self, message: dict | bytes) -> None:
-        line = message if isinstance(message, bytes) else protocol.encode(message)
-        self.process.stdin.write(line)
-        self.process.stdin.flush()
-
-    def hear(self, number: int | None = None, timeout: float = 20) -> dict:
-        """The next message that is no progress, or the answer to a request."""
-        until = time.monotonic() + timeout
-        while True:
-            message = self._messages.get(timeout=max(0.01, until - time.monotonic()))
-            if "progress" not in message and number in (None, message.get("id")):
-                return message
-
-    def map(self, number: int, channel: str | None = None, **changes: object) -> None:
-        self.say({"id": number, "method": "map", "channel": channel, "params": PARAMS | changes})
-
-    def end(self) -> str:
-        """Close its stdin and return its log."""
-        self.process.stdin.close()
-        self.process.wait(5)
-        return self.process.stderr.read().decode()
-
-
-@pytest.fixture
-def start(tiny_networks):
-    running = []
-
-    def make(work: int = 0, *arguments: object, **options: object) -> Backend:
-        backend = Backend("--networks", tiny_networks(work), *arguments, **options)
-        running.append(backend)
-        assert backend.hear()["event"] == "ready"
-        return backend
-
-    yield make
-    for backend in running:
-        with contextlib.suppress(OSError):
-            backend.process.stdin.close()
-        backend.process.kill()
-        backend.process.wait()
-
-
-@pytest.fixture(scope="module")
-def shared(tiny_networks):
-    """One process for the requests that must not harm it."""
-    backend = Backend("--networks", tiny_networks())
-    assert backend.hear()["event"] == "ready"
-    yield backend
-    assert backend.end() == ""  # nothing was logged: every failure was foreseen
+IDENTITY = {"shape": [0.5] * 6, "skin": [0.5] * 16, "detail_seed": 1}
 
 
 def expression(weight: float) -> list[float]:
@@ -142,20 +55,25 @@ def test_live_maps_follow_the_last_exact_map_of_their_head(start):
 
 def test_several_maps_are_written_in_one_request(start, tmp_path):
     backend = start()
-    paths = [tmp_path / f"{number:04d}.exr" for number in (1, 2, 3)]
-    asked = {key: value for key, value in PARAMS.items() if key != "expression"}
-    asked |= {
+    paths = [tmp_path / "new" / f"{number:04d}.exr" for number in (1, 2, 3)]
+    params = {
+        "identity": IDENTITY,
+        "resolution": 256,
         "expressions": [expression(0.1 * n) for n in range(3)],
         "paths": list(map(str, paths)),
     }
-    backend.say({"id": 1, "method": "write_maps", "params": asked})
+    backend.say({"id": 1, "method": "write_maps", "params": params})
     hashes = backend.hear(1)["result"]["sha256"]
     assert hashes == [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     backend.map(2, expression=expression(0.2))
     alone = protocol.receive(backend.hear(2)["result"]["array"])
     np.testing.assert_allclose(read_map(paths[2]), alone, rtol=1e-3, atol=1e-6)
-    backend.say({"id": 3, "method": "write_maps", "params": asked | {"paths": [str(paths[0])]}})
+    backend.say({"id": 3, "method": "write_maps", "params": params | {"paths": [str(paths[0])]}})
     assert backend.hear(3)["error"]["code"] == "bad_input"
+    (tmp_path / "file").write_text("")
+    bad = params | {"paths": [str(tmp_path / "file" / f"{number}.exr") for number in range(3)]}
+    backend.say({"id": 4, "method": "write_maps", "params": bad})
+    assert backend.hear(4)["error"]["code"] == "write_failed"
 
 
 def test_memory_does_not_grow_with_maps_that_are_released_and_none_stays(start):
@@ -228,7 +146,7 @@ def test_speech_comes_back_and_a_newer_one_stops_it(start, minutes_of_noise):
     backend = start()
     speech = {"method": "speech", "channel": "speech"}
     backend.say(speech | {"id": 1, "params": {"path": minutes_of_noise, "fps": 30}})
-    hello = LAUNCHER.parents[2] / "assets" / "demo" / "hello.wav"
+    hello = ASSETS / "demo" / "hello.wav"
     backend.say(speech | {"id": 2, "params": {"path": str(hello), "fps": 24}})
     assert backend.hear(1)["error"]["code"] == "superseded"
     result = backend.hear(2)["result"]
@@ -279,10 +197,10 @@ def test_bad_requests_get_an_error_and_the_next_is_served(shared, line, code):
         {"identity": {"shape": [0.0] * 7, "skin": [0.5] * 16}},
         {"identity": {"shape": ["x"] * 6, "skin": [0.5] * 16}},
         {"identity": None},
-        {"identity": PARAMS["identity"] | {"detail": {"skin": 0.1}}},
-        {"identity": PARAMS["identity"] | {"detail": {"skin_age": 2}}},
-        {"identity": PARAMS["identity"] | {"detail": [0.1]}},
-        {"identity": PARAMS["identity"] | {"detail_seed": 0.5}},
+        {"identity": IDENTITY | {"detail": {"skin": 0.1}}},
+        {"identity": IDENTITY | {"detail": {"skin_age": 2}}},
+        {"identity": IDENTITY | {"detail": [0.1]}},
+        {"identity": IDENTITY | {"detail_seed": 0.5}},
         {"relief": {"shape": [0.0] * 7, "skin": [0.5] * 16}},
         {"relief": 3},
         {"expression": [float("nan")] * 52},
@@ -294,18 +212,6 @@ def test_bad_requests_get_an_error_and_the_next_is_served(shared, line, code):
 def test_bad_parameters_are_bad_input(shared, changes):
     shared.map(1, **changes)
     assert shared.hear(1)["error"]["code"] == "bad_input"
-
-
-def test_write_map(start, tmp_path):
-    backend = start()
-    path = tmp_path / "new" / "map.exr"
-    backend.say({"id": 1, "method": "write_map", "params": PARAMS | {"path": str(path)}})
-    assert backend.hear(1)["result"] == {"path": str(path)}
-    assert read_map(path).shape == (256, 256)
-    (tmp_path / "file").write_text("")
-    bad = PARAMS | {"path": str(tmp_path / "file" / "map.exr")}
-    backend.say({"id": 2, "method": "write_map", "params": bad})
-    assert backend.hear(2)["error"]["code"] == "write_failed"
 
 
 def test_status_and_release_memory(start):
@@ -325,77 +231,8 @@ def test_status_and_release_memory(start):
 
 def test_adjustments_without_directions_are_told(start):
     backend = start()
-    backend.map(1, identity=PARAMS["identity"] | {"detail": {"furrow_depth": 0.0}})
+    backend.map(1, identity=IDENTITY | {"detail": {"furrow_depth": 0.0}})
     assert "result" in backend.hear(1)
-    backend.map(2, identity=PARAMS["identity"] | {"detail": {"furrow_depth": 0.4}})
+    backend.map(2, identity=IDENTITY | {"detail": {"furrow_depth": 0.4}})
     error = backend.hear(2)["error"]
     assert error["code"] == "missing_model" and "directions.safetensors" in error["message"]
-
-
-def test_missing_networks_are_said_when_a_map_is_asked(tmp_path):
-    backend = Backend("--networks", tmp_path)
-    assert backend.hear()["event"] == "ready"
-    backend.map(1)
-    assert backend.hear(1)["error"]["code"] == "missing_model"
-    backend.end()
-
-
-def test_ends_at_once_in_the_middle_of_work(start, tmp_path):
-    backend = start(work=400)
-    backend.map(1)
-    time.sleep(0.3)
-    began = time.monotonic()
-    backend.end()
-    assert time.monotonic() - began < 2
-
-
-def test_ends_when_nobody_reads(start):
-    backend = start()
-    backend.process.stdout.close()
-    assert backend.process.wait(5) == 0
-
-
-def test_what_a_library_prints_does_not_reach_the_pipe(tiny_networks, tmp_path):
-    """A package that prints from Python and from C while it is imported, and reads stdin."""
-    (tmp_path / "onnxruntime").mkdir()
-    (tmp_path / "onnxruntime" / "__init__.py").write_text(
-        "import os, sys\nprint('noise')\nos.write(1, b'more noise\\n')\n"
-        "os.system('echo shell noise')\nassert sys.stdin.read() == ''\nInferenceSession = None\n"
-    )
-    backend = Backend("--site-packages", tmp_path, "--engine", "ort")
-    assert backend.hear()["event"] == "ready"  # json.loads would have failed before
-    log = backend.end()
-    assert "noise" in log and "more noise" in log and "shell noise" in log
-
-
-def test_site_packages_cannot_be_shadowed(tmp_path):
-    """Neither the folder that the process is started in nor PYTHONPATH can put a module before ours."""
-    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
-    (tmp_path / "numpy.py").write_text("raise SystemExit('shadowed')")
-    done = subprocess.run(
-        [sys.executable, "-I", str(LAUNCHER)],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
-        input=b"", capture_output=True, timeout=30,
-    )  # fmt: skip
-    assert b'"ready"' in done.stdout and done.returncode == 0
-
-
-def test_runs_in_a_folder_of_any_name(tmp_path):
-    root = LAUNCHER.parents[2]
-    clone = tmp_path / "my-clone 2"
-    shutil.copytree(root / "backend", clone / "backend")
-    shutil.copy(root / "__init__.py", clone)
-    backend = Backend(launcher=clone / "backend" / "process" / "launch.py")
-    assert backend.hear()["event"] == "ready"
-    backend.end()
-
-
-def test_two_clients_have_two_processes(start):
-    one, two = start(), start()
-    one.map(1, expression=expression(0.2))
-    two.map(1, expression=expression(0.9))
-    maps = [protocol.receive(b.hear(1)["result"]["array"]) for b in (one, two)]
-    assert np.abs(maps[0] - maps[1]).max() > 0.01
-    one.end()
-    two.map(2)
-    assert "result" in two.hear(2)
