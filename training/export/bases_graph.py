@@ -96,9 +96,13 @@ class Bases(nn.Module):
     def __init__(self, synthesis: Synthesis | SeededSynthesis) -> None:
         super().__init__()
         lean = list(synthesis.blocks) if synthesis.levels() else []
-        blocks = [(2 * i + 3, block.basis) for i, block in enumerate(lean)]
-        self.styles = [style for style, basis in blocks if basis is not None]
-        self.cells = nn.ModuleList(Cells(basis) for _, basis in blocks if basis is not None)
+        bases = [
+            (2 * i + 3, block.basis)
+            for i, block in enumerate(lean)
+            if isinstance(block.basis, LocalBasis)
+        ]
+        self.styles = [style for style, _ in bases]
+        self.cells = nn.ModuleList(Cells(basis) for _, basis in bases)
         self.mixture = synthesis.mixture
 
     def forward(self, w: Tensor, rest: Tensor) -> tuple[Tensor, ...]:
