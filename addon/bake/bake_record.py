@@ -122,7 +122,7 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
 
 def records(folder: str | Path) -> dict[str, dict[str, Any]]:
     """The records in a folder by file name; one that is no record of a bake is an error."""
-    found = {}
+    by_name = {}
     for path in sorted(Path(folder).glob("bake*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -132,20 +132,20 @@ def records(folder: str | Path) -> dict[str, dict[str, Any]]:
             ) from None
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise FurrowError(f"{path} is no record of a bake; remove it and bake again.")
-        found[path.name] = record
-    return found
+        by_name[path.name] = record
+    return by_name
 
 
-def vouched(folder: Path, digests: Iterable[str]) -> dict[int, Entry]:
+def valid_entries(folder: Path, digests: Iterable[str]) -> dict[int, Entry]:
     """Frames, of any range, whose file a record vouches for and whose `asked` is among `digests`."""
     wanted = set(digests)
-    found: dict[int, Entry] = {}
+    entries: dict[int, Entry] = {}
     for record in records(folder).values():
         for number, entry in record["frames"].items():
             frame = int(number)
-            if entry["asked"] in wanted and frame not in found and is_whole(folder, frame, entry):
-                found[frame] = entry
-    return found
+            if entry["asked"] in wanted and frame not in entries and is_whole(folder, frame, entry):
+                entries[frame] = entry
+    return entries
 
 
 def is_whole(folder: Path, frame: int, entry: Entry) -> bool:

@@ -16,7 +16,8 @@ from ...backend.formats.files import whole_file
 from ..animation import expression_keys, head_turn, speech, timeline
 from ..detail import head_detail
 from ..head import head_object
-from . import bake_maps, bake_record, stage
+from . import bake_record, stage
+from .take import Take
 
 NAME = "head.blend"
 
@@ -24,7 +25,7 @@ _PACK_LIMIT = 64 << 20
 """Bytes of sound that the file carries inside; a longer recording stays beside it, by relative path."""
 
 
-def new_scene(take: bake_maps.Take, sound: Path | None = None) -> bpy.types.Object:
+def new_scene(take: Take, sound: Path | None = None) -> bpy.types.Object:
     """Start an empty file with a stage and one head that plays the take; the file that is open goes.
 
     Returns

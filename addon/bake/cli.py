@@ -19,7 +19,8 @@ from ...commands import bake, flags, terminal
 from ..animation import speech
 from ..head import head_object
 from ..process import client, jobs
-from . import bake_maps, baked_file
+from . import baked_file, map_sequence
+from .take import Take, scene_take
 
 DEFAULT_FPS = 30.0
 
@@ -131,8 +132,8 @@ def _bake_motion(
         }
         if heard:
             source |= _performance(arguments)
-        take = bake_maps.Take(identity, weights, 1, arguments.resolution, source, path)
-        bake_maps.bake_maps(take, folder, backend, arguments.frames, bar)
+        take = Take(identity, weights, 1, arguments.resolution, source, path)
+        map_sequence.bake(take, folder, backend, arguments.frames, bar)
     if arguments.frames is None:
         _finish_motion(take, path if heard else None, folder, arguments.preview, backend)
     else:
@@ -140,7 +141,7 @@ def _bake_motion(
 
 
 def _finish_motion(
-    take: bake_maps.Take, sound: Path | None, folder: Path, preview: bool, backend: client.Client
+    take: Take, sound: Path | None, folder: Path, preview: bool, backend: client.Client
 ) -> None:
     obj = baked_file.new_scene(take, sound)
     baked_file.play_baked({obj.name: folder}, take.first, len(take.weights.values))
@@ -163,10 +164,10 @@ def _bake_shot(
     for name in heads:
         with terminal.progress_bar(name) as bar:
             bar(0.0, "Reading the animation")
-            take = bake_maps.take_of(bpy.data.objects[name], scene, arguments.resolution)
+            take = scene_take(bpy.data.objects[name], scene, arguments.resolution)
             take.source["sha256"] = digest
             takes[name] = take
-            bake_maps.bake_maps(take, folders[name], backend, arguments.frames, bar)
+            map_sequence.bake(take, folders[name], backend, arguments.frames, bar)
     if arguments.frames is None:
         _finish_shot(takes, folders, folder, arguments.preview, backend)
     else:
@@ -174,7 +175,7 @@ def _bake_shot(
 
 
 def _finish_shot(
-    takes: dict[str, bake_maps.Take],
+    takes: dict[str, Take],
     folders: dict[str, Path],
     folder: Path,
     preview: bool,
@@ -256,7 +257,7 @@ def _weights(path: Path, arguments: argparse.Namespace) -> Weights:
 
 def _preview(
     obj: bpy.types.Object,
-    take: bake_maps.Take,
+    take: Take,
     folder: Path,
     backend: client.Client,
 ) -> None:
@@ -289,7 +290,7 @@ def _assemble(arguments: argparse.Namespace) -> int:
     )
     if not own:
         raise FurrowError(f"{folder} holds no ranges of a bake.", "missing_file")
-    takes = {part: bake_maps.join(part) for part in own}
+    takes = {part: map_sequence.join(part) for part in own}
     backend = _backend("auto")
     try:
         shots = {part: take for part, take in takes.items() if take.source["kind"] == "scene"}
@@ -307,7 +308,7 @@ def _assemble(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _input(take: bake_maps.Take, folder: Path) -> Path:
+def _input(take: Take, folder: Path) -> Path:
     """Where the input lies now: where a range found it, or beside its maps."""
     places = [take.input, folder / take.source["name"]]
     for place in places:

@@ -14,7 +14,8 @@ from ...backend.formats.expressions import FACESCAPE_PRESETS
 from ...backend.formats.files import whole_file
 from ..detail import head_detail, live_detail
 from ..head import head_object
-from . import bake_maps, baked_file, film, stage
+from . import baked_file, film, stage
+from .take import Take
 
 NAME = "preview.png"
 
@@ -30,7 +31,7 @@ Progress = Callable[[float, str], None]
 
 def render(
     obj: bpy.types.Object,
-    take: bake_maps.Take,
+    take: Take,
     folder: Path,
     client: Any,
     progress: Progress,

@@ -9,7 +9,8 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from ...backend.errors import FurrowError
-from ..bake import bake_maps, bake_record, stage
+from ..bake import bake_record, map_sequence, stage
+from ..bake.take import scene_take
 from ..detail import head_detail, live_detail, portable_rig
 from ..head import head_object
 from ..process import jobs
@@ -130,9 +131,9 @@ class FURROW_OT_bake(JobOperator):
             raise FurrowError("Save the file first, or choose a folder for the maps.")
         folder = Path(bpy.path.abspath(self.directory)) / bpy.path.clean_name(head.name)
         self._folder = folder
-        self._take = bake_maps.take_of(head, context.scene, int(self.resolution))
+        self._take = scene_take(head, context.scene, int(self.resolution))
         return jobs.Background(
-            bake_maps.bake_maps, take=self._take, folder=folder, client=jobs.client()
+            map_sequence.bake, take=self._take, folder=folder, client=jobs.client()
         )
 
     def commit(self, _context: bpy.types.Context, _result: Any) -> None:

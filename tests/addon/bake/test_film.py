@@ -9,7 +9,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy")
 
-from furrow.addon.bake import bake_maps, baked_file, film  # noqa: E402
+from furrow.addon.bake import baked_file, film  # noqa: E402
+from furrow.addon.bake.take import Take  # noqa: E402
 from furrow.addon.head import head_object  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
 from furrow.backend.formats.expressions import INDEX  # noqa: E402
@@ -23,9 +24,7 @@ def saved(scene, tmp_path, monkeypatch):
     """A saved head that opens its mouth, with a tone."""
     rows = np.zeros((FRAMES, 52), np.float32)
     rows[:, INDEX["jawOpen"]] = (0, 1)
-    take = bake_maps.Take(
-        head_object.head().average(), Weights(rows, 25.0), 1, 256, {"name": "yawn"}
-    )
+    take = Take(head_object.head().average(), Weights(rows, 25.0), 1, 256, {"name": "yawn"})
     tone = np.sin(np.arange(16000) * 0.2) * 12000
     with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))

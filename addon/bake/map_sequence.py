@@ -1,6 +1,6 @@
 """Displacement maps of an animation, frame by frame, resumable and spread over a farm's tasks.
 
-A frame is made again unless a record (:mod:`.bake_record`) and its file agree with what is asked now:
+A frame is made again unless a record (:mod:`.bake_record`) and its file agree with what is wanted now:
 a bake that is killed goes on where it stopped, and editing a curve costs the frames that it moves.
 Frames that ask for the same map are made once and linked. The backend gets a few frames a request
 and writes the files itself; nothing here holds a map.
@@ -8,24 +8,17 @@ and writes the files itself; nothing here holds a map.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import bpy
 import numpy as np
 
 from ... import __version__
 from ...backend.errors import FurrowError
-from ...backend.formats.identity import Identity, from_request, styles_request
+from ...backend.formats.identity import from_request
 from ...backend.formats.weights import Weights, read_weights, write_weights
-from ..animation import expression_keys, timeline
-from ..detail import live_detail
-from ..head import head_object
 from .bake_record import (
     FORMAT,
     RECORD,
@@ -35,9 +28,10 @@ from .bake_record import (
     map_path,
     range_name,
     records,
-    vouched,
+    valid_entries,
     write_record,
 )
+from .take import Take
 
 _FRAMES_A_REQUEST = 8  # what a kill loses at most, twice; few enough that progress moves
 _AHEAD = 2  # requests under way, so that the backend never waits for us
@@ -47,114 +41,7 @@ _TICK_SECONDS = 0.2
 Progress = Callable[[float, str], None]
 
 
-@dataclass(frozen=True)
-class Take:
-    """One head's motion to be baked.
-
-    Attributes
-    ----------
-    weights
-        One row a frame, at the scene's rate.
-    first
-        Number of the first frame, at least 0; its map is `first` in four digits.
-    resolution
-        Side of the maps in texels.
-    source
-        What the motion came from, for the record: kind (speech, weights, scene), name, sha256,
-        style and life of speech, object.
-    input
-        Its path; ranges may be baked where the same file lies elsewhere.
-    relief
-        Whose pores and other relief, if not the identity's own.
-    """
-
-    identity: Identity
-    weights: Weights
-    first: int
-    resolution: int
-    source: dict[str, Any] = field(default_factory=dict)
-    input: Path | None = None
-    relief: Identity | None = None
-
-    @property
-    def last(self) -> int:
-        """Number of the last frame."""
-        return self.first + len(self.weights.values) - 1
-
-    def frames(self, part: tuple[int, int] | None) -> range:
-        """The frames of the take, or of a part (first, last) of it; raises FurrowError."""
-        first, last = part or (self.first, self.last)
-        if first < self.first or last > self.last:
-            raise FurrowError(
-                f"Frames {first}-{last} lie outside of the motion, which has {self.first}-{self.last}."
-            )
-        return range(first, last + 1)
-
-    def motion(self, frames: range) -> Weights:
-        """The weights of some frames, one after the other."""
-        rows = slice(frames.start - self.first, frames.stop - self.first)
-        head = None if self.weights.head is None else self.weights.head[rows]
-        return Weights(self.weights.values[rows], self.weights.fps, head)
-
-    def parameters(self, frames: Sequence[int]) -> dict[str, Any]:
-        """What the backend needs for the maps of frames."""
-        rows = [frame - self.first for frame in frames]
-        return {
-            **styles_request(self.identity, self.relief),
-            "expressions": self.weights.values[rows].tolist(),
-            "resolution": self.resolution,
-        }
-
-    def digest(self, frame: int, models: Any) -> str:
-        """Names everything that the map of a frame depends on; weights to five digits."""
-        row = np.rint(self.weights.values[frame - self.first].astype(np.float64) * 1e5)
-        people = styles_request(self.identity, self.relief)
-        text = json.dumps([models, self.resolution, people], sort_keys=True)
-        parts = row.astype(np.int32).tobytes() + text.encode()
-        return hashlib.blake2b(parts, digest_size=16).hexdigest()
-
-    def asked(self) -> dict[str, Any]:
-        """What the record says of the request; equal for all ranges of one bake."""
-        people = styles_request(self.identity, self.relief)
-        return {
-            **self.source,
-            "person": self.identity.name,
-            "fps": round(self.weights.fps, 6),
-            "first": self.first,
-            "last": self.last,
-            "resolution": self.resolution,
-            **people.pop("identity"),
-            **people,
-        }
-
-
-def take_of(obj: bpy.types.Object, scene: bpy.types.Scene, resolution: int) -> Take:
-    """The motion of a head as the scene plays it, from frame_start to frame_end, edits included.
-
-    The current frame is put back.
-
-    Raises
-    ------
-    FurrowError
-        If the object is no head, or the scene starts before frame 0.
-    """
-    if not head_object.is_head(obj):
-        raise FurrowError(f'"{obj.name}" is no Furrow head.')
-    if scene.frame_start < 0:
-        raise FurrowError(
-            f"The scene starts at frame {scene.frame_start}; maps are numbered from 0: move its start."
-        )
-    with live_detail.paused():
-        rows = expression_keys.sample(obj, scene, range(scene.frame_start, scene.frame_end + 1))
-    weights = Weights(rows, timeline.frame_rate(scene))
-    path = Path(bpy.data.filepath) if bpy.data.filepath else None
-    source = {"kind": "scene", "name": path.name if path else "", "object": obj.name}
-    identity = head_object.identity_of(obj)
-    relief = head_object.relief_of(obj)
-    return Take(identity, weights, scene.frame_start, resolution, source, path, relief)
-
-
-def bake_maps(
+def bake(
     take: Take,
     folder: str | Path,
     client: Any,
@@ -180,12 +67,12 @@ def bake_maps(
     frames = take.frames(part)
     models = client.call("status", {}, timeout=300.0)["models"]
     wanted = {frame: take.digest(frame, models) for frame in frames}
-    found = vouched(folder, wanted.values())
-    done = {str(f): found[f] for f in frames if f in found and found[f]["asked"] == wanted[f]}
+    old = valid_entries(folder, wanted.values())
+    done = {str(f): old[f] for f in frames if f in old and old[f]["asked"] == wanted[f]}
     record = {
         "format": FORMAT,
         "furrow": __version__,
-        "asked": take.asked(),
+        "asked": take.record(),
         "models": models,
         "input": str(take.input.resolve()) if take.input else None,
         "frames": done,
@@ -201,22 +88,22 @@ def bake_maps(
     name = range_name(part)
     with Recording(folder / f"bake{name}.json", record) as recording:
         write_weights(folder / f"weights{name}.csv", take.motion(frames))
-        sources = {entry["asked"]: frame for frame, entry in found.items()}
+        sources = {entry["asked"]: frame for frame, entry in old.items()}
         missing = [frame for frame in frames if str(frame) not in done]
-        recording.link({f: sources[wanted[f]] for f in missing if wanted[f] in sources}, found)
+        recording.link({f: sources[wanted[f]] for f in missing if wanted[f] in sources}, old)
         same: dict[str, list[int]] = {}
         for frame in missing:
             if wanted[frame] not in sources:
                 same.setdefault(wanted[frame], []).append(frame)
         todo = [group[0] for group in same.values()]
-        for frame, sha256 in _made(take, todo, folder, client, tick):
+        for frame, sha256 in _write(take, todo, folder, client, tick):
             entry = {"asked": wanted[frame], "sha256": sha256}
             recording.add(frame, entry)
             recording.link(dict.fromkeys(same[wanted[frame]][1:], frame), {frame: entry})
     return todo
 
 
-def _made(
+def _write(
     take: Take, frames: list[int], folder: Path, client: Any, tick: Callable[[float], None]
 ) -> Iterable[tuple[int, str]]:
     """Yield frames and the hashes of their files as the backend finishes them.
@@ -264,18 +151,18 @@ def join(folder: str | Path) -> Take:
         If there is no record, ranges belong to different bakes, or frames are missing or damaged.
     """
     folder = Path(folder)
-    found = records(folder)
-    found.pop(RECORD, None)
-    if not found:
+    ranges = records(folder)
+    ranges.pop(RECORD, None)
+    if not ranges:
         raise FurrowError(
             f"{folder} holds no ranges of a bake (bake_0001-0120.json).", "missing_file"
         )
-    first_name, first = next(iter(found.items()))
+    first_name, first = next(iter(ranges.items()))
     frames: dict[str, Any] = {}
     rows: dict[int, np.ndarray] = {}
     turns: dict[int, np.ndarray] = {}
     asked = first["asked"]
-    for name, record in found.items():
+    for name, record in ranges.items():
         if (record["asked"], record["models"]) != (asked, first["models"]):
             raise FurrowError(
                 f"{name} and {first_name} are parts of different bakes; remove the one that is out of date."
@@ -303,8 +190,8 @@ def join(folder: str | Path) -> Take:
     write_weights(folder / WEIGHTS, weights)
     identity = from_request({**asked, "name": asked["person"]})
     relief = from_request(asked["relief"]) if "relief" in asked else None
-    known = ("kind", "name", "sha256", "style", "life", "object")
-    source = {k: asked[k] for k in known if k in asked}
+    names = ("kind", "name", "sha256", "style", "life", "object")
+    source = {k: asked[k] for k in names if k in asked}
     origin = Path(first["input"]) if first["input"] else None
     return Take(identity, weights, asked["first"], asked["resolution"], source, origin, relief)
 
