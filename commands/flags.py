@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.detail.engines import kinds
-from ..backend.liveliness.performance import EMOTIONS, Life, Style, random_speaker
+from ..backend.liveliness.performance import EMOTIONS, Life, Style, from_values
 
 RESOLUTIONS = (256, 512, 1024)
 
@@ -140,10 +140,7 @@ def performance(values: Mapping[str, Any]) -> tuple[Style, Life]:
     FurrowError
         For values out of range.
     """
-    seed = values["speaker"]
-    speaker = {"speaker": random_speaker(seed)} if seed else {}
-    style = Style(values["emotion"], values["intensity"], values["articulation"], **speaker)
-    return style, Life(**{name: values[name] for name in _STRENGTHS}, seed=values["seed"])
+    return from_values(**{name: values[name] for name in PERFORMANCE})
 
 
 def to_argv(arguments: argparse.Namespace, names: Sequence[str]) -> list[str]:

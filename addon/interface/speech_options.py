@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from ...backend.liveliness import performance
 from ...backend.liveliness.performance import EMOTIONS
-from ...commands import flags
 from ..animation import head_turn
 
 WHAT_TURNS = (
@@ -71,9 +71,19 @@ class PerformanceOptions:
 
     def asked(self, turns: str) -> dict[str, Any]:
         """The objects `style` and `life` of a speech request; `turns` as in :data:`WHAT_TURNS`."""
-        style, life = flags.performance({name: getattr(self, name) for name in flags.PERFORMANCE})
-        if turns == "NONE":  # eyes that made up for the turn of a head which stays would wander
-            life = replace(life, head=0.0)
+        style, life = performance.from_values(
+            emotion=self.emotion,
+            intensity=self.intensity,
+            articulation=self.articulation,
+            speaker=self.speaker,
+            blinks=self.blinks,
+            gaze=self.gaze,
+            brows=self.brows,
+            breath=self.breath,
+            # Eyes that made up for the turn of a head which stays would wander.
+            head=0.0 if turns == "NONE" else self.head,
+            seed=self.seed,
+        )
         return {"style": asdict(style), "life": asdict(life)}
 
 

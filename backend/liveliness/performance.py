@@ -113,6 +113,38 @@ def random_speaker(seed: int) -> tuple[float, ...]:
     return tuple(float(x) for x in np.clip(drawn, -1.0, 1.0))
 
 
+def from_values(
+    *,
+    emotion: str = "neutral",
+    intensity: float = 1.0,
+    articulation: float = 1.0,
+    speaker: int = 0,
+    blinks: float = 1.0,
+    gaze: float = 1.0,
+    brows: float = 1.0,
+    breath: float = 1.0,
+    head: float = 1.0,
+    seed: int = 0,
+) -> tuple[Style, Life]:
+    """Return style and life of values as flags and sliders have them.
+
+    Parameters
+    ----------
+    speaker
+        Seed of a random speaker; 0 is the average.
+
+    The others are those of :class:`Style` and :class:`Life`.
+
+    Raises
+    ------
+    FurrowError
+        For values out of range.
+    """
+    habits = {"speaker": random_speaker(speaker)} if speaker else {}
+    style = Style(emotion, intensity, articulation, **habits)
+    return style, Life(blinks, gaze, brows, breath, head, seed)
+
+
 def from_request(params: Mapping[str, Any]) -> tuple[Style, Life]:
     """Return style and life from a request's objects `style` and `life`; what is left out is ordinary.
 

@@ -33,6 +33,15 @@ def test_what_cannot_be_is_refused(params, words):
         performance.from_request(params)
 
 
+def test_values_of_flags_and_sliders_are_ordinary_unless_said_otherwise():
+    assert performance.from_values() == (Style(), Life())
+    style, life = performance.from_values(emotion="sad", speaker=4, head=0.3, seed=9)
+    assert style == Style("sad", speaker=performance.random_speaker(4))
+    assert life == Life(head=0.3, seed=9)
+    with pytest.raises(FurrowError, match="gaze"):
+        performance.from_values(gaze=3.0)
+
+
 def test_the_style_is_what_the_network_is_told():
     neutral, happy = Style(intensity=1.5).vector(), Style("happy", 0.5, 1.3).vector()
     assert neutral.shape == (performance.STYLE_SIZE,) and not neutral.any()
