@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import sys
 from pathlib import Path
@@ -11,47 +10,47 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..backend.errors import FurrowError
-from .detail import head_detail, live_detail
-from .head import head_object
+from .detail import detail_modes, live_mode, live_updates, portable_mode
+from .detail.live_session import session
+from .head import head_object, head_state
+from .head.head_state import Failure
 from .process import jobs
 
-_refused: dict[str, tuple[bool, float, float]] = {}  # scene -> its render border before we shut it
-_broken: dict[str, tuple[int, list[str]]] = {}  # scene -> frame without map, heads hidden for it
+_borders: dict[str, tuple[bool, float, float]] = {}  # scene -> its render border before we shut it
+_failures: dict[str, tuple[int, list[str]]] = {}  # scene -> frame without map, heads hidden for it
 
 
 @persistent
 def depsgraph_changed(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """A slider, a shape key or an object changed: give copies their id, ask for new maps."""
     _reopen_borders()
-    if live_detail.is_held():
+    if session.rendering:
         return
     for copy in head_object.separate_copies():
-        head_detail.own_textures(copy)
-        live_detail.request(copy, again=True)
+        detail_modes.own_textures(copy)
+        live_updates.request(copy, again=True)
     if any(depsgraph.id_type_updated(kind) for kind in ("OBJECT", "KEY", "MESH")):
-        for head in head_object.all_heads():
-            # Blender evaluates once more what a handler has changed, before it draws.
-            live_detail.request(head, wait=live_detail.TICK_SECONDS)
+        # Blender evaluates once more what a handler has changed, before it draws.
+        live_updates.update(head_object.all_heads())
 
 
 @persistent
 def frame_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """The timeline moved. In a render, and without a window, the picture waits for the exact map."""
-    if live_detail.is_paused():
+    if session.pauses:
         return
-    heads = [head for head in head_object.heads(scene) if head_detail.is_live(head)]
-    if not (live_detail.is_held() or bpy.app.background):
-        for head in heads:  # waits, so that skin and shape of a frame are drawn together
-            live_detail.request(head, wait=live_detail.TICK_SECONDS)
+    heads = [head for head in head_object.heads(scene) if live_mode.is_shown(head)]
+    if session.is_live():
+        live_updates.update(heads)  # waits, so that skin and shape of a frame are drawn together
         return
     for head in heads:
         if head.hide_render:
             continue
         try:
-            live_detail.exact_map(head, depsgraph)
+            live_updates.exact_map(head, depsgraph)
         except FurrowError as error:
-            live_detail.problems[head.furrow.id] = str(error)
-            if live_detail.is_held():
+            head_state.of(head).failure = Failure(None, str(error))
+            if session.rendering:
                 _break_off(scene, head, error)
             else:
                 print(f"Furrow: {error}", file=sys.stderr)
@@ -61,13 +60,13 @@ def frame_changed(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
 def render_started(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | None = None) -> None:
     """Before a render: stop live writing, and refuse the render if maps cannot be made."""
     _reopen_borders()
-    live_detail.hold(True)
+    session.rendering = True
     for head in head_object.heads(scene):
-        if head_detail.is_live(head) and not head.hide_render and not live_detail.is_paused():
+        if live_mode.is_shown(head) and not head.hide_render and not session.pauses:
             try:
-                live_detail.exact_map(head)
+                live_updates.exact_map(head)
             except FurrowError as error:
-                live_detail.problems[head.furrow.id] = str(error)
+                head_state.of(head).failure = Failure(None, str(error))
                 _refuse(scene, error)
                 return
 
@@ -75,22 +74,22 @@ def render_started(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | Non
 def _refuse(scene: bpy.types.Scene, error: FurrowError) -> None:
     """Stop a render that has not begun: Blender refuses one whose border is empty."""
     render = scene.render
-    _refused[scene.name] = (render.use_border, render.border_min_x, render.border_max_x)
+    _borders[scene.name] = (render.use_border, render.border_min_x, render.border_max_x)
     render.use_border = True
     render.border_min_x = render.border_max_x = 0.0
-    live_detail.hold(False)
-    _tell(f"This render was refused, since its detail cannot be made. {error}")
+    session.rendering = False
+    _say(f"This render was refused, since its detail cannot be made. {error}")
     if not bpy.app.background:
         bpy.app.timers.register(_reopen_borders, first_interval=0.5)
 
 
 def _reopen_borders() -> None:
-    for name, (used, low, high) in _refused.items():
+    for name, (used, low, high) in _borders.items():
         scene = bpy.data.scenes.get(name)
         if scene is not None:
             scene.render.border_max_x, scene.render.border_min_x = high, low
             scene.render.use_border = used
-    _refused.clear()
+    _borders.clear()
 
 
 def _break_off(scene: bpy.types.Scene, head: bpy.types.Object, error: FurrowError) -> None:
@@ -99,16 +98,16 @@ def _break_off(scene: bpy.types.Scene, head: bpy.types.Object, error: FurrowErro
     Blender lets nobody cancel from here. The head is hidden for this frame, the frame's file is
     removed as soon as it is written, and the animation ends.
     """
-    frame, hidden = _broken.setdefault(scene.name, (scene.frame_current, []))
+    frame, hidden = _failures.setdefault(scene.name, (scene.frame_current, []))
     hidden.append(head.name)
     head.hide_render = True
-    _tell(f"The render stopped at frame {frame}, since its detail cannot be made. {error}")
+    _say(f"The render stopped at frame {frame}, since its detail cannot be made. {error}")
 
 
 @persistent
 def frame_written(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | None = None) -> None:
     """After a frame was written: if its map failed, remove it and end the animation."""
-    if scene.name not in _broken:
+    if scene.name not in _failures:
         return
     if not scene.render.is_movie_format:
         with contextlib.suppress(OSError):
@@ -120,15 +119,15 @@ def frame_written(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | None
 def render_ended(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph | None = None) -> None:
     """Live maps go on."""
     _reopen_borders()
-    _frame, hidden = _broken.pop(scene.name, (0, []))
+    _frame, hidden = _failures.pop(scene.name, (0, []))
     for name in hidden:
         head = bpy.data.objects.get(name)
         if head is not None:
             head.hide_render = False
-    live_detail.hold(False)
+    session.rendering = False
 
 
-def _tell(message: str) -> None:
+def _say(message: str) -> None:
     """Say something during a render: on stderr, and in the window from the main thread."""
     print(f"Furrow: {message}", file=sys.stderr)
     if bpy.app.background:
@@ -150,14 +149,15 @@ def before_save(*_arguments: object) -> None:
     """Pack the live images: unpacked ones are black when the file is opened."""
     _reopen_borders()
     for head in head_object.all_heads():
-        if head_detail.is_live(head):
-            live_detail.pack(head)
+        if live_mode.is_shown(head):
+            live_mode.pack(head)
 
 
 @persistent
 def before_load(*_arguments: object) -> None:
     """Another file comes: nothing known about this one's images holds there."""
-    live_detail.forget()
+    live_updates.stop()
+    head_state.forget()
     head_object.forget()
 
 
@@ -165,19 +165,26 @@ def before_load(*_arguments: object) -> None:
 def after_load(*_arguments: object) -> None:
     """A file was opened: what was packed is shown, the rest is asked for."""
     before_load()
-    live_detail.hold(False)
+    session.rendering = False
+    _recall_errors()
     for head in head_object.all_heads():
-        if head_detail.is_live(head):
-            live_detail.adopt(head)
+        if live_mode.is_shown(head):
+            live_updates.adopt(head)
 
 
 @persistent
 def after_undo(*_arguments: object) -> None:
     """Undo brings properties back, but not the pixels of images."""
     head_object.forget()
-    live_detail.forget(keep_requests=True)
-    for head in head_object.all_heads():
-        live_detail.request(head, wait=live_detail.TICK_SECONDS)
+    head_state.forget(keep_requests=True)
+    _recall_errors()
+    live_updates.update(head_object.all_heads())
+
+
+def _recall_errors() -> None:
+    for obj in bpy.data.objects:
+        if head_object.is_head(obj):  # also those of other files
+            portable_mode.recall(obj)
 
 
 _HANDLERS = (
@@ -198,17 +205,15 @@ _HANDLERS = (
 def register() -> None:
     for event, handler in _HANDLERS:
         getattr(bpy.app.handlers, event).append(handler)
-    atexit.register(unregister)  # bpy 4.5 as a module does not exit while a handler is registered
 
 
 def unregister() -> None:
     for event, handler in _HANDLERS:
-        registered = getattr(bpy.app.handlers, event)
-        if handler in registered:
-            registered.remove(handler)
-    for timer in (live_detail.poll, _reopen_borders):
-        if bpy.app.timers.is_registered(timer):
-            bpy.app.timers.unregister(timer)
-    live_detail.forget()
-    atexit.unregister(unregister)
+        handlers = getattr(bpy.app.handlers, event)
+        if handler in handlers:
+            handlers.remove(handler)
+    live_updates.stop()
+    if bpy.app.timers.is_registered(_reopen_borders):
+        bpy.app.timers.unregister(_reopen_borders)
+    head_state.forget()
     jobs.stop()

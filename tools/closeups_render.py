@@ -116,13 +116,14 @@ def shoot(
     scene: bpy.types.Scene, head: bpy.types.Object, shot: dict[str, Any], levels: int
 ) -> None:
     """Give the head an expression with its map, point the camera, and render one picture."""
-    from furrow.addon.detail import head_detail
+    from furrow.addon.detail import detail_modes, displacement, live_mode
     from furrow.addon.head import head_object
 
     head_object.set_expression(head, shot["weights"])
-    head_detail.show_map(head, np.load(shot["map"]))
+    detail_modes.attach(head)
+    live_mode.show_map(head, np.load(shot["map"]))
     keep_seen(head, shot)
-    head.modifiers[head_detail.SUBDIVISION].render_levels = levels
+    head.modifiers[displacement.SUBDIVISION].render_levels = levels
     camera = scene.camera
     camera.location = Vector(shot["target"]) + towards(0.0, 0.0) * (
         shot["height"] * LENS_MM / SENSOR_MM
@@ -138,7 +139,7 @@ def shoot(
 def main(job: dict[str, Any]) -> None:
     """Render every shot; shots of one identity that follow each other share its head."""
     furrow()
-    from furrow.addon.detail import live_detail
+    from furrow.addon.detail.live_session import session
     from furrow.addon.head import head_object
     from furrow.backend.formats.identity import read_identity
 
@@ -158,7 +159,7 @@ def main(job: dict[str, Any]) -> None:
     scene.camera.rotation_euler = (math.radians(90.0), 0.0, 0.0)
     scene.collection.objects.link(scene.camera)
     grey, head, shown = clay(), None, ""
-    with live_detail.paused():
+    with session.paused():
         for shot in job["shots"]:
             if shot["identity"] != shown:
                 if head is not None:

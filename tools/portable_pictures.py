@@ -21,7 +21,7 @@ import bpy
 import furrow
 import numpy as np
 from furrow.addon.bake import stage
-from furrow.addon.detail import head_detail, portable_rig
+from furrow.addon.detail import detail_modes, live_mode, portable_mode
 from furrow.addon.head import head_object
 from furrow.backend.detail import wrinkle_basis, wrinkle_samples
 from furrow.backend.detail.detail_model import DetailModel
@@ -51,7 +51,7 @@ def expressions() -> dict[str, np.ndarray]:
     return {
         "speech": spoken[widest].astype(np.float32),
         "pose": vector(FACESCAPE_PRESETS["smile"] | {"browInnerUp": 0.8, "browOuterUpLeft": 0.8}),
-        "strong mixture": wrinkle_samples.to_judge(1)["strong"][0],
+        "strong mixture": wrinkle_samples.held_out(1)["strong"][0],
     }
 
 
@@ -70,7 +70,8 @@ def pictures(
         set_weights(head, weights)
         head.furrow.detail_mode = "PORTABLE"
         portable = render(folder / f"{title} portable.png")
-        head_detail.show_map(head, model.map(identity, weights, RESOLUTION))
+        detail_modes.switch(head, "LIVE")
+        live_mode.show_map(head, model.map(identity, weights, RESOLUTION))
         live = render(folder / f"{title} live.png")
         off = ImageChops.difference(live, portable).point(lambda v: min(255, DIFFERENCE * v))
         rows.append([live, portable, off])
@@ -124,10 +125,10 @@ def main(arguments: list[str] | None = None) -> int:
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     person = head_object.head().random(PERSON)
     head = head_object.create_head(person, "Head", bpy.context.scene.collection)
-    head_detail.set_up(head)
+    detail_modes.attach(head)
     basis = wrinkle_basis.fit(wrinkle_basis.Source(model, person), RESOLUTION)
-    head_detail.make_portable(head, {"array": basis.maps, **basis.message()})
-    print(portable_rig.state_text(head))
+    detail_modes.make_portable(head, {"array": basis.maps, **basis.message()})
+    print(portable_mode.state_text(head))
     for level in (1, 2):
         print(
             "{} vertices: {:.0f} ms a frame, {:.0f} ms without detail".format(

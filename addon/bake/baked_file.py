@@ -14,7 +14,7 @@ import bpy
 from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file
 from ..animation import expression_keys, head_turn, speech, timeline
-from ..detail import head_detail
+from ..detail import detail_modes
 from ..head import head_object
 from . import bake_record, stage
 from .take import Take
@@ -67,7 +67,7 @@ def play_baked(takes: Mapping[str, Path], first: int, count: int) -> None:
         obj = bpy.data.objects[name]
         if not obj.is_editable:
             raise FurrowError(f'"{name}" is linked from another file; bake it in that file.')
-        head_detail.show_sequence(obj, folder / bake_record.MAPS, first, count)
+        detail_modes.show_sequence(obj, folder / bake_record.MAPS, first, count)
         _drop_live(obj)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from ...backend.formats.expressions import FACESCAPE_PRESETS
 from ...backend.formats.files import whole_file
-from ..detail import head_detail, live_detail
+from ..detail import detail_modes, displacement, live_mode, live_updates, moment
+from ..detail.live_session import session
 from ..head import head_object
 from . import baked_file, film, stage
 from .take import Take
@@ -77,17 +78,18 @@ def contact_sheet(
     scene.render.resolution_x, scene.render.resolution_y = TILE
     label = _label(scene, camera)
     tiles: list[list[np.ndarray]] = []
-    with live_detail.paused(), tempfile.TemporaryDirectory(prefix="furrow-preview-") as temporary:
+    detail_modes.switch(obj, "LIVE")
+    with session.paused(), tempfile.TemporaryDirectory(prefix="furrow-preview-") as temporary:
         for name in EXPRESSIONS:
             head_object.set_expression(obj, FACESCAPE_PRESETS[name])
-            asked = live_detail.map_request(obj, resolution)
-            answer = client.call("map", asked, timeout=live_detail.EXACT_TIMEOUT)
-            head_detail.show_map(obj, answer["array"])
-            obj.modifiers[head_detail.SUBDIVISION].render_levels = SUBDIVISIONS
+            asked = moment.map_request(obj, resolution)
+            answer = client.call("map", asked, timeout=live_updates.EXACT_TIMEOUT)
+            live_mode.show_map(obj, answer["array"])
+            obj.modifiers[displacement.SUBDIVISION].render_levels = SUBDIVISIONS
             row = []
             for shown in (False, True):
                 progress(len(tiles) / len(EXPRESSIONS), f"Portrait {name}")
-                obj.modifiers[head_detail.DISPLACEMENT].show_render = shown
+                obj.modifiers[displacement.DISPLACEMENT].show_render = shown
                 label.body = name.replace("-", " ") + ("\nwith detail" if shown else "")
                 path = Path(temporary) / "tile.png"
                 scene.render.filepath = str(path)

@@ -16,7 +16,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats.identity import Identity, styles_request
 from ...backend.formats.weights import Weights
 from ..animation import expression_keys, timeline
-from ..detail import live_detail
+from ..detail.live_session import session
 from ..head import head_object
 
 
@@ -117,7 +117,7 @@ def scene_take(obj: bpy.types.Object, scene: bpy.types.Scene, resolution: int) -
         raise FurrowError(
             f"The scene starts at frame {scene.frame_start}; maps are numbered from 0: move its start."
         )
-    with live_detail.paused():
+    with session.paused():
         rows = expression_keys.sample(obj, scene, range(scene.frame_start, scene.frame_end + 1))
     weights = Weights(rows, timeline.frame_rate(scene))
     path = Path(bpy.data.filepath) if bpy.data.filepath else None

@@ -14,8 +14,9 @@ from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.formats.figures import Figure
 from ...commands.timing import latency, timed
-from ..detail import head_detail, live_detail, portable_rig
-from ..head import head_object
+from ..detail import detail_modes, live_mode, live_updates, portable_mode
+from ..detail.live_session import session
+from ..head import head_object, head_state
 from ..process import jobs
 from ..process.client import Client
 from . import memory
@@ -96,8 +97,8 @@ def viewport(runs: int) -> list[Figure]:
     """From a slider to the evaluated mesh, for each viewport mode, and a change of identity."""
     obj = _head()
     figures = [Figure("head_vertices", len(_evaluated(obj).vertices), "vertices")]
-    with live_detail.by_hand():
-        live_detail.request(obj)
+    with session.by_hand():
+        live_updates.request(obj)
         _settle(obj)
         figures += _ticks(obj, "tick_shaded", "SHADED", 0, runs)
         figures += _identity(obj, max(3, 2 * runs // 3))
@@ -116,8 +117,8 @@ def portable(runs: int) -> list[Figure]:
     """A portable head: making its basis, a frame of it, and a frame of the head without any detail."""
     obj = _head()
     begin = time.perf_counter()
-    basis = jobs.client().call("wrinkle_basis", portable_rig.request(obj), timeout=600.0)
-    head_detail.make_portable(obj, basis)
+    basis = jobs.client().call("wrinkle_basis", portable_mode.request(obj), timeout=600.0)
+    detail_modes.make_portable(obj, basis)
     figures = [Figure("portable_make_s", time.perf_counter() - begin, "s")]
     jobs.stop()  # frames need no backend, and get the machine for themselves
     key = obj.data.shape_keys.key_blocks["browInnerUp"]
@@ -140,7 +141,7 @@ def _head() -> bpy.types.Object:
     obj = head_object.create_head(head_object.head().random(PERSON))
     obj.furrow.detail_resolution = str(RESOLUTIONS[-1])
     obj.furrow.detail_viewport_levels = 0
-    head_detail.set_up(obj)
+    detail_modes.attach(obj)
     jobs.client().wait_ready()
     return obj
 
@@ -160,10 +161,10 @@ def _ticks(obj: bpy.types.Object, name: str, mode: str, level: int, runs: int) -
 
     def tick(number: int) -> None:
         key.value = _value(number)
-        live_detail.poll()  # the window's timer would run it now
+        live_updates.poll()  # the window's timer would run it now
         _evaluated(obj)
-        while not live_detail.is_current(obj):  # the map took longer than poll() waits
-            live_detail.poll()
+        while not live_updates.is_current(obj):  # the map took longer than poll() waits
+            live_updates.poll()
             _evaluated(obj)
 
     return latency(name, timed(tick, runs + SETTLING)[SETTLING:])
@@ -177,8 +178,8 @@ def _identity(obj: bpy.types.Object, runs: int) -> list[Figure]:
         begin = time.perf_counter()
         slider.value = _value(number)  # writes Basis and the shape keys
         written.append(time.perf_counter() - begin)
-        live_detail.poll()
-        _wait(lambda: live_detail.is_current(obj))
+        live_updates.poll()
+        _wait(lambda: live_updates.is_current(obj))
         _evaluated(obj)
         live.append(time.perf_counter() - begin)
         _settle(obj)
@@ -202,15 +203,16 @@ def _evaluated(obj: bpy.types.Object) -> bpy.types.Mesh:
 
 def _settle(obj: bpy.types.Object) -> None:
     """Wait until the exact map is shown."""
-    _wait(lambda: live_detail.state_text(obj) == "Up to date")
+    _wait(lambda: live_mode.state_text(obj) == "Up to date")
 
 
 def _wait(done: Callable[[], bool]) -> None:
     """Run the live loop until `done`, as the window's timer would."""
     end = time.monotonic() + LIMIT_S
     while not done():
-        live_detail.poll()
-        if live_detail.problems or time.monotonic() > end:
-            problem = next(iter(live_detail.problems.values()), f"no answer in {LIMIT_S:g} s")
+        live_updates.poll()
+        failures = [state.failure for _, state in head_state.items() if state.failure is not None]
+        if failures or time.monotonic() > end:
+            problem = failures[0].message if failures else f"no answer in {LIMIT_S:g} s"
             raise FurrowError(f"The live loop made no map: {problem}", "internal")
         time.sleep(0.001)

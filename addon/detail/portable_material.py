@@ -22,47 +22,47 @@ _OWN = "furrow_portable"
 """On a material: it is a copy of Furrow's skin that was made for these nodes."""
 
 
-def wear(obj: bpy.types.Object, images: Sequence[bpy.types.Image], uv_map: str) -> None:
+def attach(obj: bpy.types.Object, images: Sequence[bpy.types.Image], uv_map: str) -> None:
     """Mix images into the displacement of the skin's material, unless it does so already.
 
-    A material that other objects wear too is copied. An output whose displacement the artist uses
+    A material that other objects have too is copied. An output whose displacement the artist uses
     keeps it.
     """
-    worn = obj.data.materials[_SKIN_SLOT]
-    if worn is not None and worn.node_tree is not None and NODE in worn.node_tree.nodes:
-        if _images(worn.node_tree.nodes[NODE].node_tree) == list(images):
+    skin = obj.data.materials[_SKIN_SLOT]
+    if skin is not None and skin.node_tree is not None and NODE in skin.node_tree.nodes:
+        if _images(skin.node_tree.nodes[NODE].node_tree) == list(images):
             return
-        if worn.users == 1:
-            _remove_node(worn)
-    if worn is None or worn.get("furrow_slot") == "skin":
-        worn = materials.own_skin(obj)
-        worn[_OWN] = True
-    elif worn.users > 1:
-        worn = worn.copy()
-        _remove_node(worn)
-    obj.data.materials[_SKIN_SLOT] = worn
-    if worn.node_tree is None:
+        if skin.users == 1:
+            _remove_node(skin)
+    if skin is None or skin.get("furrow_slot") == "skin":
+        skin = materials.own_skin(obj)
+        skin[_OWN] = True
+    elif skin.users > 1:
+        skin = skin.copy()
+        _remove_node(skin)
+    obj.data.materials[_SKIN_SLOT] = skin
+    if skin.node_tree is None:
         return  # an artist's material without nodes
-    node = worn.node_tree.nodes.new("ShaderNodeGroup")
+    node = skin.node_tree.nodes.new("ShaderNodeGroup")
     node.name = node.label = NODE
     node.node_tree = _group(f"{obj.name} Wrinkles", images, uv_map)
-    for output in [n for n in worn.node_tree.nodes if n.type == "OUTPUT_MATERIAL"]:
+    for output in [n for n in skin.node_tree.nodes if n.type == "OUTPUT_MATERIAL"]:
         node.location = (output.location.x - 200, output.location.y - 200)
         if not output.inputs["Displacement"].is_linked:
-            worn.node_tree.links.new(node.outputs[0], output.inputs["Displacement"])
+            skin.node_tree.links.new(node.outputs[0], output.inputs["Displacement"])
 
 
-def take_off(obj: bpy.types.Object) -> None:
-    """Remove the nodes; the ordinary skin comes back where its copy was worn."""
-    materials_worn = obj.data.materials
-    worn = materials_worn[_SKIN_SLOT] if len(materials_worn) > _SKIN_SLOT else None
-    if worn is None or worn.node_tree is None or NODE not in worn.node_tree.nodes:
+def detach(obj: bpy.types.Object) -> None:
+    """Remove the nodes; the ordinary skin comes back in the place of its copy."""
+    slots = obj.data.materials
+    skin = slots[_SKIN_SLOT] if len(slots) > _SKIN_SLOT else None
+    if skin is None or skin.node_tree is None or NODE not in skin.node_tree.nodes:
         return
-    _remove_node(worn)
-    if worn.get(_OWN):
+    _remove_node(skin)
+    if skin.get(_OWN):
         obj.data.materials[_SKIN_SLOT] = materials.material("skin")
-        if not worn.users:
-            bpy.data.materials.remove(worn)
+        if not skin.users:
+            bpy.data.materials.remove(skin)
 
 
 def _remove_node(material: bpy.types.Material) -> None:

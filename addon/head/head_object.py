@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import uuid
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import bpy
 import numpy as np
@@ -15,7 +14,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.formats.identity import ADJUSTMENTS, SHAPE_LIMIT, Identity, check
 from ...backend.head.bilinear import Head
-from . import materials
+from . import head_state, materials
 
 UV_MAP = "UVMap"
 SKIN_GROUP = "skin"
@@ -23,11 +22,7 @@ SKIN_GROUP = "skin"
 SCULPT_THRESHOLD = 1e-6
 """Metres; a smaller difference from what we wrote is rounding and no work of the artist."""
 
-problems: dict[str, str] = {}
-"""By head id, why the identity could not be changed; the panel shows it."""
-
 _positions: OrderedDict[bytes, np.ndarray] = OrderedDict()
-_muted = False
 
 
 @functools.cache
@@ -78,7 +73,7 @@ def create_head(
     state = obj.furrow
     state.id = uuid.uuid4().hex
     state.shape_count = model.shape_count
-    with quiet():
+    with head_state.quiet(obj):
         for direction in model.directions:
             slider = state.directions.add()
             slider.name, slider.group = direction.name, direction.group
@@ -171,36 +166,37 @@ def apply_identity(obj: bpy.types.Object, identity: Identity) -> None:
     _check_writable(obj)
     _write_shape(obj, identity.shape)
     _store(obj, identity)
-    problems.pop(obj.furrow.id, None)
+    head_state.of(obj).identity_problem = ""
     share_identity(obj)
 
 
 def sliders_moved(obj: bpy.types.Object) -> None:
     """Bring the mesh to what the sliders say; a failure becomes the head's message."""
-    if _muted or not is_head(obj):
+    if not is_head(obj) or head_state.of(obj).quiet:
         return
+    state = head_state.of(obj)
     try:
         shape = identity_of(obj).shape
         if not np.array_equal(shape, _rows(obj.furrow, "written")):
             _check_writable(obj)
             _write_shape(obj, shape)
     except FurrowError as error:
-        problems[obj.furrow.id] = str(error)
+        state.identity_problem = str(error)
     else:
-        problems.pop(obj.furrow.id, None)
+        state.identity_problem = ""
     share_identity(obj)
 
 
 def share_identity(obj: bpy.types.Object) -> None:
     """Copy the identity to the objects that share the mesh (Alt-D), so that their sliders agree."""
-    if _muted or obj.data.users < 2:
+    if obj.data.users < 2 or head_state.of(obj).quiet:
         return
     source = obj.furrow
     for other in bpy.data.objects:
         if other == obj or other.data != obj.data or not is_head(other):
             continue
         target = other.furrow
-        with quiet():
+        with head_state.quiet(other):
             for name in ("shape", "written", "skin", "detail_seed", "person", "relief_from"):
                 setattr(target, name, getattr(source, name))
             for name in ADJUSTMENTS:
@@ -228,26 +224,25 @@ def separate_copies() -> list[bpy.types.Object]:
     return copies
 
 
-_known: tuple[str, ...] = ()
-_known_count = -1
+_names: tuple[str, ...] = ()
+_object_count = -1
 
 
 def all_heads() -> list[bpy.types.Object]:
     """The editable heads of the file; cheap enough for a handler that runs on every change."""
-    global _known, _known_count
-    found = [bpy.data.objects.get(name) for name in _known]
-    if _known_count != len(bpy.data.objects) or not all(is_head(o) for o in found):
-        found = [o for o in bpy.data.objects if is_head(o) and o.library is None]
-        _known = tuple(o.name for o in found)
-        _known_count = len(bpy.data.objects)
-    return found
+    global _names, _object_count
+    heads = [bpy.data.objects.get(name) for name in _names]
+    if _object_count != len(bpy.data.objects) or not all(is_head(o) for o in heads):
+        heads = [o for o in bpy.data.objects if is_head(o) and o.library is None]
+        _names = tuple(o.name for o in heads)
+        _object_count = len(bpy.data.objects)
+    return heads
 
 
 def forget() -> None:
     """Forget what was cached about the open file."""
-    global _known_count
-    _known_count = -1
-    problems.clear()
+    global _object_count
+    _object_count = -1
 
 
 def expression_of(
@@ -355,7 +350,7 @@ def _write_shape(obj: bpy.types.Object, shape: np.ndarray) -> None:
 
 def _store(obj: bpy.types.Object, identity: Identity) -> None:
     state = obj.furrow
-    with quiet():
+    with head_state.quiet(obj):
         _set_rows(state, "shape", identity.shape)
         state.skin = identity.skin.tolist()
         state.detail_seed = identity.detail_seed
@@ -378,19 +373,3 @@ def _set_rows(state: bpy.types.PropertyGroup, name: str, values: np.ndarray) -> 
         )
     rows.ravel()[: len(values)] = values
     setattr(state, name, rows.tolist())
-
-
-def is_quiet() -> bool:
-    """Whether properties are being stored, so that their update callbacks must not act."""
-    return _muted
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Store properties without their update callbacks acting."""
-    global _muted
-    before, _muted = _muted, True
-    try:
-        yield
-    finally:
-        _muted = before

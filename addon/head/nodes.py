@@ -84,7 +84,7 @@ class Tree:
         return self.node("Attribute", attribute_name=name, attribute_type="GEOMETRY").outputs
 
     def property(self, name: str, output: str = "Fac") -> Any:
-        """A custom property of the object that wears the material."""
+        """A custom property of the object that has the material."""
         return self.node("Attribute", attribute_name=name, attribute_type="OBJECT").outputs[output]
 
     def output(self, surface: Any, target: str = "ALL") -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import bpy
 
 from ...backend.errors import FurrowError
-from ..detail import live_detail
+from ..detail import live_updates
 from ..head import head_object
 from ..process import jobs
 from .operator_bases import FurrowOperator, JobOperator
@@ -33,7 +33,7 @@ class FURROW_OT_backend_start(FurrowOperator):
         except FurrowError as error:
             return self.refuse(error)
         for head in head_object.all_heads():
-            live_detail.request(head, again=True)
+            live_updates.request(head, again=True)
         return {"FINISHED"}
 
 

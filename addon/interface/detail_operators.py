@@ -11,7 +11,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 from ...backend.errors import FurrowError
 from ..bake import bake_record, map_sequence, stage
 from ..bake.take import scene_take
-from ..detail import head_detail, live_detail, portable_rig
+from ..detail import baked_mode, detail_modes, live_mode, live_updates, portable_mode
 from ..head import head_object
 from ..process import jobs
 from .operator_bases import (
@@ -35,10 +35,10 @@ class FURROW_OT_detail_refresh(HeadOperator):
     disabled_reason = staticmethod(no_editable_head)
 
     def act(self, head: bpy.types.Object) -> None:
-        head_detail.set_up(head)
-        live_detail.request(head, again=True)
-        if bpy.app.background and head_detail.is_live(head):
-            live_detail.exact_map(head)
+        detail_modes.attach(head)
+        live_updates.request(head, again=True)
+        if bpy.app.background and live_mode.is_shown(head):
+            live_updates.exact_map(head)
 
 
 class FURROW_OT_detail_sequence(HeadOperator):
@@ -57,8 +57,8 @@ class FURROW_OT_detail_sequence(HeadOperator):
         return {"RUNNING_MODAL"}
 
     def act(self, head: bpy.types.Object) -> None:
-        first, count = head_detail.find_sequence(bpy.path.abspath(self.directory))
-        head_detail.show_sequence(head, bpy.path.abspath(self.directory), first, count)
+        first, count = baked_mode.find_sequence(bpy.path.abspath(self.directory))
+        detail_modes.show_sequence(head, bpy.path.abspath(self.directory), first, count)
 
 
 class FURROW_OT_make_portable(JobOperator):
@@ -75,8 +75,8 @@ then plays in any Blender from 4.2 on, without Furrow"""
 
     def begin(self, context: bpy.types.Context) -> jobs.Job:
         head = context.object
-        self._head, self._person = head.name, portable_rig.person(head)
-        parameters = portable_rig.request(head)
+        self._head, self._person = head.name, portable_mode.person(head)
+        parameters = portable_mode.request(head)
         channel = f"basis-{head.furrow.id}"
         return jobs.client().request("wrinkle_basis", parameters, channel=channel)
 
@@ -84,13 +84,13 @@ then plays in any Blender from 4.2 on, without Furrow"""
         head = bpy.data.objects.get(self._head)
         if not head_object.is_head(head):
             raise FurrowError(f'"{self._head}" is gone, so its basis has no place.', "cancelled")
-        if portable_rig.person(head) != self._person:
+        if portable_mode.person(head) != self._person:
             raise FurrowError(
                 f'"{head.name}" has become another person meanwhile; make it portable again.',
                 "cancelled",
             )
-        head_detail.make_portable(head, result)
-        self.report({"INFO"}, portable_rig.state_text(head))
+        detail_modes.make_portable(head, result)
+        self.report({"INFO"}, portable_mode.state_text(head))
 
 
 class FURROW_OT_portable_remove(HeadOperator):
@@ -102,7 +102,7 @@ class FURROW_OT_portable_remove(HeadOperator):
     disabled_reason = staticmethod(no_editable_head)
 
     def act(self, head: bpy.types.Object) -> None:
-        portable_rig.remove(head)
+        portable_mode.remove(head)
         head.furrow.detail_mode = "LIVE"
 
 
@@ -141,7 +141,7 @@ class FURROW_OT_bake(JobOperator):
         if not head_object.is_head(head):
             raise FurrowError(f'"{self._head}" is gone, so the maps have no place.', "cancelled")
         count = len(self._take.weights.values)
-        head_detail.show_sequence(head, self._folder / bake_record.MAPS, self._take.first, count)
+        detail_modes.show_sequence(head, self._folder / bake_record.MAPS, self._take.first, count)
         self.report({"INFO"}, f"{count} maps lie in {self._folder}")
 
 

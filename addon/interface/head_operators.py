@@ -10,8 +10,8 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, mirrored
 from ...backend.formats.identity import ADJUSTMENTS, Identity, read_identity, write_identity
-from ..detail import head_detail, live_detail
-from ..head import head_object
+from ..detail import detail_modes, live_updates
+from ..head import head_object, head_state
 from .operator_bases import (
     ExportHelper,
     FurrowOperator,
@@ -49,7 +49,7 @@ class MESH_OT_furrow_head_add(FurrowOperator):
         try:
             identity = None if self.average else head_object.head().random(self.seed)
             head = head_object.create_head(identity, "Head", context.collection)
-            head_detail.set_up(head)
+            detail_modes.attach(head)
         except FurrowError as error:
             return self.refuse(error)
         head.location = context.scene.cursor.location
@@ -59,7 +59,7 @@ class MESH_OT_furrow_head_add(FurrowOperator):
         context.view_layer.objects.active = head
         # Renders write maps; the window must not read them meanwhile.
         context.scene.render.use_lock_interface = True
-        live_detail.request(head)
+        live_updates.request(head)
         if self.frame and bpy.ops.view3d.view_selected.poll():
             bpy.ops.view3d.view_selected()
         return {"FINISHED"}
@@ -98,7 +98,7 @@ class FURROW_OT_identity_random(HeadOperator):
             name=person.name,
         )
         head_object.apply_identity(head, mixed)
-        live_detail.request(head)
+        live_updates.request(head)
 
 
 class FURROW_OT_identity_average(HeadOperator):
@@ -110,7 +110,7 @@ class FURROW_OT_identity_average(HeadOperator):
 
     def act(self, head: bpy.types.Object) -> None:
         head_object.apply_identity(head, head_object.head().average())
-        live_detail.request(head)
+        live_updates.request(head)
 
 
 class FURROW_OT_identity_load(HeadOperator, ImportHelper):
@@ -126,7 +126,7 @@ class FURROW_OT_identity_load(HeadOperator, ImportHelper):
     def act(self, head: bpy.types.Object) -> None:
         identity = read_identity(self.filepath, head_object.head().shape_count)
         head_object.apply_identity(head, identity)
-        live_detail.request(head)
+        live_updates.request(head)
 
 
 class FURROW_OT_identity_save(HeadOperator, ExportHelper):
@@ -154,7 +154,7 @@ class FURROW_OT_expression_reset(HeadOperator):
 
     def act(self, head: bpy.types.Object) -> None:
         head_object.set_expression(head, {})
-        live_detail.request(head)
+        live_updates.request(head)
 
 
 class FURROW_OT_expression_mirror(HeadOperator):
@@ -181,7 +181,7 @@ class FURROW_OT_expression_mirror(HeadOperator):
             for name, weight in weights.items()
         }
         head_object.set_expression(head, result)
-        live_detail.request(head)
+        live_updates.request(head)
 
 
 class FURROW_OT_expression_preset(HeadOperator):
@@ -203,7 +203,7 @@ class FURROW_OT_expression_preset(HeadOperator):
     def act(self, head: bpy.types.Object) -> None:
         weights = FACESCAPE_PRESETS[self.preset]
         head_object.set_expression(head, {n: self.amount * w for n, w in weights.items()})
-        live_detail.request(head)
+        live_updates.request(head)
 
 
 class FURROW_OT_adjustments_reset(HeadOperator):
@@ -214,11 +214,11 @@ class FURROW_OT_adjustments_reset(HeadOperator):
     bl_options = {"REGISTER", "UNDO"}
 
     def act(self, head: bpy.types.Object) -> None:
-        with head_object.quiet():  # one new map, not four
+        with head_state.quiet(head):  # one new map, not four
             for name in ADJUSTMENTS:
                 setattr(head.furrow, name, 0.0)
         head_object.share_identity(head)
-        live_detail.request(head)
+        live_updates.request(head)
 
 
 CLASSES = (

@@ -11,7 +11,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats.weights import read_weights, write_weights
 from ...backend.head import reenactment
 from ..animation import expression_keys, motion, speech
-from ..detail import live_detail
+from ..detail.live_session import session
 from ..head import head_object
 from ..process import jobs
 from . import speech_options
@@ -209,7 +209,7 @@ class FURROW_OT_motion_export(FaceOperator, speech_options.HeadOptions, ExportHe
         self.prepare(context, "OBJECT")
         placement = motion.Placement(turns=self.turns, bone=self.bone)
         try:
-            with live_detail.paused():
+            with session.paused():
                 weights = motion.read(context.object, scene, placement)
             write_weights(self.filepath, weights)
         except FurrowError as error:

@@ -11,8 +11,8 @@ from ...backend.detail.engines import engines
 from ...backend.formats.expressions import INDEX, REGIONS, mirrored
 from ...backend.formats.identity import ADJUSTMENTS, SKIN
 from ..animation import expression_keys, shape_names
-from ..detail import live_detail, portable_rig
-from ..head import head_object, materials
+from ..detail import detail_modes, portable_mode
+from ..head import head_object, head_state, materials
 from ..process import jobs
 from . import engine_operators
 
@@ -54,7 +54,7 @@ class FURROW_PT_identity(HeadPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, state = self.layout, context.object.furrow
-        problem = head_object.problems.get(state.id)
+        problem = head_state.of(context.object).identity_problem
         if problem:
             _message(layout, problem)
         layout.prop(state, "person", text="")
@@ -160,9 +160,9 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, state = self.layout, context.object.furrow
-        problem = live_detail.problems.get(state.id)
-        if problem and state.detail_enabled:
-            _message(layout, problem)
+        failure = head_state.of(context.object).failure
+        if failure is not None and state.detail_enabled:
+            _message(layout, failure.message)
         layout.active = state.detail_enabled
         layout.row().prop(state, "detail_mode", expand=True)
         layout.use_property_split = True
@@ -178,7 +178,7 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
             column.prop(state, "detail_viewport_levels", text="Levels Viewport")
         column.prop(state, "detail_render_levels", text="Levels Render")
         _adjustments(layout, state)
-        text = _state_text(context.object)
+        text = detail_modes.state_text(context.object)
         if mode == "PORTABLE":  # longer than a line of the sidebar
             _message(layout, text, icon="INFO")
         else:
@@ -190,23 +190,8 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
         if mode != "BAKED":
             layout.prop(state, "portable_components")
             layout.operator("furrow.make_portable", icon="PACKAGE")
-        if portable_rig.is_made(context.object):
+        if portable_mode.has_basis(context.object):
             layout.operator("furrow.portable_remove", icon="X")
-
-
-def _state_text(obj: bpy.types.Object) -> str:
-    """What there is to say about a head's detail."""
-    state = obj.furrow
-    if not state.detail_enabled:
-        return "Off"
-    if state.detail_mode == "PORTABLE":
-        return portable_rig.state_text(obj)
-    if state.detail_mode == "BAKED":
-        texture = state.baked_texture
-        if texture is None or texture.image is None:
-            return "Nothing is baked yet"
-        return f"Plays {texture.image_user.frame_duration} baked maps"
-    return live_detail.state_text(obj)
 
 
 def _adjustments(layout: bpy.types.UILayout, state: bpy.types.PropertyGroup) -> None:

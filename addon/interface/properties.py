@@ -17,8 +17,8 @@ from bpy.props import (
 )
 
 from ...backend.formats.identity import SHAPE_LIMIT, SKIN
-from ..detail import head_detail, live_detail
-from ..head import head_object
+from ..detail import detail_modes, live_updates
+from ..head import head_object, head_state
 from . import speech_options
 
 RESOLUTIONS = (
@@ -37,21 +37,21 @@ SHAPE_ROWS = (8, 16)
 
 
 def _identity_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
-    if not head_object.is_quiet():
+    if not head_state.of(self.id_data).quiet:
         head_object.sliders_moved(self.id_data)
-        live_detail.request(self.id_data)
+        live_updates.request(self.id_data)
 
 
 def _styles_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
-    if not head_object.is_quiet():
+    if not head_state.of(self.id_data).quiet:
         head_object.share_identity(self.id_data)
-        live_detail.request(self.id_data)
+        live_updates.request(self.id_data)
 
 
 def _detail_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
-    if not head_object.is_quiet() and head_object.is_head(self.id_data):
-        head_detail.set_up(self.id_data)
-        live_detail.request(self.id_data)
+    if not head_state.of(self.id_data).quiet and head_object.is_head(self.id_data):
+        detail_modes.attach(self.id_data)
+        live_updates.request(self.id_data)
 
 
 def _is_other_head(self: bpy.types.bpy_struct, obj: bpy.types.Object) -> bool:

@@ -8,14 +8,14 @@ bpy = pytest.importorskip("bpy")
 
 import furrow  # noqa: E402
 from furrow.addon import handlers  # noqa: E402
-from furrow.addon.detail import live_detail  # noqa: E402
-from furrow.addon.head import head_object  # noqa: E402
+from furrow.addon.detail.live_session import session  # noqa: E402
+from furrow.addon.head import head_object, head_state  # noqa: E402
 from furrow.addon.process import jobs  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
 def registered():
-    """The add-on, as Blender registers it; taken back at the end, or bpy 4.5 never exits."""
+    """The add-on, as Blender registers it."""
     furrow.register()
     yield
     furrow.unregister()
@@ -93,13 +93,11 @@ def answer(params):
 
 
 @pytest.fixture
-def window(monkeypatch):
-    """As with a window: live maps are asked for, and the test calls live_detail.poll() as the timer."""
-    monkeypatch.setattr(live_detail, "polls", lambda: True)
-    yield
-    if bpy.app.timers.is_registered(live_detail.poll):
-        bpy.app.timers.unregister(live_detail.poll)
-    live_detail.forget()
+def window():
+    """As with a window: live maps are asked for, and the test calls live_updates.poll() as the timer."""
+    with session.by_hand():
+        yield
+    head_state.forget()
 
 
 @pytest.fixture

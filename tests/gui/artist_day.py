@@ -38,8 +38,8 @@ ACTION = f"({HEAD}.data.shape_keys.animation_data and {HEAD}.data.shape_keys.ani
 DEPTH = f"{HEAD}.furrow.furrow_depth"
 ENERGY = f"sum(p * p for p in {HEAD}.furrow.live_texture.image.pixels[:][::4])"
 """Of the map that the head shows."""
-LIVE = f"__import__('{ADDON}.live_detail', fromlist=['x'])"
-IN_STEP = f"{LIVE}._live.get({HEAD}.furrow.id) == {LIVE}._moment({HEAD})[0]"
+LIVE = f"__import__('{ADDON}.detail.live_updates', fromlist=['x'])"
+IN_STEP = f"{LIVE}.is_current({HEAD}) and not {LIVE}.head_state.of({HEAD}).shown.exact"
 """Whether the map is the live one of the sliders."""
 SAVE_MAP = f"""
 import numpy

@@ -28,7 +28,7 @@ HEAD = "next(o for o in D.objects if getattr(o, 'furrow', None) and o.furrow.id)
 
 ADDON = "bl_ext.user_default.furrow.addon"
 
-STATE = f"__import__('{ADDON}.live_detail', fromlist=['x']).state_text({HEAD})"
+STATE = f"__import__('{ADDON}.detail.live_mode', fromlist=['x']).state_text({HEAD})"
 """What the panel says about the map."""
 
 ROW = 21

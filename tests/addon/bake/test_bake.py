@@ -15,7 +15,7 @@ bpy = pytest.importorskip("bpy")
 import furrow  # noqa: E402
 from furrow.addon.bake import baked_file, map_sequence  # noqa: E402
 from furrow.addon.bake.take import Take, scene_take  # noqa: E402
-from furrow.addon.detail import head_detail  # noqa: E402
+from furrow.addon.detail import displacement  # noqa: E402
 from furrow.addon.head import head_object  # noqa: E402
 from furrow.backend.errors import FurrowError  # noqa: E402
 from furrow.backend.formats.expressions import INDEX  # noqa: E402
@@ -317,7 +317,7 @@ def test_the_file_plays_elsewhere_without_furrow(take, tmp_path, scene):
         with_detail = {frame: displaced(frame) for frame in (4, 6)}
         obj = next(o for o in scene.objects if o.type == "MESH")
         assert all(slot.material is not None for slot in obj.material_slots)
-        obj.modifiers[head_detail.DISPLACEMENT].show_viewport = False
+        obj.modifiers[displacement.DISPLACEMENT].show_viewport = False
         for frame, points in with_detail.items():
             depth = np.linalg.norm(points - displaced(frame), axis=1).max()
             assert depth == pytest.approx(rows[frame - 1].sum() / 1000, abs=2e-6)

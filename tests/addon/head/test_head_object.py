@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon.head import head_object
+from furrow.addon.head import head_object, head_state
 from furrow.backend.errors import FurrowError
 from furrow.backend.formats.expressions import EXPRESSIONS
 from furrow.backend.formats.identity import Identity
@@ -161,7 +161,7 @@ def test_changed_topology_is_named(head):
     bpy.ops.mesh.subdivide()
     bpy.ops.object.mode_set(mode="OBJECT")
     head.furrow.directions[0].value = 1.0
-    assert "added or removed" in head_object.problems[head.furrow.id]
+    assert "added or removed" in head_state.of(head).identity_problem
 
 
 def test_muted_and_pinned_keys_count_as_blender_shows_them(head):

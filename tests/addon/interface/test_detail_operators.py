@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon.detail import head_detail
+from furrow.addon.detail import displacement
 from furrow.addon.process import jobs
 from furrow.backend.formats.expressions import FACESCAPE_PRESETS
 from furrow.backend.formats.map_writing import write_maps
@@ -24,10 +24,10 @@ def test_live_and_baked(head, client, tmp_path):
     for frame in (1, 2):
         write_map(tmp_path / f"{frame:04d}.exr", np.zeros((256, 256), np.float32))
     bpy.ops.furrow.detail_sequence(directory=str(tmp_path))
-    displacement = head.modifiers[head_detail.DISPLACEMENT]
-    assert head.furrow.detail_mode == "BAKED" and displacement.texture == head.furrow.baked_texture
+    modifier = head.modifiers[displacement.DISPLACEMENT]
+    assert head.furrow.detail_mode == "BAKED" and modifier.texture == head.furrow.baked_texture
     head.furrow.detail_mode = "LIVE"
-    assert displacement.texture == live
+    assert modifier.texture == live
     with pytest.raises(RuntimeError, match="no maps"):
         bpy.ops.furrow.detail_sequence(directory=str(tmp_path / "empty"))
 
@@ -66,7 +66,7 @@ def test_bake_writes_every_frame_and_plays_them(head, scene, tmp_path, monkeypat
         scene.frame_set(frame)
         points = []
         for shown in (False, True):
-            head.modifiers[head_detail.DISPLACEMENT].show_viewport = shown
+            head.modifiers[displacement.DISPLACEMENT].show_viewport = shown
             mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
             points.append(np.empty((len(mesh.vertices), 3), np.float32))
             mesh.vertices.foreach_get("co", points[-1].ravel())

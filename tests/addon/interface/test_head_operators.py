@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon.detail import head_detail
+from furrow.addon.detail import displacement
 from furrow.addon.head import head_object
 from furrow.backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS
 
@@ -20,7 +20,7 @@ def test_add_head_puts_a_selected_head_with_detail_at_the_cursor(scene):
     assert bpy.ops.mesh.furrow_head_add(average=False, seed=5) == {"FINISHED"}
     head = bpy.context.object
     assert head_object.is_head(head) and tuple(head.location) == (1, 2, 3)
-    assert list(head.modifiers.keys()) == [head_detail.SUBDIVISION, head_detail.DISPLACEMENT]
+    assert list(head.modifiers.keys()) == [displacement.SUBDIVISION, displacement.DISPLACEMENT]
     model = head_object.head()
     np.testing.assert_allclose(
         head_object.identity_of(head).shape, model.random(5).shape, atol=1e-6

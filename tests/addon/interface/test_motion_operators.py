@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 import pytest
 from furrow.addon.animation import expression_keys, timeline
-from furrow.addon.detail import live_detail
+from furrow.addon.detail.live_session import session
 from furrow.addon.interface import panels
 from furrow.addon.process import jobs
 from furrow.backend.formats.expressions import INDEX
@@ -96,7 +96,7 @@ def speaking(client, monkeypatch):
 
 def played(obj, scene, frames):
     """The weights that the scene plays, without maps for every frame."""
-    with live_detail.paused():
+    with session.paused():
         return expression_keys.sample(obj, scene, frames)
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import bpy
 import pytest
-from furrow.addon.head import head_object
+from furrow.addon.head import head_state
 from furrow.addon.interface import (
     engine_operators,
     motion_operators,
@@ -63,7 +63,7 @@ def test_sliders_without_directions_are_off_and_say_why(head, draw, monkeypatch,
 
 def test_a_problem_with_the_identity_is_shown_whole(head, draw):
     problem = "Something went wrong, and here is what to do about it."
-    head_object.problems[head.furrow.id] = problem
+    head_state.of(head).identity_problem = problem
     assert problem in draw(panels.FURROW_PT_identity).text()
 
 

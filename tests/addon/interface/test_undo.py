@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon.detail import live_detail
+from furrow.addon.detail import live_updates
 from furrow.addon.head import head_object
 
 
@@ -94,10 +94,10 @@ def test_undo_makes_the_shown_map_doubtful(head, client):
     """Blender brings back the slider and not the pixels: the next render must ask again."""
     push("start")
     head_object.set_expression(head, {"jawOpen": 1.0})
-    live_detail.exact_map(head)
+    live_updates.exact_map(head)
     push("expression")
     bpy.ops.ed.undo()
     head = only_head()
-    live_detail.exact_map(head)
+    live_updates.exact_map(head)
     assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.0)
     assert client.calls[-1]["expression"] == [0.0] * 52

@@ -5,8 +5,10 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon.detail import head_detail, live_detail
-from furrow.addon.head import head_object
+from furrow.addon import handlers
+from furrow.addon.detail import detail_modes, live_mode, live_session, live_updates, moment
+from furrow.addon.detail.live_session import session
+from furrow.addon.head import head_object, head_state
 from furrow.addon.process import jobs
 from furrow.backend.detail.engines import engines
 from furrow.backend.errors import FurrowError
@@ -22,13 +24,13 @@ def slide(head, value: float) -> None:
 def finish(client) -> None:
     """Let the newest request be answered, and the timer run."""
     client.requests[-1].finished = True
-    live_detail.poll()
+    live_updates.poll()
 
 
 @pytest.fixture
 def at_rest(monkeypatch):
     """The hand rests as soon as it does not move."""
-    monkeypatch.setattr(live_detail, "REST_SECONDS", -1.0)
+    monkeypatch.setattr(live_updates, "REST_SECONDS", -1.0)
 
 
 def test_a_drag_neither_waits_nor_starves_and_the_newest_wins(head, client, window):
@@ -38,10 +40,10 @@ def test_a_drag_neither_waits_nor_starves_and_the_newest_wins(head, client, wind
     for value in (0.2, 0.3, 0.4):
         slide(head, value)
     assert client.requests == [first] and first.params["live"]  # one at a time
-    assert live_detail.poll() is not None and image.pixels[0] == 0.0
-    assert live_detail.state_text(head) == "Updating ..."
+    assert live_updates.poll() is not None and image.pixels[0] == 0.0
+    assert live_mode.state_text(head) == "Updating ..."
     first.finished = True
-    live_detail.poll()
+    live_updates.poll()
     assert image.pixels[0] == pytest.approx(0.1)  # seen on the way
     second = client.requests[-1]
     assert sum(second.params["expression"]) == pytest.approx(0.4)
@@ -52,15 +54,15 @@ def test_a_drag_neither_waits_nor_starves_and_the_newest_wins(head, client, wind
 
 
 def test_the_exact_map_follows_when_the_hand_rests(head, client, window, at_rest, monkeypatch):
-    monkeypatch.setattr(live_detail, "WATCH_SECONDS", -1.0)
+    monkeypatch.setattr(live_updates, "WATCH_SECONDS", -1.0)
     slide(head, 0.1)
     finish(client)
-    assert live_detail.state_text(head) == "Updating ..."
+    assert live_mode.state_text(head) == "Updating ..."
     exact = client.requests[-1]
     assert "live" not in exact.params and exact.channel == client.requests[0].channel
     exact.finished = True
-    assert live_detail.poll() is None
-    assert live_detail.state_text(head) == "Up to date"
+    assert live_updates.poll() is None
+    assert live_mode.state_text(head) == "Up to date"
     bpy.context.view_layer.update()
     assert len(client.requests) == 2
 
@@ -74,7 +76,7 @@ def test_a_slider_that_moves_again_does_not_wait_for_the_exact_map(head, client,
     newest = client.requests[-1]
     assert newest is not exact and newest.params["live"]
     exact.finished = True  # too late: it is of an expression that is no more
-    live_detail.poll()
+    live_updates.poll()
     assert image.pixels[0] == pytest.approx(0.1)
     finish(client)
     assert image.pixels[0] == pytest.approx(0.5)
@@ -90,7 +92,7 @@ def test_a_map_that_comes_in_time_is_drawn_with_its_frame(head, client, window, 
 
     monkeypatch.setattr(client, "request", answered)
     head.data.shape_keys.key_blocks["jawOpen"].value = 0.5
-    live_detail.request(head, wait=live_detail.TICK_SECONDS)
+    live_updates.update([head])
     assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.5)
 
 
@@ -99,7 +101,7 @@ def test_a_map_that_a_slider_asked_for_is_drawn_with_the_face_it_made(head, clie
     asked = client.requests[-1]
     asked.params["expression"][0] = 0.3
     asked.wait = lambda _seconds: True  # the answer comes in time
-    live_detail.poll()
+    live_updates.poll()
     assert client.requests == [asked]
     assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.3)
 
@@ -108,9 +110,9 @@ def test_a_live_map_is_not_taken_for_the_exact_one_when_saved(head, client, wind
     slide(head, 0.5)
     finish(client)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "live.blend"))
-    assert head.furrow.live_texture.image[live_detail.SAVED_KEY] == ""
+    assert head.furrow.live_texture.image[live_mode.SAVED_KEY] == ""
     asked = len(client.calls)
-    live_detail.exact_map(head)
+    live_updates.exact_map(head)
     assert len(client.calls) == asked + 1
 
 
@@ -166,7 +168,7 @@ def test_relief_comes_from_another_head(head, client, window):
     asked = [p.params for p in client.requests if p.channel == f"head-{head.furrow.id}"][-1]
     assert asked["relief"]["detail"] == {"pore_strength": 0.5}
     head.furrow.relief_from = None
-    assert "relief" not in live_detail.map_request(head, 256)
+    assert "relief" not in moment.map_request(head, 256)
 
 
 def test_adjustments_cannot_be_keyed(head):
@@ -179,36 +181,36 @@ def test_a_failed_map_is_told_once_and_tried_again_on_change(head, client, windo
     slide(head, 0.1)
     client.requests[-1].error = FurrowError("The networks are missing.", "missing_model")
     finish(client)
-    assert live_detail.problems[head.furrow.id] == "The networks are missing."
+    assert head_state.of(head).failure.message == "The networks are missing."
     bpy.context.view_layer.update()
     assert len(client.requests) == 1
     slide(head, 0.2)
     finish(client)
-    assert head.furrow.id not in live_detail.problems
+    assert head_state.of(head).failure is None
 
 
 def test_nothing_is_written_while_a_render_reads(head, client, window):
     slide(head, 0.7)
     client.requests[-1].finished = True
-    live_detail.hold(True)
+    session.rendering = True
     try:
-        assert live_detail.poll() is not None
+        assert live_updates.poll() is not None
         assert head.furrow.live_texture.image.pixels[0] == 0.0
         slide(head, 0.8)
     finally:
-        live_detail.hold(False)
+        session.rendering = False
     assert len(client.requests) == 1
-    live_detail.poll()
+    live_updates.poll()
     assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.7)
     assert len(client.requests) == 2
 
 
 def test_heads_have_maps_of_their_own(head, client, window):
     other = head_object.create_head(head_object.head().random(1), "Other")
-    head_detail.set_up(other)
+    detail_modes.attach(other)
     slide(other, 0.3)
     slide(head, 0.6)
-    while live_detail.poll() is not None:
+    while live_updates.poll() is not None:
         for pending in client.requests:
             pending.finished = True
     assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.6)
@@ -217,12 +219,124 @@ def test_heads_have_maps_of_their_own(head, client, window):
     assert len({pending.channel for pending in client.requests}) == 2
 
 
+class Clock:
+    """Seconds that pass only where somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class SlowClient:
+    """Each answer takes `seconds` from its request; notes what was done, in order."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.clock, self.seconds = clock, seconds
+        self.log: list[str] = []
+
+    def request(self, _method, params, channel=None):
+        self.log.append("ask")
+        return SlowPending(self, params)
+
+
+class SlowPending:
+    def __init__(self, client: SlowClient, params: dict) -> None:
+        self.client, self.params = client, params
+        self.ready = client.clock.now + client.seconds
+
+    def done(self) -> bool:
+        return self.client.clock.now >= self.ready
+
+    def wait(self, seconds: float | None = None) -> bool:
+        assert seconds is not None
+        self.client.log.append("wait")
+        if not self.done():
+            self.client.clock.now += min(seconds, self.ready - self.client.clock.now)
+        return self.done()
+
+    def result(self):
+        size = self.params["resolution"]
+        return {"array": np.full((size, size), 0.5, np.float32), "exact": False}
+
+    def cancel(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("arrives", [0.25, 10.0])
+@pytest.mark.parametrize("event", ["slider", "frame", "timer", "undo"])
+def test_several_heads_are_asked_for_before_one_wait_of_a_tick(head, monkeypatch, event, arrives):
+    heads = [head, *(head_object.create_head(name=name) for name in ("B", "C", "D"))]
+    for obj in heads:
+        obj.furrow.detail_resolution = "256"
+        detail_modes.attach(obj)
+        obj.data.shape_keys.key_blocks["jawOpen"].value = 0.5
+    bpy.context.view_layer.update()
+    clock = Clock()
+    slow = SlowClient(clock, arrives * live_updates.TICK_SECONDS)
+    monkeypatch.setattr(jobs, "client", lambda: slow)
+    for module in (live_updates, live_session):
+        monkeypatch.setattr(module, "time", clock)
+    start = clock.now
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    with session.by_hand():
+        if event == "slider":
+            head.data.shape_keys.key_blocks["jawOpen"].value = 0.6
+            bpy.context.view_layer.update()
+        elif event == "frame":
+            handlers.frame_changed(bpy.context.scene, depsgraph)
+        elif event == "timer":
+            live_updates.poll()
+        else:
+            handlers.after_undo()
+    assert slow.log == ["ask"] * 4 + ["wait"] * 4
+    assert clock.now - start <= live_updates.TICK_SECONDS + 1e-9
+    shown = [head_state.of(obj).shown is not None for obj in heads]
+    assert shown == [arrives < 1] * 4
+    head_state.forget()
+
+
+def test_an_old_answer_and_the_new_question_share_the_tick(head, monkeypatch):
+    clock = Clock()
+    slow = SlowClient(clock, 0.6 * live_updates.TICK_SECONDS)
+    monkeypatch.setattr(jobs, "client", lambda: slow)
+    for module in (live_updates, live_session):
+        monkeypatch.setattr(module, "time", clock)
+    with session.by_hand():
+        head.furrow.detail_seed = 1  # asks at once
+        blocks = head.data.shape_keys.key_blocks
+        blocks["jawOpen"].value = 0.6
+        start = clock.now
+        live_updates.poll()
+    assert slow.log == ["ask", "wait", "ask", "wait"]
+    assert clock.now - start <= live_updates.TICK_SECONDS + 1e-9
+    head_state.forget()
+
+
+def test_a_head_that_failed_does_not_keep_the_timer_busy(
+    head, client, window, at_rest, monkeypatch
+):
+    monkeypatch.setattr(live_updates, "WATCH_SECONDS", -1.0)
+    slide(head, 0.1)
+    finish(client)
+    client.requests[-1].error = FurrowError("The networks are missing.", "missing_model")
+    client.requests[-1].finished = True  # the exact map
+    assert live_updates.poll() is None
+    assert live_mode.state_text(head) == "Waiting for the backend"
+    slide(head, 0.2)
+    finish(client)
+    slide(head, 0.1)  # what failed is tried again when the slider comes back
+    assert client.requests[-1].params["live"]
+    assert sum(client.requests[-1].params["expression"]) == pytest.approx(0.1)
+
+
 def test_opening_another_file_gives_requests_up(head, client, window, monkeypatch):
-    monkeypatch.setattr(live_detail, "WATCH_SECONDS", -1.0)
+    monkeypatch.setattr(live_updates, "WATCH_SECONDS", -1.0)
     slide(head, 0.5)
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     assert client.requests[-1].given_up
-    assert live_detail.poll() is None
+    assert live_updates.poll() is None
 
 
 @pytest.mark.skipif(
@@ -230,14 +344,14 @@ def test_opening_another_file_gives_requests_up(head, client, window, monkeypatc
 )
 def test_the_real_backend_makes_the_map_of_the_slider(head, scene):
     head_object.set_expression(head, {"browInnerUp": 1.0})
-    live_detail.exact_map(head)
+    live_updates.exact_map(head)
     raised = np.array(head.furrow.live_texture.image.pixels[:])
     head_object.set_expression(head, {})
-    live_detail.exact_map(head)
+    live_updates.exact_map(head)
     rest = np.array(head.furrow.live_texture.image.pixels[:])
     assert np.isfinite(raised).all() and np.abs(raised[::4] - rest[::4]).max() > 0.05  # mm
     head_object.set_expression(head, {"browInnerUp": 1.0})
-    live_detail.exact_map(head)
+    live_updates.exact_map(head)
     np.testing.assert_array_equal(np.array(head.furrow.live_texture.image.pixels[:]), raised)
 
 
@@ -254,11 +368,11 @@ def test_the_real_backend_moves_along_directions(head, scene, monkeypatch, write
     monkeypatch.setattr(jobs, "launch_arguments", lambda: launch)
     jobs.stop()
     try:
-        live_detail.exact_map(head)
+        live_updates.exact_map(head)
         start = np.array(head.furrow.live_texture.image.pixels[:])
         head.furrow.furrow_depth = 0.5
         with pytest.raises(FurrowError, match=r"directions\.safetensors, which is missing"):
-            live_detail.exact_map(head)
+            live_updates.exact_map(head)
         num_ws = engines.load("ort", networks).num_ws
         write_tensors(
             networks / "directions.safetensors",
@@ -267,11 +381,11 @@ def test_the_real_backend_moves_along_directions(head, scene, monkeypatch, write
                 for i, name in enumerate(ADJUSTMENTS)
             },
         )
-        live_detail.exact_map(head)
+        live_updates.exact_map(head)
         moved = np.array(head.furrow.live_texture.image.pixels[:])
         assert np.abs(moved - start).max() > 1e-3  # mm
         bpy.ops.furrow.adjustments_reset()
-        live_detail.exact_map(head)
+        live_updates.exact_map(head)
         np.testing.assert_array_equal(np.array(head.furrow.live_texture.image.pixels[:]), start)
     finally:
         jobs.stop()

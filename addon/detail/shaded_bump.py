@@ -1,7 +1,7 @@
 """The SHADED viewport: a map bends the light on the skin, and moves no vertex.
 
 Without subdivision a slider costs a few milliseconds in Blender, a tenth of true displacement. The
-head wears a copy of the skin's material with the map as bump. A modifier that the viewport alone
+head has a copy of the skin's material with the map as bump. A modifier that the viewport alone
 evaluates marks the mesh, and the bump's height is multiplied by that mark: renders displace, and do
 not bump on top.
 """
@@ -19,10 +19,10 @@ MARK = "furrow_shaded"
 IMAGE_NODE, DISTANCE_NODE = "Furrow Detail", "Furrow Detail Height"
 
 _SKIN_SLOT = 0
-_OWNER = "furrow_bump_of"  # on a material: the id of the head that wears it
+_OWNER = "furrow_bump_of"  # on a material: the id of the head that it was copied for
 
 
-def wear(obj: bpy.types.Object, texture: bpy.types.ImageTexture, height_m: float) -> None:
+def attach(obj: bpy.types.Object, texture: bpy.types.ImageTexture, height_m: float) -> None:
     """Show a texture's map as bump on the skin, in the viewport.
 
     Parameters
@@ -38,13 +38,13 @@ def wear(obj: bpy.types.Object, texture: bpy.types.ImageTexture, height_m: float
         modifier = obj.modifiers.new(MODIFIER, "NODES")
         modifier.node_group = _marking()
         modifier.show_render = False
-    worn = obj.data.materials[_SKIN_SLOT]
-    if worn is None or worn.get("furrow_slot") == "skin":
-        worn = _bumped(obj)
-        obj.data.materials[_SKIN_SLOT] = worn
-    if worn.get(_OWNER) != obj.furrow.id:
+    skin = obj.data.materials[_SKIN_SLOT]
+    if skin is None or skin.get("furrow_slot") == "skin":
+        skin = _bumped(obj)
+        obj.data.materials[_SKIN_SLOT] = skin
+    if skin.get(_OWNER) != obj.furrow.id:
         return
-    nodes = worn.node_tree.nodes
+    nodes = skin.node_tree.nodes
     settings.apply(nodes[IMAGE_NODE], image=texture.image)
     settings.apply(nodes[DISTANCE_NODE].inputs[1], default_value=height_m)
     playing = ("frame_start", "frame_offset", "frame_duration", "use_auto_refresh")
@@ -52,24 +52,24 @@ def wear(obj: bpy.types.Object, texture: bpy.types.ImageTexture, height_m: float
     settings.apply(nodes[IMAGE_NODE].image_user, **user)
 
 
-def take_off(obj: bpy.types.Object) -> None:
+def detach(obj: bpy.types.Object) -> None:
     """Give the skin its ordinary material back."""
     modifier = obj.modifiers.get(MODIFIER)
     if modifier is None:
         return
     obj.modifiers.remove(modifier)
-    worn = obj.data.materials[_SKIN_SLOT]
-    if worn is not None and _OWNER in worn:
+    skin = obj.data.materials[_SKIN_SLOT]
+    if skin is not None and _OWNER in skin:
         obj.data.materials[_SKIN_SLOT] = materials.material("skin")
-        if not worn.users:
-            bpy.data.materials.remove(worn)
+        if not skin.users:
+            bpy.data.materials.remove(skin)
 
 
 def _bumped(obj: bpy.types.Object) -> bpy.types.Material:
     """A copy of the skin's material with a place for the map."""
-    made = materials.own_skin(obj)
-    made[_OWNER] = obj.furrow.id
-    tree = made.node_tree
+    material = materials.own_skin(obj)
+    material[_OWNER] = obj.furrow.id
+    tree = material.node_tree
     principled = next(node for node in tree.nodes if node.type == "BSDF_PRINCIPLED")
     image = tree.nodes.new("ShaderNodeTexImage")
     image.name, image.extension = IMAGE_NODE, "EXTEND"
@@ -89,7 +89,7 @@ def _bumped(obj: bpy.types.Object) -> bpy.types.Material:
         tree.links.new(source, target)
     for index, node in enumerate((image, mark, distance, bump)):
         node.location = (principled.location.x - 800 + 200 * index, principled.location.y - 700)
-    return made
+    return material
 
 
 def _marking() -> bpy.types.GeometryNodeTree:

@@ -1,4 +1,4 @@
-"""Portable heads: wrinkles that follow the shape keys by Blender's own means, without Furrow.
+"""The mode PORTABLE: wrinkles follow the shape keys by Blender's own means, without Furrow.
 
 A geometry nodes modifier (`portable_nodes`) mixes the basis of maps that the backend has fitted
 (`backend.detail.wrinkle_basis`). Each of its 52 weights has a driver of one variable, the value of a shape
@@ -7,7 +7,6 @@ key, and no expression: Blender runs those also where scripts are off. Images ar
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -19,8 +18,8 @@ import numpy as np
 from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.formats.identity import styles_request
-from ..head import head_object, settings
-from . import modifier_inputs, portable_material, portable_nodes
+from ..head import head_object, head_state, settings
+from . import displacement, modifier_inputs, moment, portable_material, portable_nodes
 
 MODIFIER = "Furrow Portable"
 
@@ -42,17 +41,50 @@ def request(obj: bpy.types.Object) -> dict[str, Any]:
     }
 
 
-def make(obj: bpy.types.Object, basis: dict[str, Any], after: str) -> None:
-    """Give a head its modifier, drivers and images; a basis that it had before goes.
+def attach(obj: bpy.types.Object) -> None:
+    """Bring subdivision, nodes and material to the head's settings; it stays smooth without a basis."""
+    displacement.prepare(obj)
+    modifier = obj.modifiers.get(MODIFIER)
+    if modifier is None or modifier.node_group is None:
+        return
+    recall(obj)
+    state = obj.furrow
+    shades = [name == "SHADED" for name in (state.detail_viewport, state.portable_render)]
+    inputs = (portable_nodes.STRENGTH, portable_nodes.SHADE_VIEWPORT, portable_nodes.SHADE_RENDER)
+    identifiers = modifier_inputs.identifiers(modifier.node_group)
+    for name, value in zip(inputs, (displacement.height_m(obj), *shades), strict=True):
+        modifier_inputs.put(modifier, identifiers[name], value)
+    shown = state.detail_enabled
+    settings.apply(modifier, show_viewport=shown, show_render=shown)
+    if shown and any(shades):
+        images = basis_images(modifier.node_group)[: portable_nodes.SHADED_IMAGES]
+        portable_material.attach(obj, images, head_object.UV_MAP)
+    else:
+        portable_material.detach(obj)
+
+
+def is_attached(obj: bpy.types.Object) -> bool:
+    """Whether the head's basis is shown."""
+    modifier = obj.modifiers.get(MODIFIER)
+    return modifier is not None and (modifier.show_viewport or modifier.show_render)
+
+
+def detach(obj: bpy.types.Object) -> None:
+    """Show the basis no more; it stays, for when the head is portable again."""
+    settings.apply(obj.modifiers[MODIFIER], show_viewport=False, show_render=False)
+    portable_material.detach(obj)
+
+
+def make(obj: bpy.types.Object, basis: dict[str, Any]) -> None:
+    """Give a head modifier, drivers and images of a basis; one that it had before goes.
 
     Parameters
     ----------
     basis
         The backend's answer to `request`.
-    after
-        Name of the modifier that it follows.
     """
     remove(obj)
+    displacement.prepare(obj)
     images = _images(f"{obj.name} Wrinkles", basis["array"])
     table = _table(f"{obj.name} Wrinkle Weights", basis, len(images))
     group = portable_nodes.build(
@@ -62,7 +94,8 @@ def make(obj: bpy.types.Object, basis: dict[str, Any], after: str) -> None:
     group[_ERRORS] = json.dumps(basis["errors"])
     modifier = obj.modifiers.new(MODIFIER, "NODES")
     modifier.node_group = group
-    obj.modifiers.move(len(obj.modifiers) - 1, obj.modifiers.find(after) + 1)
+    place = obj.modifiers.find(displacement.DISPLACEMENT) + 1
+    obj.modifiers.move(len(obj.modifiers) - 1, place)
     _drive(obj, modifier)
 
 
@@ -71,7 +104,8 @@ def remove(obj: bpy.types.Object) -> None:
     modifier = obj.modifiers.get(MODIFIER)
     if modifier is None:
         return
-    portable_material.take_off(obj)
+    portable_material.detach(obj)
+    head_state.of(obj).portable_errors = None
     group = modifier.node_group
     for identifier in modifier_inputs.identifiers(group).values():
         modifier_inputs.release(modifier, identifier)
@@ -85,33 +119,7 @@ def remove(obj: bpy.types.Object) -> None:
                 bpy.data.images.remove(image)
 
 
-def apply_settings(obj: bpy.types.Object, height_m: float) -> None:
-    """Bring modifier and material to the head's settings.
-
-    Parameters
-    ----------
-    height_m
-        Metres for one unit of the maps.
-    """
-    modifier = obj.modifiers.get(MODIFIER)
-    if modifier is None or modifier.node_group is None:
-        return
-    state = obj.furrow
-    shown = state.detail_enabled and state.detail_mode == "PORTABLE"
-    shades = [name == "SHADED" for name in (state.detail_viewport, state.portable_render)]
-    inputs = (portable_nodes.STRENGTH, portable_nodes.SHADE_VIEWPORT, portable_nodes.SHADE_RENDER)
-    identifiers = modifier_inputs.identifiers(modifier.node_group)
-    for name, value in zip(inputs, (height_m, *shades), strict=True):
-        modifier_inputs.put(modifier, identifiers[name], value)
-    settings.apply(modifier, show_viewport=shown, show_render=shown)
-    if shown and any(shades):
-        images = basis_images(modifier.node_group)[: portable_nodes.SHADED_IMAGES]
-        portable_material.wear(obj, images, head_object.UV_MAP)
-    else:
-        portable_material.take_off(obj)
-
-
-def is_made(obj: bpy.types.Object) -> bool:
+def has_basis(obj: bpy.types.Object) -> bool:
     """Whether a head has a basis."""
     modifier = obj.modifiers.get(MODIFIER)
     return modifier is not None and modifier.node_group is not None
@@ -124,20 +132,29 @@ def basis_images(group: bpy.types.GeometryNodeTree) -> list[bpy.types.Image]:
 
 def person(obj: bpy.types.Object) -> str:
     """A key that names a head's identity with everything that its maps depend on."""
-    styles = styles_request(head_object.identity_of(obj), head_object.relief_of(obj))
-    return hashlib.blake2b(json.dumps(styles).encode(), digest_size=16).hexdigest()
+    return moment.digest(styles_request(head_object.identity_of(obj), head_object.relief_of(obj)))
+
+
+def recall(obj: bpy.types.Object) -> None:
+    """Read the errors of a head's basis from the file, for the panel, which reads nothing itself."""
+    if has_basis(obj):
+        errors = json.loads(obj.modifiers[MODIFIER].node_group[_ERRORS])
+        rms = {kind: float(error["rms"]) for kind, error in errors.items()}
+        head_state.of(obj).portable_errors = rms
 
 
 def state_text(obj: bpy.types.Object) -> str:
-    """What the panel says about a head in the mode PORTABLE."""
-    if not is_made(obj):
+    """What the panel says about a head in this mode."""
+    if not has_basis(obj):
         return "Not portable yet"
-    group = obj.modifiers[MODIFIER].node_group
-    if group.get(_PERSON) != person(obj):
+    if obj.modifiers[MODIFIER].node_group.get(_PERSON) != person(obj):
         return "Made for another identity: make it portable again"
-    errors = json.loads(group[_ERRORS])
-    speech, strong = (errors[kind]["rms"] for kind in ("speech", "strong"))
-    return f"Within {speech:.1f} µm in speech, {strong:.0f} µm in strong mixtures (RMS)"
+    rms = head_state.of(obj).portable_errors
+    if rms is None:  # linked since the file was opened
+        return "Plays without the backend"
+    return (
+        f"Within {rms['speech']:.1f} µm in speech, {rms['strong']:.0f} µm in strong mixtures (RMS)"
+    )
 
 
 def _images(name: str, maps: np.ndarray) -> list[bpy.types.Image]:
@@ -149,9 +166,9 @@ def _images(name: str, maps: np.ndarray) -> list[bpy.types.Image]:
     count, size, _ = maps.shape
     images = []
     scene = bpy.data.scenes.new(name)  # carries the settings of the files
-    settings = scene.render.image_settings
-    settings.file_format, settings.color_mode = "OPEN_EXR", "RGB"
-    settings.color_depth, settings.exr_codec = "16", "ZIP"
+    image_settings = scene.render.image_settings
+    image_settings.file_format, image_settings.color_mode = "OPEN_EXR", "RGB"
+    image_settings.color_depth, image_settings.exr_codec = "16", "ZIP"
     try:
         with tempfile.TemporaryDirectory(prefix="furrow-") as folder:
             for first in range(0, count, 3):
@@ -160,10 +177,10 @@ def _images(name: str, maps: np.ndarray) -> list[bpy.types.Image]:
                 for channel, map_mm in enumerate(maps[first : first + 3]):
                     pixels[..., channel] = map_mm[::-1]
                 path = Path(folder, f"{first // 3}.exr")
-                drawn = _image(name, pixels)
-                drawn.save_render(str(path), scene=scene)
-                bpy.data.images.remove(drawn)
-                images.append(_packed(path, f"{name} {first // 3}"))
+                image = _image(name, pixels)
+                image.save_render(str(path), scene=scene)
+                bpy.data.images.remove(image)
+                images.append(_pack(path, f"{name} {first // 3}"))
     except (OSError, RuntimeError) as error:
         raise FurrowError(f"The maps cannot be packed: {error}".strip(), "write_failed") from None
     finally:
@@ -171,7 +188,7 @@ def _images(name: str, maps: np.ndarray) -> list[bpy.types.Image]:
     return images
 
 
-def _packed(path: Path, name: str) -> bpy.types.Image:
+def _pack(path: Path, name: str) -> bpy.types.Image:
     """An image that holds the bytes of a file, and forgets where it lay."""
     image = bpy.data.images.load(str(path))
     image.name = name

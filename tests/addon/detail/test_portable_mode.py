@@ -10,7 +10,13 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from furrow.addon.detail import head_detail, portable_material, portable_nodes, portable_rig
+from furrow.addon.detail import (
+    detail_modes,
+    live_mode,
+    portable_material,
+    portable_mode,
+    portable_nodes,
+)
 from furrow.addon.head import head_object
 from furrow.addon.interface import properties
 from furrow.backend.detail import hinges, wrinkle_basis, wrinkle_samples
@@ -33,8 +39,8 @@ def basis() -> WrinkleBasis:
         np.sin(random.uniform(3, 30) * u + i) * np.cos(random.uniform(3, 30) * v) for i in range(5)
     ]
     offered = hinges.candidates()
-    chosen = offered.chosen(random.choice(len(offered), 20, replace=False))
-    every = hinges.weights().joined(chosen)
+    chosen = offered.subset(random.choice(len(offered), 20, replace=False))
+    every = hinges.weights().followed_by(chosen)
     coefficients = 0.2 * random.standard_normal((len(every), 4))
     return WrinkleBasis(
         np.stack(maps).astype(np.float16).astype(np.float32),
@@ -52,7 +58,7 @@ def answer(basis: WrinkleBasis) -> dict:
 @pytest.fixture
 def portable(head, basis):
     """A head that is portable, its vertices displaced without subdivision."""
-    head_detail.make_portable(head, answer(basis))
+    detail_modes.make_portable(head, answer(basis))
     return head
 
 
@@ -138,7 +144,8 @@ def test_vertices_are_those_of_the_displace_modifier(portable, basis):
         made.append(points(portable))
     for expression, found in zip(asked, made, strict=True):
         set_weights(portable, expression)
-        head_detail.show_map(portable, basis.map(expression))
+        detail_modes.switch(portable, "LIVE")
+        live_mode.show_map(portable, basis.map(expression))
         assert portable.furrow.detail_mode == "LIVE"
         aim = points(portable)
         off = np.abs(found - aim).max(1)
@@ -179,7 +186,7 @@ def test_strength_and_the_switch_act(portable):
     portable.furrow.detail_strength = 0.5
     np.testing.assert_allclose(displaced_only(portable), 0.5 * full, atol=1e-7)
     portable.furrow.detail_enabled = False
-    modifier = portable.modifiers[portable_rig.MODIFIER]
+    modifier = portable.modifiers[portable_mode.MODIFIER]
     assert not modifier.show_viewport and not modifier.show_render
 
 
@@ -215,7 +222,7 @@ def test_it_plays_linked_and_overridden(portable, root, tmp_path):
 
 
 def test_shading_leaves_vertices_and_gives_the_material_its_weights(portable, basis):
-    expression = wrinkle_samples.to_judge(1)["strong"][0]
+    expression = wrinkle_samples.held_out(1)["strong"][0]
     set_weights(portable, expression)
     portable.furrow.detail_viewport = "SHADED"
     assert np.abs(displaced_only(portable)).max() == 0
@@ -244,7 +251,7 @@ def test_a_large_basis_is_shaded_by_the_first_images(head, basis):
     more = np.concatenate([basis.maps, np.zeros((20, SIZE, SIZE), np.float32)])
     coefficients = np.pad(basis.coefficients, [(0, 0), (0, 20)])
     large = WrinkleBasis(more, basis.hinges, coefficients, basis.errors)
-    head_detail.make_portable(head, answer(large))
+    detail_modes.make_portable(head, answer(large))
     head.furrow.detail_viewport = "SHADED"
     group = head.data.materials[0].node_tree.nodes[portable_material.NODE].node_tree
     images = [node.image for node in group.nodes if node.type == "TEX_IMAGE"]
@@ -255,8 +262,8 @@ def test_a_large_basis_is_shaded_by_the_first_images(head, basis):
 
 
 def test_the_file_is_small_and_names_no_folder_of_this_machine(portable):
-    group = portable.modifiers[portable_rig.MODIFIER].node_group
-    for image in portable_rig.basis_images(group):
+    group = portable.modifiers[portable_mode.MODIFIER].node_group
+    for image in portable_mode.basis_images(group):
         assert image.packed_file.size < SIZE * SIZE * 3 * 2  # half floats, compressed
         assert image.filepath.startswith("//")
 
@@ -277,12 +284,12 @@ def test_an_artists_material_keeps_what_it_is(portable):
 
 def test_live_again_and_removed(portable):
     portable.furrow.detail_mode = "LIVE"
-    assert not portable.modifiers[portable_rig.MODIFIER].show_render
+    assert not portable.modifiers[portable_mode.MODIFIER].show_render
     portable.furrow.detail_mode = "PORTABLE"
-    assert portable.modifiers[portable_rig.MODIFIER].show_render
+    assert portable.modifiers[portable_mode.MODIFIER].show_render
     assert bpy.ops.furrow.portable_remove() == {"FINISHED"}
     assert portable.furrow.detail_mode == "LIVE"
-    assert portable_rig.MODIFIER not in portable.modifiers
+    assert portable_mode.MODIFIER not in portable.modifiers
     assert not portable.animation_data.drivers
     assert not bpy.data.node_groups
     assert not [i for i in bpy.data.images if "Wrinkle" in i.name]
@@ -300,9 +307,9 @@ def test_a_copy_follows_its_own_keys(portable):
 
 
 def test_another_identity_is_noticed(portable):
-    assert "1.0 µm in speech" in portable_rig.state_text(portable)
+    assert "1.0 µm in speech" in portable_mode.state_text(portable)
     portable.furrow.furrow_depth = 0.5
-    assert "another identity" in portable_rig.state_text(portable)
+    assert "another identity" in portable_mode.state_text(portable)
 
 
 def test_the_panel_offers_what_the_backend_makes():
@@ -314,13 +321,14 @@ def test_made_by_the_backend_it_is_as_near_as_it_says(head):
     head.furrow.portable_components, head.furrow.detail_resolution = "4", "256"
     assert bpy.ops.furrow.make_portable() == {"FINISHED"}
     assert head.furrow.detail_mode == "PORTABLE"
-    group = head.modifiers[portable_rig.MODIFIER].node_group
+    group = head.modifiers[portable_mode.MODIFIER].node_group
     stated = json.loads(group["furrow_errors"])["speech"]["largest"]
     model = DetailModel(engines.load("ort"))
     identity = head_object.identity_of(head)
-    expression = wrinkle_samples.to_judge(wrinkle_basis.JUDGED)["speech"][1]
+    expression = wrinkle_samples.held_out(wrinkle_basis.HELD_OUT)["speech"][1]
     set_weights(head, expression)
     found = points(head)
-    head_detail.show_map(head, model.map(identity, expression, 256))
+    detail_modes.switch(head, "LIVE")
+    live_mode.show_map(head, model.map(identity, expression, 256))
     off = 1e6 * np.linalg.norm(points(head) - found, axis=1)
     assert 0 < off.max() < stated + 1

@@ -5,7 +5,16 @@ from __future__ import annotations
 import bpy
 import numpy as np
 import pytest
-from furrow.addon.detail import head_detail, live_detail
+from furrow.addon.detail import (
+    baked_mode,
+    detail_modes,
+    displacement,
+    live_mode,
+    live_updates,
+    portable_mode,
+    shaded_bump,
+)
+from furrow.addon.detail.live_session import session
 from furrow.addon.head import head_object
 from furrow.backend.errors import FurrowError
 from furrow.backend.formats.maps import write_map
@@ -20,11 +29,11 @@ def surface(obj) -> tuple[np.ndarray, np.ndarray]:
     return points, normals
 
 
-def displacement(obj) -> np.ndarray:
+def displaced_mm(obj) -> np.ndarray:
     """Signed millimetres along the normals of the smooth surface, per evaluated vertex."""
-    obj.modifiers[head_detail.DISPLACEMENT].show_viewport = False
+    obj.modifiers[displacement.DISPLACEMENT].show_viewport = False
     smooth, normals = surface(obj)
-    obj.modifiers[head_detail.DISPLACEMENT].show_viewport = True
+    obj.modifiers[displacement.DISPLACEMENT].show_viewport = True
     return 1000 * ((surface(obj)[0] - smooth) * normals).sum(1)
 
 
@@ -63,8 +72,8 @@ def smooth_map(size: int = 256) -> np.ndarray:
 def test_vertices_are_displaced_by_the_map_in_millimetres(head):
     head.furrow.detail_viewport_levels = 1
     map_mm = smooth_map()
-    head_detail.show_map(head, map_mm)
-    measured, expected = displacement(head), sampled(head, map_mm)
+    live_mode.show_map(head, map_mm)
+    measured, expected = displaced_mm(head), sampled(head, map_mm)
     error = np.abs(measured - expected)
     # Vertices on the seam of the UV take either side's value, so a few may differ.
     assert np.quantile(error, 0.98) < 2e-3
@@ -73,25 +82,25 @@ def test_vertices_are_displaced_by_the_map_in_millimetres(head):
     assert np.abs(measured[inside]).max() < 1e-3  # eyes, teeth, mouth: no skin there
 
     head.furrow.detail_strength = 0.5
-    np.testing.assert_allclose(displacement(head), 0.5 * measured, atol=1e-3)
+    np.testing.assert_allclose(displaced_mm(head), 0.5 * measured, atol=1e-3)
     head.furrow.detail_enabled = False
-    assert not head.modifiers[head_detail.DISPLACEMENT].show_render
+    assert not head.modifiers[displacement.DISPLACEMENT].show_render
 
 
 def test_sequence_plays_its_frames_and_names_a_missing_one(head, scene, tmp_path):
     for frame in (7, 8, 9):
         write_map(tmp_path / f"{frame:04d}.exr", np.full((256, 256), 0.1 * frame, np.float32))
     head.furrow.detail_viewport_levels = 0
-    head_detail.show_sequence(head, tmp_path, 7, 3)
+    detail_modes.show_sequence(head, tmp_path, 7, 3)
     for frame in (7, 9, 8):
         scene.frame_set(frame)
-        assert displacement(head).max() == pytest.approx(0.1 * frame, abs=1e-3)
-    head_detail.show_sequence(head, tmp_path, 7, 3, start=101)
+        assert displaced_mm(head).max() == pytest.approx(0.1 * frame, abs=1e-3)
+    detail_modes.show_sequence(head, tmp_path, 7, 3, start=101)
     scene.frame_set(103)
-    assert displacement(head).max() == pytest.approx(0.9, abs=1e-3)
+    assert displaced_mm(head).max() == pytest.approx(0.9, abs=1e-3)
     (tmp_path / "0008.exr").unlink()
     with pytest.raises(FurrowError, match=r"0008\.exr"):
-        head_detail.show_sequence(head, tmp_path, 7, 3)
+        detail_modes.show_sequence(head, tmp_path, 7, 3)
 
 
 def camera(scene, folder):
@@ -132,7 +141,7 @@ def test_render_waits_for_the_exact_map_of_each_frame(head, scene, client, tmp_p
     finally:
         bpy.app.handlers.render_post.remove(look)
     np.testing.assert_allclose(shown, [0.0, 0.5, 1.0], atol=1e-6)
-    assert not live_detail.is_held()
+    assert not session.rendering
 
 
 def test_a_render_without_backend_is_refused(head, scene, client, tmp_path, capsys):
@@ -172,33 +181,73 @@ def test_an_animation_ends_before_the_first_stale_frame(head, scene, client, tmp
 
 def test_adjustments_are_saved_with_the_file(head, client, tmp_path):
     head.furrow.skin_age, head.furrow.furrow_depth = 0.25, -0.75
-    live_detail.exact_map(head)
+    live_updates.exact_map(head)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "live.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "live.blend"))
     (again,) = head_object.heads(bpy.context.scene)
     assert head_object.identity_of(again).adjusted == {"skin_age": 0.25, "furrow_depth": -0.75}
-    assert live_detail.state_text(again) == "Up to date"
+    assert live_mode.state_text(again) == "Up to date"
     again.furrow.skin_age = 0.5
     asked = len(client.calls)
-    live_detail.exact_map(again)
+    live_updates.exact_map(again)
     assert client.calls[asked]["identity"]["detail"]["skin_age"] == 0.5
 
 
 def test_saved_detail_is_shown_again_without_a_backend(head, scene, client, tmp_path):
     head_object.set_expression(head, {"jawOpen": 1.0})
-    live_detail.exact_map(head)
+    live_updates.exact_map(head)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "live.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "live.blend"))
     (again,) = head_object.heads(bpy.context.scene)
-    assert displacement(again).max() == pytest.approx(1.0, abs=1e-3)
-    assert live_detail.state_text(again) == "Up to date"
+    assert displaced_mm(again).max() == pytest.approx(1.0, abs=1e-3)
+    assert live_mode.state_text(again) == "Up to date"
     asked = len(client.calls)
-    live_detail.exact_map(again)
+    live_updates.exact_map(again)
     assert len(client.calls) == asked
 
 
-def test_damaged_maps_are_refused(head):
-    with pytest.raises(FurrowError, match="damaged"):
-        head_detail.show_map(head, np.full((256, 256), np.nan, np.float32))
-    with pytest.raises(FurrowError, match="damaged"):
-        head_detail.show_map(head, np.zeros((256, 256, 3), np.float32))
+MODES = {"LIVE": live_mode, "PORTABLE": portable_mode, "BAKED": baked_mode}
+
+
+@pytest.mark.parametrize("old", MODES)
+@pytest.mark.parametrize("new", MODES)
+def test_a_switch_detaches_the_old_mode_and_attaches_the_new(head, monkeypatch, tmp_path, old, new):
+    write_map(tmp_path / "0001.exr", np.ones((256, 256), np.float32))
+    detail_modes.show_sequence(head, tmp_path, 1, 1)
+    modifier = head.modifiers.new(portable_mode.MODIFIER, "NODES")  # as a basis has one
+    modifier.show_viewport = modifier.show_render = False
+    monkeypatch.setattr(
+        portable_mode, "attach", lambda _obj: setattr(modifier, "show_render", True)
+    )
+    head.furrow.detail_mode = old
+    calls: list[str] = []
+
+    def noted(text: str, act):
+        return lambda obj: (calls.append(text), act(obj))
+
+    for name, mode in MODES.items():
+        monkeypatch.setattr(mode, "attach", noted(f"attach {name}", mode.attach))
+        monkeypatch.setattr(mode, "detach", noted(f"detach {name}", mode.detach))
+    head.furrow.detail_mode = new
+    if old == new:
+        assert set(calls) <= {f"attach {new}"}
+        return
+    assert calls == [f"detach {old}", f"attach {new}"]
+    assert [name for name, mode in MODES.items() if mode.is_attached(head)] == [new]
+
+
+def test_shading_moves_with_the_mode(head, tmp_path):
+    """What one mode put on the skin does not stand in the way of the next."""
+    write_map(tmp_path / "0001.exr", np.ones((256, 256), np.float32))
+    head.furrow.detail_viewport = "SHADED"
+    skin = head.data.materials[0]
+    detail_modes.show_sequence(head, tmp_path, 1, 1)
+    images = []
+    for mode in ("BAKED", "LIVE"):
+        head.furrow.detail_mode = mode
+        images.append(head.data.materials[0].node_tree.nodes[shaded_bump.IMAGE_NODE].image)
+    assert images == [head.furrow.baked_texture.image, head.furrow.live_texture.image]
+    head.furrow.detail_mode = "PORTABLE"  # without a basis: smooth
+    assert head.data.materials[0] != skin
+    assert shaded_bump.MODIFIER not in head.modifiers
+    assert not head.modifiers[displacement.DISPLACEMENT].show_render
