@@ -1,5 +1,7 @@
 """The only room that touches bpy: panels, operators, head objects, animation, bake."""
 
+import atexit
+
 PACKAGE = __package__.rpartition(".")[0]
 """bl_ext.<repo>.furrow in Blender, furrow in an environment."""
 
@@ -8,10 +10,14 @@ def register() -> None:
     """Register everything with Blender, in the order of what needs what."""
     for module in _modules():
         module.register()
+    # The bpy module ends well only where nothing holds it any more, and classes that are registered,
+    # handlers and timers do; a script need not think of it.
+    atexit.register(unregister)
 
 
 def unregister() -> None:
     """Take everything back in reverse; stops the backend, leaves no handler and no timer."""
+    atexit.unregister(unregister)
     for module in reversed(_modules()):
         module.unregister()
 
