@@ -11,7 +11,7 @@ from furrow.backend.errors import FurrowError
 from furrow.backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, vector
 from furrow.backend.formats.identity import SKIN, Identity
 from furrow.backend.head.bilinear import Head
-from furrow.training.corpus import lines
+from furrow.training.corpus import furrow_shapes, lines, version
 from furrow.training.corpus.chart import chart
 from furrow.training.corpus.compose import Skin
 from furrow.training.corpus.sampler import sample, sample_expression, samples
@@ -147,6 +147,24 @@ def test_a_mesh_without_uv_is_refused(head: Head) -> None:
     broken.uv = np.full_like(head.uv, np.nan)
     with pytest.raises(FurrowError, match="not numbers"):
         chart(broken, 64)
+
+
+def test_maps_change_only_with_the_version_of_the_corpus(head: Head) -> None:
+    reference = version.read_reference()
+    how = "raise CORPUS_VERSION, then run: python -m furrow.training.corpus.version"
+    assert {key: reference[key] for key in version.maker()} == version.maker(), how
+    assert not version.changes(reference["maps"], version.measure(head)), how
+
+
+def test_a_thousandth_of_one_kind_of_furrow_is_a_change(
+    head: Head, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(version, "PEOPLE", 1)
+    before = version.measure(head)
+    crows_feet = furrow_shapes.CROWS_FEET
+    deeper = dataclasses.replace(crows_feet, depth_mm=1.001 * crows_feet.depth_mm)
+    monkeypatch.setattr(furrow_shapes, "CROWS_FEET", deeper)
+    assert "person 0, anger" in version.changes(before, version.measure(head))
 
 
 def test_samples_are_reproducible_and_varied(head: Head) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import os
 import resource
@@ -20,7 +21,8 @@ from furrow.backend.errors import FurrowError
 from furrow.backend.formats.identity import read_identity
 from furrow.backend.formats.maps import read_map
 from furrow.backend.head.bilinear import Head
-from furrow.training.corpus import batch, sets, train
+from furrow.backend.system import memory, processor
+from furrow.training.corpus import batch, pool, sets, train, version
 from furrow.training.corpus.compose import Skin
 from furrow.training.corpus.sampler import sample_expression, sample_identity
 
@@ -63,11 +65,11 @@ def test_sets_have_their_sizes_and_share_nobody(head: Head) -> None:
     }
     people = [identity.vector for plan in drawn.values() for identity, _ in plan]
     assert len({tuple(vector) for vector in people}) == len(people)
-    known = [w for name in ("generator", "encoder") for _, b in drawn[name] for w in b.values()]
+    trained = [w for name in ("generator", "encoder") for _, b in drawn[name] for w in b.values()]
     for _, expressions in drawn["test"]:
         for weights in expressions.values():
             assert np.count_nonzero(weights) > 1
-            assert np.abs(np.stack(known) - weights).max(1).min() > 1e-3
+            assert np.abs(np.stack(trained) - weights).max(1).min() > 1e-3
     encoder = np.stack([w for _, b in drawn["encoder"] for w in b.values()])
     assert len(np.unique(encoder[encoder > 0])) > 50, "strengths are not continuous"
 
@@ -79,23 +81,23 @@ def test_a_set_holds_the_maps_of_its_people(head: Head, whole: Path) -> None:
         weights = dict(zip(file["names"], file["weights"], strict=True))
     for name in ("smile", "brow-raiser"):
         expected = Skin(head, identity, 64).map(weights[name])
-        found = read_map(whole / "dpmap" / f"0002_{name}.png")
-        np.testing.assert_allclose(found, expected, atol=PNG_STEP_MM)
+        written = read_map(whole / "dpmap" / f"0002_{name}.png")
+        np.testing.assert_allclose(written, expected, atol=PNG_STEP_MM)
 
 
 def test_two_processes_write_the_same_bytes_and_only_what_is_missing(
     whole: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "set"
-    asked = options(folder, "--people", 3, "--processes", 2)
-    train.run(asked)
+    arguments = options(folder, "--people", 3, "--processes", 2)
+    train.run(arguments)
     assert contents(folder) == contents(whole)
     maps = sorted((folder / "dpmap").iterdir())
     stamps = {path: path.stat().st_mtime_ns for path in maps}
     maps[7].unlink()
     left = folder / "dpmap" / ".partial-of-a-killed-run.png"
     left.write_bytes(b"half")
-    train.run(asked)
+    train.run(arguments)
     assert contents(folder) == contents(whole)
     assert all(path.stat().st_mtime_ns == stamps[path] for path in maps if path != maps[7])
 
@@ -184,9 +186,9 @@ def test_a_process_that_dies_is_reported(tmp_path: Path) -> None:
 
 
 def test_no_more_processes_start_than_memory_carries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "_free_memory", lambda: 4e9)
-    assert train._processes(4096) == 1
-    assert train._processes(1024) == min(4, len(os.sched_getaffinity(0)))
+    monkeypatch.setattr(processor, "usable_cores", lambda: 4)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 4_000_000_000)
+    assert [pool.affordable(size) for size in (9e9, 1.5e9, 0.5e9)] == [1, 2, 4]
 
 
 @pytest.mark.parametrize(
@@ -206,6 +208,22 @@ def test_options_that_make_no_set_are_refused_before_anything_is_written(
     with pytest.raises(FurrowError, match=message):
         train.run(options(tmp_path / "never", *arguments))
     assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        {"made_with": "0123456789abcdef"},  # sets from before versions had numbers
+        {**version.maker(), "corpus_version": version.CORPUS_VERSION - 1},
+        {**version.maker(), "head": "another"},
+    ],
+)
+def test_a_set_of_another_version_is_named_as_one(whole: Path, tmp_path: Path, code: dict) -> None:
+    settings = json.loads((whole / "set.json").read_text())
+    others = {key: settings[key] for key in settings.keys() - version.maker().keys()}
+    (tmp_path / "set.json").write_text(json.dumps({**others, **code}))
+    with pytest.raises(FurrowError, match="made with another version of Furrow"):
+        train.run(options(tmp_path, "--people", 3))
 
 
 def test_a_folder_with_something_else_is_refused(whole: Path, tmp_path: Path) -> None:
@@ -253,5 +271,5 @@ def test_a_set_folded_with_torch_is_the_same_up_to_rounding(whole: Path, tmp_pat
     job.begin()
     assert job.person("0001", lambda: False) == (20, [])
     for path in (tmp_path / "dpmap").iterdir():
-        there = read_map(whole / "dpmap" / path.name)
-        np.testing.assert_allclose(read_map(path), there, atol=PNG_STEP_MM)
+        expected = read_map(whole / "dpmap" / path.name)
+        np.testing.assert_allclose(read_map(path), expected, atol=PNG_STEP_MM)

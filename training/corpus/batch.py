@@ -58,15 +58,15 @@ class BatchSkin:
 def device(name: str) -> torch.device:
     """Return the device of that name, such as cpu, cuda or cuda:1; raises FurrowError if it cannot be used."""
     try:
-        found = torch.device(name)
-        torch.zeros(1, device=found)
+        where = torch.device(name)
+        torch.zeros(1, device=where)
     except (RuntimeError, AssertionError) as error:  # builds without CUDA assert
         reason = str(error).splitlines()[0].rstrip(".")
         raise FurrowError(
             f"PyTorch cannot use the device {name} here: {reason}. Leave out --device to fold skin on the processor.",
             "engine_unavailable",
         ) from None
-    return found
+    return where
 
 
 def _moved(value: Any, device: torch.device) -> Any:

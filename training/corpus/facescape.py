@@ -101,11 +101,11 @@ class MapFolder:
 
     def summary(self) -> str:
         """Return for people what is missing, and what cannot be learnt for that."""
-        known = sum(person in self.identities for person in self.entries)
-        text = f"{self.missing} expressions are missing, {known} of {len(self.entries)} people have an identity"
+        count = sum(person in self.identities for person in self.entries)
+        text = f"{self.missing} expressions are missing, {count} of {len(self.entries)} people have an identity"
         return (
             text
-            if known == len(self.entries)
+            if count == len(self.entries)
             else f"{text}; the encoder needs it, the generator does not"
         )
 
@@ -140,10 +140,10 @@ class MapFolder:
 
 def find(folder: Path) -> MapFolder:
     """Return what is in a folder, one of our sets or a copy of FaceScape; raises FurrowError."""
-    return written(folder) if (folder / "set.json").exists() else published(folder)
+    return open_set(folder) if (folder / "set.json").exists() else open_facescape(folder)
 
 
-def published(folder: Path) -> MapFolder:
+def open_facescape(folder: Path) -> MapFolder:
     """Return what is in a copy of FaceScape's topologically uniform models.
 
     Raises
@@ -170,13 +170,13 @@ def published(folder: Path) -> MapFolder:
     return _folder(folder, "facescape", entries, len(entries) * len(NAMES))
 
 
-def written(folder: Path) -> MapFolder:
+def open_set(folder: Path) -> MapFolder:
     """Return what is in a set that `furrow train corpus` wrote, whole or not; raises FurrowError if it is none."""
     try:
-        made_by = json.loads((folder / "set.json").read_text(encoding="utf-8"))
-        if made_by["format"] != sets.FORMAT:
+        settings = json.loads((folder / "set.json").read_text(encoding="utf-8"))
+        if settings["format"] != sets.FORMAT:
             raise ValueError(f'its format is not "{sets.FORMAT}"')
-        uv, entries, count = str(made_by["uv"]), {}, 0
+        uv, entries, count = str(settings["uv"]), {}, 0
         for path in (folder / "expression").glob("[!.]*.npz"):
             with np.load(path) as file:
                 names, weights = file["names"], np.asarray(file["weights"], np.float32)
@@ -197,8 +197,8 @@ def written(folder: Path) -> MapFolder:
 
 def _folder(folder: Path, uv: str, entries: dict[str, list[Entry]], count: int) -> MapFolder:
     paths = {person: folder / "identity" / f"{person}.json" for person in entries}
-    known = {person: path for person, path in paths.items() if path.is_file()}
-    return MapFolder(uv, entries, known, count - sum(map(len, entries.values())))
+    files = {person: path for person, path in paths.items() if path.is_file()}
+    return MapFolder(uv, entries, files, count - sum(map(len, entries.values())))
 
 
 def read_png(path: Path, resolution: int) -> np.ndarray:
@@ -253,7 +253,7 @@ def record(resolution: int) -> dict[str, Any]:
 class Convert:
     """The job of converting a copy of FaceScape to a set (:class:`pool.Job`)."""
 
-    found: MapFolder
+    source: MapFolder
     folder: Path
     resolution: int
     _head: Head | None = field(default=None, init=False, repr=False)
@@ -264,23 +264,23 @@ class Convert:
 
     def missing(self, person: str) -> list[str]:
         """Return the expressions that are there to be converted and are not yet."""
-        names = [entry.expression for entry in self.found.entries[person]]
+        names = [entry.expression for entry in self.source.entries[person]]
         return sets.missing(self.folder, person, names)
 
     def person(self, key: str, stopped: Callable[[], bool]) -> tuple[int, list[str]]:
         """Convert what is missing of a person's maps; return how many, and what cannot be used."""
-        wanted = self.missing(key)
+        expressions = self.missing(key)
         problems: list[str] = []
-        if not wanted or stopped():
+        if not expressions or stopped():
             return 0, problems
         assert self._head is not None
-        if identity := self.found.identity(key, self._head):
+        if identity := self.source.identity(key, self._head):
             write_identity(identity, self.folder / "identity" / f"{key}.json")
-        entries = self.found.entries[key]
+        entries = self.source.entries[key]
         sets.write_expressions(self.folder, key, {e.expression: e.weights for e in entries})
         done = 0
         for entry in entries:
-            if entry.expression in wanted and not stopped():
+            if entry.expression in expressions and not stopped():
                 try:
                     image = read_png(entry.path, self.resolution)
                 except FurrowError as error:

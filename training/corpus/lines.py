@@ -22,13 +22,13 @@ FOLDING = ("brow-raiser", "brow-lower", "smile", "lip-puckerer", "anger", "grin"
 LINES_MM = (1.0, 8.0)
 """Wavelengths that furrows are looked for in."""
 
-FELT_MM = 0.01
-"""A smaller change from rest than this is not felt, and not compared."""
+NOTICEABLE_MM = 0.01
+"""A smaller change from rest than this is not noticed, and not compared."""
 
 FRAMES = 60
 """Frames of a ramp, from rest to full strength."""
 
-LOOKED_AT = 10
+COMPARED = 10
 """Strengths of a ramp at which the places of valleys are compared."""
 
 VALLEY_MM = 0.35
@@ -70,7 +70,7 @@ def line_changes(
 def line_correlations(changes: Changes) -> tuple[float, float]:
     """Return mean correlations of furrows: of one person at two strengths, and of two people at one.
 
-    Changes are compared where they are felt at all.
+    Changes are compared where they are noticeable.
     """
     same = [correlation(half, full) for half, full in changes.values()]
     other = [
@@ -82,9 +82,11 @@ def line_correlations(changes: Changes) -> tuple[float, float]:
 
 
 def correlation(one: np.ndarray, two: np.ndarray) -> float:
-    """Return the correlation of two changes (N,) mm where either is felt, 0 if hardly anything is."""
-    felt = (np.abs(one) > FELT_MM) | (np.abs(two) > FELT_MM)
-    return float(np.corrcoef(one[felt], two[felt])[0, 1]) if felt.sum() > 10 else 0.0
+    """Return the correlation of two changes (N,) mm where either is noticeable, 0 if hardly anything is."""
+    noticeable = (np.abs(one) > NOTICEABLE_MM) | (np.abs(two) > NOTICEABLE_MM)
+    return (
+        float(np.corrcoef(one[noticeable], two[noticeable])[0, 1]) if noticeable.sum() > 10 else 0.0
+    )
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Ramp:
         Largest over mean change between neighbouring frames, RMS over the skin: a map that pops has
         one step much larger than the others.
     correlation
-        Least correlation of the furrows of neighbouring looked-at strengths.
+        Least correlation of the furrows of neighbouring compared strengths.
     shift_mm
         How far valleys lie from where they end, 95th percentile over valleys and strengths.
     """
@@ -113,23 +115,23 @@ class Ramp:
 def ramp(skin: Skin, weights: np.ndarray) -> Ramp:
     """Return the figures of one person's ramp to `weights` (52,)."""
     rest = before = skin.map(np.zeros(52, np.float32))
-    largest, steps, looked_at = 0.0, [], []
+    largest, steps, changes = 0.0, [], []
     for frame in range(1, FRAMES):
         image = skin.map(np.float32(frame / (FRAMES - 1)) * weights)
         step = (image - before).ravel()[skin.chart.texels]
         largest = max(largest, float(np.abs(step).max()))
         steps.append(float(np.sqrt(np.mean(step**2))))
-        if frame * LOOKED_AT // (FRAMES - 1) > (frame - 1) * LOOKED_AT // (FRAMES - 1):
-            looked_at.append(image - rest)
+        if frame * COMPARED // (FRAMES - 1) > (frame - 1) * COMPARED // (FRAMES - 1):
+            changes.append(image - rest)
         before = image
     take = BandFilter(skin.chart)
-    lines = [take(change, *LINES_MM) for change in looked_at]
-    felt = [line for line in lines if (np.abs(line) > FELT_MM).sum() > 100]
+    lines = [take(change, *LINES_MM) for change in changes]
+    visible = [line for line in lines if (np.abs(line) > NOTICEABLE_MM).sum() > 100]
     return Ramp(
         largest_step_um=1000.0 * largest,
         step_ratio=max(steps) / float(np.mean(steps)),
-        correlation=min(correlation(a, b) for a, b in pairwise(felt)),
-        shift_mm=_shift(looked_at, skin),
+        correlation=min(correlation(a, b) for a, b in pairwise(visible)),
+        shift_mm=_shift(changes, skin),
     )
 
 
@@ -146,8 +148,8 @@ def _shift(changes: list[np.ndarray], skin: Skin) -> float:
     across, sharp = vectors[..., :, 1], sharpness[..., 1]
     place = -(slope * across).sum(-1) / np.maximum(sharp, 1e-9)
     inside = skin.chart.index >= 0
-    floor = np.percentile(sharp[inside & (changes[-1] < -FELT_MM)], 75)
-    own = inside & (changes[-1] < -FELT_MM) & (sharp > floor)
+    floor = np.percentile(sharp[inside & (changes[-1] < -NOTICEABLE_MM)], 75)
+    own = inside & (changes[-1] < -NOTICEABLE_MM) & (sharp > floor)
     own &= np.abs(place[..., None] * across).max(-1) <= 0.5
     shifts = []
     for change in changes[:-1]:

@@ -85,12 +85,12 @@ def _panel(ax: Axes, skin: Skin, family: str) -> None:
     """Draw one family: the face in front view, its furrows by excitation, strokes along the fibres."""
     furrows = skin.furrows
     mine = furrows.family == furrows.families.index(family)
-    felt = furrows.valley[:, mine].getnnz(1) + furrows.bulge[:, mine].getnnz(1) > 0
+    reached = furrows.valley[:, mine].getnnz(1) + furrows.bulge[:, mine].getnnz(1) > 0
     left, right, both = _driven(family, skin.chart.face[:, 0])
     colour = LEFT * left[:, None] + RIGHT * right[:, None] + BOTH * both[:, None]
     amount = left + right + both
     colour /= np.maximum(amount, 1e-6)[:, None]
-    cover = 0.9 * np.where(felt, excitation(np.minimum(amount, 1.0), THRESHOLD), 0.0)
+    cover = 0.9 * np.where(reached, excitation(np.minimum(amount, 1.0), THRESHOLD), 0.0)
     shade = 0.35 + 0.6 * np.clip(skin.chart.normal @ (-0.35, -0.85, 0.4), 0, 1)
     picture, extent = _front(
         skin.chart, shade[:, None] * (1 - cover)[:, None] + colour * cover[:, None]
@@ -121,16 +121,16 @@ def _driven(family: str, s: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 def _front(skin: Chart, colour: np.ndarray) -> tuple[np.ndarray, tuple[float, float, float, float]]:
     """Return the face seen from the front (rows, columns, 3), and its extent in mm, from texels' colours."""
-    seen = np.flatnonzero(skin.normal[:, 1] < 0.1)
-    x, _, z = skin.position[seen].T
+    front = np.flatnonzero(skin.normal[:, 1] < 0.1)
+    x, _, z = skin.position[front].T
     low, high = np.array([x.min(), z.min()]), np.array([x.max(), z.max()])
     columns, rows = (np.stack([x, z], 1) - low).T // PIXEL_MM
     width, height = (((high - low) // PIXEL_MM) + 1).astype(int)
     out = np.ones((height, width, 3))
     # The nearest texel is drawn last and stays: lips over what lies behind them.
-    order = np.argsort(-skin.position[seen, 1])
+    order = np.argsort(-skin.position[front, 1])
     r, c = (height - 1 - rows[order]).astype(int), columns[order].astype(int)
-    out[r, c] = colour[seen[order]].clip(0, 1)
+    out[r, c] = colour[front[order]].clip(0, 1)
     drawn = np.zeros((height, width), bool)
     drawn[r, c] = True
     distance, near = ndimage.distance_transform_edt(~drawn, return_indices=True)
@@ -141,8 +141,8 @@ def _front(skin: Chart, colour: np.ndarray) -> tuple[np.ndarray, tuple[float, fl
 
 def _spread(place: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the samples (n, 3) that lie at least STROKE_MM apart, in the order given."""
-    kept: list[int] = []
+    apart: list[int] = []
     for i, point in enumerate(place):
-        if all(np.linalg.norm(point - place[j]) >= STROKE_MM for j in kept):
-            kept.append(i)
-    return place[kept], across[kept]
+        if all(np.linalg.norm(point - place[j]) >= STROKE_MM for j in apart):
+            apart.append(i)
+    return place[apart], across[apart]

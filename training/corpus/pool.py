@@ -14,6 +14,7 @@ from multiprocessing.synchronize import Event
 from typing import Protocol
 
 from ...backend.errors import FurrowError
+from ...backend.system import memory, processor
 
 
 class Job(Protocol):
@@ -28,6 +29,11 @@ class Job(Protocol):
 
 _job: Job | None = None
 _stop: Event | None = None
+
+
+def affordable(bytes_each: float) -> int:
+    """Return how many processes of that size the cores and the free memory carry, at least one."""
+    return max(1, min(processor.usable_cores(), int(memory.available_bytes() / bytes_each)))
 
 
 def spread(job: Job, people: Sequence[str], processes: int) -> Iterator[tuple[int, list[str]]]:

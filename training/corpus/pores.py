@@ -38,10 +38,10 @@ def pores(rng: np.random.Generator, skin: Chart, habit: Habit) -> np.ndarray:
         ((axis.ravel() + rng.uniform(0.05, 0.95, axis.size)) * size / SITES)
         for axis in np.meshgrid(np.arange(SITES), np.arange(SITES))
     )
-    taken, wide, deep = rng.random((3, SITES * SITES))
+    lot, wide, deep = rng.random((3, SITES * SITES))
     at = skin.index[row.astype(np.int64), column.astype(np.int64)]
     share, region, longer = _regions(skin)[:, np.maximum(at, 0)]
-    own = (at >= 0) & (taken < share)
+    own = (at >= 0) & (lot < share)
     at, row, column = at[own], row[own], column[own]
     big = (0.7 + 0.6 * wide[own]) * region[own] * (0.7 + 0.6 * habit["pore_size"])
     depth = (0.018 + 0.05 * deep[own] ** 2) * big

@@ -48,10 +48,10 @@ def sample_mixture(rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         return _blend(rng.choice(len(_PRESETS), 2, replace=False), rng)
     while True:
-        chosen = rng.choice(len(EXPRESSIONS), rng.integers(2, 6), replace=False)
-        names = [EXPRESSIONS[k] for k in chosen]
+        numbers = rng.choice(len(EXPRESSIONS), rng.integers(2, 6), replace=False)
+        names = [EXPRESSIONS[k] for k in numbers]
         if len({min(name, mirrored(name)) for name in names}) > 1:
-            return _muscles(chosen, rng)
+            return _muscles(numbers, rng)
 
 
 def _blend(presets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -61,10 +61,10 @@ def _blend(presets: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.clip(weights, 0.0, 1.0).astype(np.float32)
 
 
-def _muscles(chosen: Iterable[int], rng: np.random.Generator) -> np.ndarray:
+def _muscles(numbers: Iterable[int], rng: np.random.Generator) -> np.ndarray:
     """Return expressions by number at random strengths; one that has a partner mostly takes it along."""
     weights = np.zeros(len(EXPRESSIONS), np.float32)
-    for number in chosen:
+    for number in numbers:
         name = EXPRESSIONS[number]
         strength = rng.uniform(0.2, 1.0)
         weights[INDEX[name]] = strength

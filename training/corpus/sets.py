@@ -7,8 +7,6 @@ scale in its metadata), ``identity/{id}.json`` (format furrow.identity/1), ``exp
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -19,16 +17,19 @@ from typing import Any
 import numpy as np
 
 from ...backend.errors import FurrowError
-from ...backend.formats import expressions, maps
+from ...backend.formats import maps
 from ...backend.formats.expressions import FACESCAPE_PRESETS, vector
-from ...backend.formats.files import ASSETS, write_whole
+from ...backend.formats.files import write_whole
 from ...backend.formats.identity import Identity, read_identity, write_identity
-from ...backend.head import bilinear, contact
 from ...backend.head.bilinear import Head
+from . import version
 from .compose import Skin
 from .sampler import sample_expression, sample_identity, sample_mixture
 
 FORMAT = "furrow.corpus/2"
+
+_VERSION = {"corpus_version", "head", "made_with"}
+"""What ``set.json`` says of the code; `made_with`, in older sets, was a hash of its source."""
 
 _FOLDERS = ("dpmap", "identity", "expression")
 
@@ -94,33 +95,11 @@ def record(name: str, people: int, resolution: int, seed: int) -> dict[str, Any]
         "people": people,
         "resolution": resolution,
         "seed": seed,
-        "made_with": _fingerprint(),
+        **version.maker(),
     }
 
 
-def _fingerprint() -> str:
-    """Return a hash of what decides the maps: this module and those that it imports, and the head."""
-    modules: set[Path] = set()
-    _add_imports(Path(__file__), modules)
-    modules |= {Path(str(m.__file__)) for m in (bilinear, contact, expressions, maps)}
-    digest = hashlib.sha256((ASSETS / "head.npz").read_bytes())
-    for path in sorted(modules):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _add_imports(path: Path, found: set[Path]) -> None:
-    """Add a module, and those of its own folder that it imports."""
-    if path in found or not path.exists():
-        return
-    found.add(path)
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            for name in [node.module, *(alias.name for alias in node.names)]:
-                _add_imports(path.with_name(f"{name}.py"), found)
-
-
-def claim(folder: Path, made_by: dict[str, Any]) -> None:
+def claim(folder: Path, settings: dict[str, Any]) -> None:
     """Make `folder` the home of a set, or check that it is already, and tidy up after a killed run.
 
     Raises
@@ -130,20 +109,23 @@ def claim(folder: Path, made_by: dict[str, Any]) -> None:
     """
     path = folder / "set.json"
     try:
-        there = json.loads(path.read_text(encoding="utf-8"))
+        before = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if any((folder / name).exists() for name in _FOLDERS):
             raise FurrowError(
                 f"{folder} holds files but no set.json, so it is no set to go on with. Choose another folder."
             ) from None
-        write_whole(path, json.dumps(made_by, indent=1).encode() + b"\n")
+        write_whole(path, json.dumps(settings, indent=1).encode() + b"\n")
         return
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise FurrowError(f"{path} cannot be read: {reason}. Choose another folder.") from None
-    if there != made_by:
-        other = {k for k in made_by if not isinstance(there, dict) or there.get(k) != made_by[k]}
-        why = "another version of Furrow" if other == {"made_with"} else "other options"
+    if before != settings:
+        present = before if isinstance(before, dict) else {}
+        differing = {
+            k for k in present.keys() | settings.keys() if present.get(k) != settings.get(k)
+        }
+        why = "another version of Furrow" if differing <= _VERSION else "other options"
         raise FurrowError(f"{folder} holds a set made with {why}. Choose another folder.")
     for name in _FOLDERS:
         for left in (folder / name).glob(".partial-*"):
@@ -195,8 +177,8 @@ class Fold:
         plan, head = PLANS[self.name], self._head
         assert head is not None
         identity, weights = plan.person(head, self.seed, int(key) - 1)
-        wanted = missing(self.folder, key, list(weights))
-        if not wanted or stopped():
+        names = missing(self.folder, key, list(weights))
+        if not names or stopped():
             return 0, []
         path = self.folder / "identity" / f"{key}.json"
         write_identity(identity, path)
@@ -204,7 +186,7 @@ class Fold:
         # The file rounds; the maps belong to what it says.
         skin = Skin(head, read_identity(path, head.shape_count), self.resolution)
         done = 0
-        for name, drawn in zip(wanted, self._draw(skin, [weights[n] for n in wanted]), strict=True):
+        for name, drawn in zip(names, self._draw(skin, [weights[n] for n in names]), strict=True):
             maps.write_map(map_path(self.folder, key, name), drawn)
             done += 1
             if stopped():

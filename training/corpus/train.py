@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,7 +10,7 @@ from tqdm import tqdm
 from ...backend.errors import FurrowError
 from . import facescape, sets
 from .chart import check_resolution
-from .pool import Job, spread
+from .pool import Job, affordable, spread
 
 SEEDS = 2**32
 
@@ -98,16 +97,16 @@ def _fold(args: argparse.Namespace) -> None:
 def _convert(args: argparse.Namespace) -> None:
     if args.device != "cpu":
         raise FurrowError("--device is for folding skin; FaceScape is converted on the processor.")
-    found = facescape.published(args.facescape)
-    job = facescape.Convert(found, args.output or Path("out/corpus/facescape"), args.resolution)
+    source = facescape.open_facescape(args.facescape)
+    job = facescape.Convert(source, args.output or Path("out/corpus/facescape"), args.resolution)
     sets.claim(job.folder, facescape.record(args.resolution))
-    people = found.people[: args.people]
+    people = source.people[: args.people]
     left = {key: len(job.missing(key)) for key in people}
-    total = sum(len(found.entries[key]) for key in people)
+    total = sum(len(source.entries[key]) for key in people)
     problems = _work_through(job, left, total, args, "Reading FaceScape")
     if problems:
         raise FurrowError(facescape.complaint(problems))
-    print(f"{job.folder}: {total} maps of {len(people)} people; {found.summary()}")
+    print(f"{job.folder}: {total} maps of {len(people)} people; {source.summary()}")
 
 
 def _work_through(
@@ -118,29 +117,11 @@ def _work_through(
     waiting = [key for key, count in left.items() if count]
     if not waiting:
         return problems
-    processes = args.processes or _processes(args.resolution)
+    each = _BYTES + _BYTES_PER_TEXEL * args.resolution**2
+    processes = args.processes or affordable(each)
     there = total - sum(left.values())
     with tqdm(total=total, initial=there, unit="map", desc=text, disable=None) as bar:
         for done, wrong in spread(job, waiting, min(processes, len(waiting))):
             problems += wrong
             bar.update(done)
     return problems
-
-
-def _processes(resolution: int) -> int:
-    """Return how many processes the cores and the free memory carry, at least one."""
-    each = _BYTES + _BYTES_PER_TEXEL * resolution**2
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(cores or 1, int(_free_memory() / each)))
-
-
-def _free_memory() -> float:
-    """Return bytes of memory that are free to take, or infinity where the system does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            name, _, amount = line.partition(":")
-            if name == "MemAvailable":
-                return 1024.0 * float(amount.split()[0])
-        return float("inf")
-    except OSError:
-        return float("inf")
