@@ -1,4 +1,4 @@
-"""Figures of portable heads: what they measure, and that methods stand in the order of what they know."""
+"""Figures of portable heads: what they measure, and that better methods come out better."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def model(tiny_networks) -> DetailModel:
 
 @torch.inference_mode()
 def test_differences_are_micrometres_on_skin(perceptual, model):
-    judge = evaluate.Judge(Head.load(), model)
-    expression = wrinkle_samples.to_judge(1)["strong"][0]
+    comparison = evaluate.Comparison(Head.load(), model)
+    expression = wrinkle_samples.held_out(1)["strong"][0]
     exact = model.map(PERSON, expression, model.resolution)
     bent = exact + 0.1 * np.sin(np.arange(256, dtype=np.float32))
-    found: dict = {}
+    errors: dict = {}
     methods = {"same": lambda _e: exact, "moved": lambda _e: exact + 0.01, "bent": lambda _e: bent}
-    judge.compare(methods, "strong", PERSON, expression, found)
+    comparison.compare(methods, "strong", PERSON, expression, errors)
     figures = {
         figure.name: figure.value
-        for (kind, name), entry in found.items()
+        for (kind, name), entry in errors.items()
         for figure in evaluate.summary(kind, name, entry)
     }
     assert figures["portable_strong_same_rms_um"] == figures["portable_strong_same_lpips"] == 0
@@ -45,20 +45,20 @@ def test_differences_are_micrometres_on_skin(perceptual, model):
     assert figures["portable_strong_bent_largest_um"] == pytest.approx(100, rel=1e-2)
 
 
-def test_methods_know_more_than_a_still_map(model, monkeypatch):
+def test_every_method_is_nearer_than_a_still_map(model, monkeypatch):
     monkeypatch.setattr(evaluate, "COMPONENTS", (4, 16))
     monkeypatch.setattr(evaluate, "CORRECTIVES", 8)
-    expression = wrinkle_samples.to_judge(1)["strong"][0]
+    expression = wrinkle_samples.held_out(1)["strong"][0]
     exact = model.map(PERSON, expression, model.resolution)
-    off = {
+    distance = {
         name: float(np.abs(method(expression) - exact).mean())
         for name, method in evaluate.methods_of(model, PERSON)
     }
-    assert set(off) == {
+    assert set(distance) == {
         "still",
         "live",
         *(f"k{count}{suffix}" for count in (4, 16) for suffix in ("", "_linear")),
     }
-    assert max(off["live"], off["k4"], off["k16"]) < off["still"]
+    assert max(distance["live"], distance["k4"], distance["k16"]) < distance["still"]
     # The tiny encoder is linear: a basis is the live map, but for its rounding.
-    assert off["k16"] == pytest.approx(off["live"], rel=1e-2)
+    assert distance["k16"] == pytest.approx(distance["live"], rel=1e-2)

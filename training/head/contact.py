@@ -28,14 +28,14 @@ def rings(faces: np.ndarray, start: np.ndarray, count: int) -> list[np.ndarray]:
     size = int(faces.max()) + 1
     near = sp.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (size, size))
     near = ((near + near.T) > 0).tocsr()
-    seen = np.zeros(size, bool)
-    seen[start] = True
-    found = [start]
+    inside = np.zeros(size, bool)
+    inside[start] = True
+    loops = [start]
     for _ in range(count):
-        reached = np.unique(near[found[-1]].indices)
-        found.append(reached[~seen[reached]])
-        seen[reached] = True
-    return found
+        reached = np.unique(near[loops[-1]].indices)
+        loops.append(reached[~inside[reached]])
+        inside[reached] = True
+    return loops
 
 
 @dataclass

@@ -84,26 +84,26 @@ def directions(
         return np.concatenate([shape, np.zeros(len(SKIN))])
 
     middle = average_person(source)
-    found = []
+    fitted = []
     for name, low, high, share in _MACRO:
         usual = {"age": 0.2, "male": 0.5, "ethnicity": (1, 1, 1)}
         vector = share * fit(source.macro(**usual | low), source.macro(**usual | high))
         if name == "Age":
             vector[len(basis) + SKIN.index("age")] = 0.25
-        found.append((name, "Person", vector))
+        fitted.append((name, "Person", vector))
     for name, group, plus, minus in _TARGETS:
         ends = []
         for targets in (minus, plus):
             sides = {t.replace("/L-", f"/{side}-") for t in targets for side in "lr"}
             ends.append(middle + sum(source.target(t) for t in sorted(sides)) * 0.5)
         travel = HEAD_TRAVEL if group == "Head" else TRAVEL
-        found.append((name, group, scaled(0.5 * fit(*ends), basis, travel)))
+        fitted.append((name, group, scaled(0.5 * fit(*ends), basis, travel)))
     pushed = [sum(source.target(f"asym/{t}-{s}") for t in _ASYMMETRY) * 0.5 for s in "rl"]
     vector = scaled(0.3 * fit(middle + pushed[0], middle + pushed[1]), basis, TRAVEL)
     vector[len(basis) + SKIN.index("asymmetry")] = 0.2
-    found.append(("Asymmetry", "Person", vector))
+    fitted.append(("Asymmetry", "Person", vector))
     order = ("Person", "Head", "Brows", "Eyes", "Nose", "Mouth", "Cheeks", "Jaw", "Ears", "Neck")
-    return sorted(found, key=lambda one: order.index(one[1]))
+    return sorted(fitted, key=lambda one: order.index(one[1]))
 
 
 def scaled(vector: np.ndarray, basis: np.ndarray, travel: float) -> np.ndarray:

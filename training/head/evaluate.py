@@ -115,9 +115,9 @@ def self_intersections(head: Head) -> tuple[int, str]:
         if name == "mouthClose":
             weights["jawOpen"] = 1.0
         crossing = crossing_faces(head.vertices(shape, vector(weights)), faces)
-        found = int((~touching[crossing]).sum())
-        if found > worst:
-            worst, worst_name = found, name
+        count = int((~touching[crossing]).sum())
+        if count > worst:
+            worst, worst_name = count, name
     return worst, worst_name
 
 

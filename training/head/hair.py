@@ -155,7 +155,7 @@ def make_brows(points: np.ndarray, normals: np.ndarray, triangles: np.ndarray) -
     pool = triangles[near]
     length_along = np.r_[0, np.cumsum(np.linalg.norm(np.diff(BROW_LINE, axis=0), axis=1))]
     length_along /= length_along[-1]
-    chosen, roots, cards = [], [], []
+    corners, roots, cards = [], [], []
     for sign in (1.0, -1.0):
         for i in range(BROW_HAIRS):
             s = np.clip((i + rng.uniform()) / BROW_HAIRS, 0.0, 0.995) ** 0.92
@@ -165,10 +165,10 @@ def make_brows(points: np.ndarray, normals: np.ndarray, triangles: np.ndarray) -
             # Inner hairs rise, middle ones lean outwards, outer ones fall; upper ones lie flatter.
             lean = np.interp(s, [0, 0.12, 0.4, 0.75, 1.0], [80, 62, 36, 6, -24]) - 30 * t
             lean = np.deg2rad(lean + rng.normal(0, 6))
-            found = _under(points, pool, place * [sign, 1.0])
-            if found is None:
+            hit = _under(points, pool, place * [sign, 1.0])
+            if hit is None:
                 continue
-            triangle, root = found
+            triangle, root = hit
             origin = root @ points[triangle]
             normal = root @ normals[triangle]
             normal /= np.linalg.norm(normal)
@@ -179,9 +179,9 @@ def make_brows(points: np.ndarray, normals: np.ndarray, triangles: np.ndarray) -
             length *= rng.uniform(0.75, 1.1)
             origin = origin + 0.0001 * normal
             cards.append(_card(origin, way, normal, length, rng.uniform(0.00022, 0.00034), 0.14))
-            chosen.append(triangle)
+            corners.append(triangle)
             roots.append(root)
-    return _bind(points, np.array(chosen), np.array(roots), np.array(cards))
+    return _bind(points, np.array(corners), np.array(roots), np.array(cards))
 
 
 def _under(points: np.ndarray, pool: np.ndarray, place: np.ndarray) -> tuple | None:

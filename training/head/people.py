@@ -69,12 +69,12 @@ def years_of(skin_age: float) -> float:
 
 def sliders(source: Source) -> list[Slider]:
     """The local directions of the package that move the face, left and right apart."""
-    found = []
+    out = []
     for folder in FOLDERS:
         names = [n for n in source.names(folder) if not any(part in n for part in _LEFT_OUT)]
-        taken: set[str] = set()
+        paired: set[str] = set()
         for name in names:
-            if name in taken:
+            if name in paired:
                 continue
             stem, _, end = name.rpartition("-")
             pair = next(
@@ -89,16 +89,16 @@ def sliders(source: Source) -> list[Slider]:
             spread = _SPREAD.get(folder, _SPREAD_ELSE)
             if pair:
                 ends = (f"{stem}-{pair[0]}", f"{stem}-{pair[1]}")
-                taken.update(ends)
-                found.append(Slider(stem, *ends, spread, side))
+                paired.update(ends)
+                out.append(Slider(stem, *ends, spread, side))
             else:
-                taken.add(name)
-                found.append(Slider(name, "", name, 0.5 * spread, side))
+                paired.add(name)
+                out.append(Slider(name, "", name, 0.5 * spread, side))
     for name in source.names("asym"):
         if "asymm" in name or name.endswith("-r"):
             continue
-        found.append(Slider(name[:-2], name[:-1] + "r", name, ASYMMETRY_SPREAD))
-    return found
+        out.append(Slider(name[:-2], name[:-1] + "r", name, ASYMMETRY_SPREAD))
+    return out
 
 
 def sample(rng: np.random.Generator, all_sliders: list[Slider]) -> Person:

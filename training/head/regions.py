@@ -57,25 +57,27 @@ def landmarks(points: np.ndarray, normals: np.ndarray, skin: np.ndarray) -> dict
         bool (V,): vertices of visible skin.
     """
     facing = skin & (normals[:, 1] < -0.02)
-    found: dict[str, int] = {}
+    vertices: dict[str, int] = {}
     for name, (x, z) in _FRONT.items():
         sides = (("_left", 1.0), ("_right", -1.0)) if x > 0 else (("", 1.0),)
         for suffix, sign in sides:
             distance = np.hypot(points[:, 0] - sign * x, points[:, 2] - z)
             if x == 0:
                 distance = distance + 10.0 * np.abs(points[:, 0])
-            found[name + suffix] = int(np.where(facing, distance, np.inf).argmin())
+            vertices[name + suffix] = int(np.where(facing, distance, np.inf).argmin())
     for suffix, sign in (("_left", 1.0), ("_right", -1.0)):
         ear = np.where(
             skin & (points[:, 0] * sign > 0.07) & (points[:, 2] > 0.675), points[:, 2], np.nan
         )
-        found["ear_top" + suffix] = int(np.nanargmax(np.where(points[:, 2] < 0.745, ear, np.nan)))
-        found["ear_lobe" + suffix] = int(np.nanargmin(ear))
-    found["crown"] = int(points[:, 2].argmax())
-    found["nape"] = int(
+        vertices["ear_top" + suffix] = int(
+            np.nanargmax(np.where(points[:, 2] < 0.745, ear, np.nan))
+        )
+        vertices["ear_lobe" + suffix] = int(np.nanargmin(ear))
+    vertices["crown"] = int(points[:, 2].argmax())
+    vertices["nape"] = int(
         np.where(skin & (np.abs(points[:, 2] - 0.65) < 0.01), points[:, 1], -1).argmax()
     )
-    return found
+    return vertices
 
 
 def soft_regions(points: np.ndarray) -> dict[str, np.ndarray]:

@@ -91,9 +91,11 @@ class Source:
     def names(self, folder: str) -> list[str]:
         """Names of the identity targets in a folder, such as ``nose/nose-hump-incr``."""
         prefix = TARGETS + folder + "/"
-        found = (n for n in self._archive.namelist() if n.startswith(prefix))
+        members = (n for n in self._archive.namelist() if n.startswith(prefix))
         return sorted(
-            n[len(TARGETS) :].removesuffix(".target.gz") for n in found if n.endswith(".target.gz")
+            n[len(TARGETS) :].removesuffix(".target.gz")
+            for n in members
+            if n.endswith(".target.gz")
         )
 
     def target(self, name: str) -> np.ndarray:

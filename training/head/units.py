@@ -53,11 +53,11 @@ def _slide_forehead(
     y, z = body[:, 1], body[:, 2]
     rise = np.clip((HAIRLINE - z) / (HAIRLINE - BROW_TOP), 0.0, 1.0) ** 1.15
     front = smoothstep(-y, 0.045, 0.085) * smoothstep(z, BROW_TOP - 0.012, BROW_TOP + 0.002)
-    wanted = amount * window * rise * front
+    push = amount * window * rise * front
     up = np.array([0.0, 0.0, 1.0]) - normals * normals[:, 2:3]
     up /= np.maximum(np.linalg.norm(up, axis=1, keepdims=True), 0.3)
-    has = (offsets * up).sum(1)
-    offsets += np.maximum(wanted - np.maximum(has, 0.0), 0.0)[:, None] * up
+    present = (offsets * up).sum(1)
+    offsets += np.maximum(push - np.maximum(present, 0.0), 0.0)[:, None] * up
 
 
 def _lift_cheek(offsets: np.ndarray, body: np.ndarray, across: np.ndarray, amount: float) -> None:

@@ -37,23 +37,25 @@ LPIPS_RESOLUTION = 512
 """Of the shaded maps that LPIPS compares."""
 
 _STRONG_SEED = 2
-"""Of strong mixtures: other ones than a basis is judged by when it is made."""
+"""Of strong mixtures: other ones than those a basis is fitted and checked with."""
 
 Method = Callable[[np.ndarray], np.ndarray]
 """From an expression (52,) to a map (R, R) mm."""
 
 
 @dataclass
-class Found:
+class Errors:
     """Of one method on one kind of expression: differences on skin in mm, and distances LPIPS."""
 
-    off: list[np.ndarray] = field(default_factory=list)
+    mm: list[np.ndarray] = field(default_factory=list)
     lpips: list[float] = field(default_factory=list)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``furrow evaluate portable``."""
-    parser.add_argument("--assets", type=Path, default=engines.DETAIL, help="networks to judge by")
+    parser.add_argument(
+        "--assets", type=Path, default=engines.DETAIL, help="networks to compare with"
+    )
     parser.add_argument("--speech", type=Path, default=ASSETS / "demo" / "hello.wav", metavar="WAV")
     parser.add_argument(
         "--each", type=int, default=EACH, help="expressions of speech, and strong ones"
@@ -80,39 +82,39 @@ def run(args: argparse.Namespace) -> list[Figure]:
         "posed": np.stack([vector(preset) for preset in FACESCAPE_PRESETS.values() if preset]),
         "strong": wrinkle_samples.strong_mixtures(random, args.each, 0.3, 0.3),
     }
-    found: dict[tuple[str, str], Found] = {}
-    judge = Judge(head, model)
+    errors: dict[tuple[str, str], Errors] = {}
+    comparison = Comparison(head, model)
     people = [head.average(), *map(head.random, SEEDS)][: args.people]
     for person in tqdm(people, "people", unit="person", disable=None):
         methods = dict(methods_of(model, person))
         for kind, expressions in kinds.items():
             for expression in expressions:
-                judge.compare(methods, kind, person, expression, found)
-    return [figure for key, value in found.items() for figure in summary(*key, value)]
+                comparison.compare(methods, kind, person, expression, errors)
+    return [figure for key, value in errors.items() for figure in summary(*key, value)]
 
 
 def methods_of(model: DetailModel, person: Identity) -> Iterator[tuple[str, Method]]:
-    """The methods by name, made for one person."""
+    """The methods by name, for one person."""
     source, size = Source(model, person), model.resolution
     neutral = np.zeros(52, np.float32)
     still = source.exact(neutral, size)
     yield "still", lambda _expression: still
     live = LiveMaps(model.engine)
     live.settle("head", source.styles(neutral), still)
-    yield "live", lambda expression: _known(live.map("head", source.styles(expression), size))
+    yield "live", lambda expression: _settled(live.map("head", source.styles(expression), size))
     regression = Regression(source)
     for suffix, correctives in (("_linear", 0), ("", CORRECTIVES)):
-        chosen = regression.choose(correctives)
+        hinges = regression.choose(correctives)
         for components in COMPONENTS:
-            yield f"k{components}{suffix}", regression.basis(chosen, size, components).map
+            yield f"k{components}{suffix}", regression.basis(hinges, size, components).map
 
 
-def _known(map_mm: np.ndarray | None) -> np.ndarray:
+def _settled(map_mm: np.ndarray | None) -> np.ndarray:
     assert map_mm is not None  # it was settled
     return map_mm
 
 
-class Judge:
+class Comparison:
     """Compares maps with the exact ones, on the skin that shows."""
 
     def __init__(self, head: Head, model: DetailModel) -> None:
@@ -128,17 +130,17 @@ class Judge:
         kind: str,
         person: Identity,
         expression: np.ndarray,
-        found: dict[tuple[str, str], Found],
+        errors: dict[tuple[str, str], Errors],
     ) -> None:
-        """Measure every method on one expression; adds to `found` by kind and method."""
+        """Measure every method on one expression; adds to `errors` by kind and method."""
         exact = self._model.map(person, expression, self._model.resolution)
         aim = self._layers(exact)
         for name, method in methods.items():
-            made = method(expression)
-            entry = found.setdefault((kind, name), Found())
+            image = method(expression)
+            entry = errors.setdefault((kind, name), Errors())
             # Every third texel along each side tells as much, in a ninth of the memory.
-            entry.off.append((made - exact)[::3, ::3][self._skin[::3, ::3]])
-            entry.lpips.append(float(self._metric.compare(aim, self._layers(made))))
+            entry.mm.append((image - exact)[::3, ::3][self._skin[::3, ::3]])
+            entry.lpips.append(float(self._metric.compare(aim, self._layers(image))))
 
     def _layers(self, map_mm: np.ndarray) -> list[torch.Tensor]:
         """What AlexNet sees of a map under light from the side."""
@@ -147,13 +149,13 @@ class Judge:
         return self._metric.layers.of_picture(grey.expand(1, 3, -1, -1))
 
 
-def summary(kind: str, method: str, found: Found) -> list[Figure]:
+def summary(kind: str, method: str, errors: Errors) -> list[Figure]:
     """A method's figures on one kind of expression."""
-    error = error_of(np.concatenate(found.off))
+    error = error_of(np.concatenate(errors.mm))
     name = f"portable_{kind}_{method}"
     return [
         Figure(f"{name}_rms_um", error.rms, "um"),
         Figure(f"{name}_p99_um", error.p99, "um"),
         Figure(f"{name}_largest_um", error.largest, "um"),
-        Figure(f"{name}_lpips", float(np.mean(found.lpips)), ""),
+        Figure(f"{name}_lpips", float(np.mean(errors.lpips)), ""),
     ]
