@@ -17,13 +17,14 @@ PIP_TORCH_ARGS ?=
 UPGRADE ?=
 
 BIN := .venv/bin
-PIP_OPTIONS := --disable-pip-version-check --quiet
+# Modules are compiled when they are first imported: most never are, and that halves the set-up.
+INSTALL := -m pip --disable-pip-version-check --quiet install --no-compile
 TORCH := torch==2.13.0
 
 # $(call install,FOLDER,ENVIRONMENT): what requirements.lock names for it, each file by its hash.
 define install
 $(1)/bin/python tools/lock.py $(2) > $(1)/$(2).txt
-$(1)/bin/python -m pip $(PIP_OPTIONS) install --no-deps --require-hashes --requirement $(1)/$(2).txt
+$(1)/bin/python $(INSTALL) --no-deps --require-hashes --requirement $(1)/$(2).txt
 endef
 
 RUNTIME := .venv/.runtime
@@ -87,13 +88,13 @@ clean:
 # The stamps depend on the lock, so that a changed pin reaches an existing environment.
 $(RUNTIME): requirements.lock pyproject.toml setup.py | .venv/bin/python
 	$(call install,.venv,runtime)
-	$(BIN)/python -m pip $(PIP_OPTIONS) install --no-deps --no-build-isolation --editable .
+	$(BIN)/python $(INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # PyTorch is not locked: each of its builds has hashes of its own, and any build will do.
 $(TRAIN): $(RUNTIME)
 	$(call install,.venv,train)
-	$(BIN)/python -m pip $(PIP_OPTIONS) install $(PIP_TORCH_ARGS) "$(TORCH)"
+	$(BIN)/python $(INSTALL) $(PIP_TORCH_ARGS) "$(TORCH)"
 	@touch $@
 
 $(DEV): $(TRAIN)

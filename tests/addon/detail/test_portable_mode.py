@@ -129,9 +129,9 @@ def play_elsewhere(python: Path, file: Path, out: Path) -> np.ndarray:
 
 
 def pythons(root: Path) -> list[Path]:
-    """Those with a bpy module: 4.5, and 5.0 where it has been set up."""
-    other = root / ".venv-bpy50" / "bin" / "python"
-    return [Path(sys.executable)] + [other] * other.exists()
+    """Those with a bpy module: 4.5, and 4.2 and 5.0 where they have been set up."""
+    others = [root / f".venv-{name}" / "bin" / "python" for name in ("bpy42", "bpy50")]
+    return [Path(sys.executable), *filter(Path.exists, others)]
 
 
 def test_vertices_are_those_of_the_displace_modifier(portable, basis):
