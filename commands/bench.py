@@ -68,7 +68,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Peers:
-    """What maps are compared with, made by those who have the packages for it.
+    """What maps are comparison with, made by those who have the packages for it.
 
     Attributes
     ----------
@@ -129,14 +129,14 @@ def measure(
     parts = _parts(peers, launch, plan, result)
     for number, (name, part) in enumerate(parts.items()):
         progress(number / len(parts), name)
-        with _named(name, result):
+        with _noting_failure(name, result):
             result.figures += part()
     progress(1.0, "Done")
     return result
 
 
 @contextlib.contextmanager
-def _named(name: str, result: Result) -> Iterator[None]:
+def _noting_failure(name: str, result: Result) -> Iterator[None]:
     """What fails inside is named in the result, with its reason, and the rest goes on."""
     try:
         yield
@@ -156,20 +156,20 @@ def _parts(
             if engine.reason is not None:
                 remedy = kinds.KINDS[engine.kind].remedy
                 result.absent[engine.name] = f"{engine.reason} {remedy}".strip()
-        compared = Peers()
-        with _named(PAPER, result):
-            compared = peers(plan.networks)
-        if compared.absent:
-            result.absent[PAPER] = compared.absent
+        comparison = Peers()
+        with _noting_failure(PAPER, result):
+            comparison = peers(plan.networks)
+        if comparison.absent:
+            result.absent[PAPER] = comparison.absent
         contenders = []
         for engine in engines.available():
             if engine.reason is None:
-                with _named(engine.name, result):
+                with _noting_failure(engine.name, result):
                     contenders += bench_maps.contenders(engine, plan.networks, plan.runs)
-        return compared.work + bench_maps.maps(contenders, compared.rivals)
+        return comparison.work + bench_maps.maps(contenders, comparison.rivals)
 
     def inside(part: str) -> Callable[[], list[Figure]]:
-        return lambda: bench_blender.measured(part, plan.runs, launch)
+        return lambda: bench_blender.figures_inside(part, plan.runs, launch)
 
     return {
         "maps": maps,

@@ -35,7 +35,7 @@ class Launch(Protocol):
         ...
 
 
-def measured(
+def figures_inside(
     part: str,
     runs: int,
     launch: Launch,
@@ -76,9 +76,10 @@ def addon_start(runs: int, launch: Launch) -> list[Figure]:
         # The bpy module would compile the sources each time; Blender keeps what was compiled.
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        measured("start", runs, launch, environment)  # not counted: it compiles
+        figures_inside("start", runs, launch, environment)  # not counted: it compiles
         starts = [
-            measured("start", runs, launch, environment)[0].value for _ in range(max(1, runs // 4))
+            figures_inside("start", runs, launch, environment)[0].value
+            for _ in range(max(1, runs // 4))
         ]
     least = Figure("addon_start_min_ms", min(starts), "ms")
     return [Figure("addon_start_ms", statistics.median(starts), "ms"), least]

@@ -42,9 +42,9 @@ def floors() -> list[Contender]:
     ]
 
 
-def floor_rates(measured: Sequence[Contender]) -> list[Figure]:
+def floor_rates(limits: Sequence[Contender]) -> list[Figure]:
     """Bytes read and written, and operations, a second: the best of what :func:`floors` took."""
-    copying, multiplying = (min(contender.seconds) for contender in measured)
+    copying, multiplying = (min(contender.seconds) for contender in limits)
     return [
         Figure("floor_copy_gb_s", 2 * COPIED / copying / 1e9, "GB/s"),
         Figure("floor_matmul_gflop_s", 2 * SIDE**3 / multiplying / 1e9, "GFLOP/s"),
@@ -63,7 +63,7 @@ def maps(ours: Sequence[Contender], rivals: Rivals) -> list[Figure]:
     return figures + speedup(figures)
 
 
-def contenders(found: engines.Availability, networks: Path, runs: int) -> list[Contender]:
+def contenders(availability: engines.Availability, networks: Path, runs: int) -> list[Contender]:
     """Exact maps by resolution, and mixtures, of an engine.
 
     Parameters
@@ -79,22 +79,22 @@ def contenders(found: engines.Availability, networks: Path, runs: int) -> list[C
         If the engine does not start.
     """
     runs = max(1, runs // ROUNDS)
-    engine = engines.load(found.kind, networks)
+    engine = engines.load(availability.kind, networks)
     model = DetailModel(engine, networks)
     sizes = [size for size in RESOLUTIONS if size <= model.resolution]
-    if found.kind == "torch" and found.device == "CPU":
+    if availability.kind == "torch" and availability.device == "CPU":
         runs, sizes = 1, sizes[-1:]  # takes a second, and is nobody's choice
     names = {"openvino": ("fp32", "fast"), "torch": ("torch", "torch_fast")}
-    exact, fast = names.get(found.kind, (found.kind, ""))
-    made = [
+    exact, fast = names.get(availability.kind, (availability.kind, ""))
+    maps = [
         Contender(f"exact_{size}_{exact}", _exact(model, size, preview=False), runs)
         for size in sizes
     ]
     if engine.has_preview:
         name = f"exact_{model.resolution}_{fast}"
-        made.append(Contender(name, _exact(model, model.resolution, preview=True), runs))
-    name = f"mixture_{model.resolution}_{found.kind}"
-    return [*made, Contender(name, _mixture(engine, model), 10 * runs)]
+        maps.append(Contender(name, _exact(model, model.resolution, preview=True), runs))
+    name = f"mixture_{model.resolution}_{availability.kind}"
+    return [*maps, Contender(name, _mixture(engine, model), 10 * runs)]
 
 
 def _exact(model: DetailModel, resolution: int, preview: bool) -> Callable[[int], object]:

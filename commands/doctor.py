@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import os
 import platform
@@ -54,12 +53,12 @@ FREE_BYTES = 1_000_000_000
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: whether it is good, whether Furrow needs it, and what was found."""
+    """One thing that was looked at: whether it is good, whether Furrow needs it, and what there is."""
 
     name: str
     good: bool
     needed: bool
-    found: str
+    finding: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,13 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine() -> list[Check]:
     """Look at everything; never raises for what is missing. Measures the engines: some seconds."""
-    speeds, problems = _measured()
+    speeds, problems = _engine_speeds()
     return [
         _check("Furrow", True, _furrow),
         _check("processor", True, _processor),
         *(_check(package, True, _version_of(package)) for package in PACKAGES),
         *(_engine(engine, speeds, problems) for engine in engines.available()),
-        _check("engine taken", True, lambda: _taken(speeds, problems)),
+        _check("engine taken", True, lambda: _engine_choice(speeds, problems)),
         *(_check(f"assets/{name}", True, _digest_of(name)) for name in MODELS),
         *(_check(f"assets/{name}", False, _digest_of(name)) for name in OPTIONAL_MODELS),
         _check("a map", True, _map),
@@ -102,7 +101,7 @@ def report(checks: list[Check]) -> str:
     width = max(len(check.name) for check in checks)
     marks = {True: "ok", False: "missing"}
     return "\n".join(
-        f"{marks[c.good] if c.good or c.needed else 'none':<8} {c.name:<{width}}  {c.found}"
+        f"{marks[c.good] if c.good or c.needed else 'none':<8} {c.name:<{width}}  {c.finding}"
         for c in checks
     )
 
@@ -111,7 +110,9 @@ def write(path: Path, checks: list[Check]) -> None:
     """Write the checks as JSON: ``{"good", "checks": [{"name", "good", "needed", "found"}]}``."""
     data = {
         "good": all(check.good for check in checks if check.needed),
-        "checks": [dataclasses.asdict(check) for check in checks],
+        "checks": [
+            {"name": c.name, "good": c.good, "needed": c.needed, "found": c.finding} for c in checks
+        ],
     }
     write_whole(path, json.dumps(data, indent=1).encode() + b"\n")
 
@@ -144,16 +145,18 @@ def _version_of(package: str) -> Callable[[], str]:
     return look
 
 
-def _measured() -> tuple[dict[str, Speed], dict[str, str]]:
+def _engine_speeds() -> tuple[dict[str, Speed], dict[str, str]]:
     """Speed of each engine that may be taken, by kind; and why the others could not be measured."""
     speeds, problems = {}, {}
-    for engine in measurable():
+    for availability in measurable():
         try:
-            engines.import_packages(engine.kind)
-            loaded = engines.load(engine.kind)
-            speeds[engine.kind] = engine_speed.measure(loaded, engine.name, engine.version)
+            engines.import_packages(availability.kind)
+            engine = engines.load(availability.kind)
+            speeds[availability.kind] = engine_speed.measure(
+                engine, availability.name, availability.version
+            )
         except FurrowError as error:
-            problems[engine.kind] = str(error)
+            problems[availability.kind] = str(error)
     return speeds, problems
 
 
@@ -161,19 +164,19 @@ def _engine(
     engine: engines.Availability, speeds: dict[str, Speed], problems: dict[str, str]
 ) -> Check:
     problem = engine.reason or problems.get(engine.kind)
-    found = problem or f"{engine.version} on {engine.device}"
+    text = problem or f"{engine.version} on {engine.device}"
     if engine.kind in speeds:
-        found += f", {speeds[engine.kind].exact_ms:.0f} ms an exact map"
+        text += f", {speeds[engine.kind].exact_ms:.0f} ms an exact map"
     if engine.note:
-        found += f"; {engine.note}"
+        text += f"; {engine.note}"
     # ONNX Runtime is what ships, and its package is checked above; the others are optional.
-    return Check(f"engine {engine.name}", problem is None, False, found)
+    return Check(f"engine {engine.name}", problem is None, False, text)
 
 
-def _taken(speeds: dict[str, Speed], problems: dict[str, str]) -> str:
+def _engine_choice(speeds: dict[str, Speed], problems: dict[str, str]) -> str:
     """Which engine "auto" takes, and why."""
-    chosen = engines.choose("auto", speeds, problems)
-    return f"{chosen.name}: {chosen.why}"
+    engine = engines.choose("auto", speeds, problems)
+    return f"{engine.name}: {engine.why}"
 
 
 def _digest_of(name: str) -> Callable[[], str]:
@@ -220,10 +223,10 @@ def _shared_memory() -> str:
     map_mm = np.linspace(-1, 1, 512 * 512, dtype=np.float32).reshape(512, 512)
     arrays = protocol.SharedArrays()
     try:
-        received = protocol.receive(arrays.send(map_mm))
+        copy = protocol.receive(arrays.send(map_mm))
     finally:
         arrays.close()
-    if not np.array_equal(received, map_mm):
+    if not np.array_equal(copy, map_mm):
         raise FurrowError("what one process writes another does not see")
     return "works"
 
@@ -242,5 +245,5 @@ def _blender() -> str:
     program = blender.find()[0]
     if program == sys.executable:
         return f"bpy {metadata.version('bpy')} in this Python"
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60)
-    return f"{done.stdout.splitlines()[0]} ({program})"
+    process = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60)
+    return f"{process.stdout.splitlines()[0]} ({program})"

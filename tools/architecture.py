@@ -21,6 +21,9 @@ PICTURES = ROOT / "docs" / "pictures"
 Graph = dict[str, set[str]]
 """By module, such as furrow.backend.errors: modules of Furrow that it imports."""
 
+WITHIN = ("detail.engines",)
+"""Folders in a wing that are wings of their own."""
+
 Arrows = Counter[tuple[str, str]]
 """How many imports lead from one wing to another."""
 
@@ -123,7 +126,7 @@ def wing(module: str, root: Path = ROOT) -> str:
     """The wing of a module below its room, such as detail.engines; the room's own package is ""."""
     room, *parts = module.split(".")[1:]
     folders = parts if (root.joinpath(room, *parts)).is_dir() else parts[:-1]
-    return ".".join(folders or parts[:1])
+    return next((w for w in WITHIN if ".".join(folders).startswith(w)), ".".join(parts[:1]))
 
 
 def arrows(graph: Mapping[str, set[str]], room: str) -> Arrows:

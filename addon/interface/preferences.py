@@ -6,7 +6,7 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from ...backend.detail.engines.kinds import AUTO, KINDS
-from .. import PACKAGE
+from ..package import PACKAGE
 from ..process import jobs
 from . import engine_operators
 

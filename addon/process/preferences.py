@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 
 from ...backend.detail.engines.kinds import AUTO
-from .. import PACKAGE
+from ..package import PACKAGE
 
 
 @dataclass

@@ -59,11 +59,11 @@ class Hinges:
         total -= self.threshold
         return np.maximum(total, 0.0, out=total)
 
-    def chosen(self, rows: np.ndarray) -> Hinges:
+    def subset(self, rows: np.ndarray) -> Hinges:
         """Return some of them."""
         return Hinges(self.first[rows], self.second[rows], self.threshold[rows])
 
-    def joined(self, other: Hinges) -> Hinges:
+    def followed_by(self, other: Hinges) -> Hinges:
         """Return these and then the other ones."""
         pairs = zip(
             (self.first, self.second, self.threshold),
@@ -125,32 +125,32 @@ def choose(
     step
         Told the share that is done, in [0, 1]; may raise.
     """
-    offered = candidates()
+    pool = candidates()
     rows = importance.astype(np.float32)[:, None]
     rest = targets.astype(np.float32) * rows
-    unexplained = offered.values(expressions)
-    unexplained *= rows
-    _project_out(weights().values(expressions) * rows, unexplained, rest)
-    taken: list[int] = []
-    while len(taken) < count:
-        square = np.einsum("nc,nc->c", unexplained, unexplained)
-        gain = np.square(unexplained.T @ rest).sum(1) / np.maximum(square, _REACHED)
-        gain[taken] = -1.0
-        best = _distinct(offered, np.argsort(-gain, kind="stable"), count - len(taken))
-        _project_out(unexplained[:, best], unexplained, rest)
-        taken += best
-        step(len(taken) / count)
-    return offered.chosen(np.array(taken, int))
+    columns = pool.values(expressions)
+    columns *= rows
+    _project_out(weights().values(expressions) * rows, columns, rest)
+    rows_of_pool: list[int] = []
+    while len(rows_of_pool) < count:
+        square = np.einsum("nc,nc->c", columns, columns)
+        gain = np.square(columns.T @ rest).sum(1) / np.maximum(square, _REACHED)
+        gain[rows_of_pool] = -1.0
+        best = _distinct(pool, np.argsort(-gain, kind="stable"), count - len(rows_of_pool))
+        _project_out(columns[:, best], columns, rest)
+        rows_of_pool += best
+        step(len(rows_of_pool) / count)
+    return pool.subset(np.array(rows_of_pool, int))
 
 
-def _distinct(offered: Hinges, order: np.ndarray, most: int) -> list[int]:
+def _distinct(pool: Hinges, order: np.ndarray, most: int) -> list[int]:
     """The first of an order, at most one of each pair: its other thresholds explain nearly the same."""
-    found: dict[tuple[int, int], int] = {}
+    rows: dict[tuple[int, int], int] = {}
     for row in order.tolist():
-        found.setdefault((int(offered.first[row]), int(offered.second[row])), row)
-        if len(found) == min(most, _AT_ONCE):
+        rows.setdefault((int(pool.first[row]), int(pool.second[row])), row)
+        if len(rows) == min(most, _AT_ONCE):
             break
-    return list(found.values())
+    return list(rows.values())
 
 
 def _project_out(columns: np.ndarray, *others: np.ndarray) -> None:

@@ -126,6 +126,6 @@ class Space:
         if tensor is None:
             raise damaged(path, f"it holds no {name}")
         if tensor.shape != shape:
-            has, wanted = (" x ".join(map(str, sizes)) for sizes in (tensor.shape, shape))
-            raise damaged(path, f"{name} is {has}, this generator needs {wanted}")
+            has, needs = (" x ".join(map(str, sizes)) for sizes in (tensor.shape, shape))
+            raise damaged(path, f"{name} is {has}, this generator needs {needs}")
         return tensor

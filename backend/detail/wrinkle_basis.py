@@ -37,8 +37,8 @@ DEFAULT = 16
 CORRECTIVES = 256
 """Hinges beside the 52 weights; twice as many gain 1 %, half as many lose 20 %."""
 
-JUDGED = 8
-"""Exact maps of each kind of expression that a basis is judged by: a second of each."""
+HELD_OUT = 8
+"""Exact maps of each kind of expression that a basis is compared with: a second of each."""
 
 _COARSE = 256
 """Texels a side of the maps in which similarity is measured."""
@@ -69,7 +69,7 @@ class WrinkleBasis:
     coefficients
         float32 (F, K): c = hinges.values(b) @ coefficients.
     errors
-        By kind of expression (`wrinkle_samples.to_judge`), on expressions that were not fitted to.
+        By kind of expression (`wrinkle_samples.held_out`), on expressions that were not fitted to.
     """
 
     maps: np.ndarray
@@ -166,9 +166,9 @@ def fit(
         "Close other programs, or choose a lower resolution or fewer components.",
     )
     regression = Regression(source, progress)
-    chosen = regression.choose(correctives, progress)
-    basis = regression.basis(chosen, resolution, components, progress)
-    return replace(basis, errors=judge(source, basis, progress))
+    features = regression.choose(correctives, progress)
+    basis = regression.basis(features, resolution, components, progress)
+    return replace(basis, errors=held_out_errors(source, basis, progress))
 
 
 def _bytes(own: int, resolution: int, components: int) -> int:
@@ -178,13 +178,13 @@ def _bytes(own: int, resolution: int, components: int) -> int:
     return 2 * samples + maps
 
 
-def _styles_read(source: Source, neutral: np.ndarray) -> list[int]:
+def _styles_of_bases(source: Source, neutral: np.ndarray) -> list[int]:
     """The styles of W+ that the linear part depends on."""
     still, read = source.mixture(neutral), []
     for style in range(len(neutral)):
-        moved = neutral.copy()
-        moved[style] += 1.0
-        if not np.array_equal(source.mixture(moved), still):
+        w = neutral.copy()
+        w[style] += 1.0
+        if not np.array_equal(source.mixture(w), still):
             read.append(style)
     if not read:
         raise FurrowError(
@@ -208,7 +208,7 @@ class Regression:
         self._source = source
         self._samples = wrinkle_samples.to_fit()
         self._neutral = source.styles(self._samples[0])
-        self._read = _styles_read(source, self._neutral)
+        self._read = _styles_of_bases(source, self._neutral)
         moves = self._moves(progress)
         to_metric, self._from_metric = self._metric(moves, progress)
         self._targets = moves @ to_metric
@@ -221,34 +221,34 @@ class Regression:
         def step(share: float) -> None:
             progress(0.5 + 0.2 * share, "Choosing correctives")
 
-        chosen = hinges.choose(self._samples, self._targets, self._importance, correctives, step)
-        return hinges.weights().joined(chosen)
+        others = hinges.choose(self._samples, self._targets, self._importance, correctives, step)
+        return hinges.weights().followed_by(others)
 
     def basis(
-        self, chosen: Hinges, resolution: int, components: int, progress: Progress = _silent
+        self, features: Hinges, resolution: int, components: int, progress: Progress = _silent
     ) -> WrinkleBasis:
-        """The basis of K components, not judged yet: reduced-rank regression on hinges.
+        """The basis of K components, without its errors: reduced-rank regression on hinges.
 
         Its maps are rounded to what half floats hold (1 part in 2000): a file that packs them is
         half as large.
         """
-        features = chosen.values(self._samples)
-        weighted = features * self._importance[:, None]
+        values = features.values(self._samples)
+        weighted = values * self._importance[:, None]
         solved = hinges.solve(weighted, self._targets * self._importance[:, None])
         fitted = weighted @ solved
         _, vectors = np.linalg.eigh(fitted.T @ fitted)
         images = vectors[:, : -1 - components : -1].T
         coefficients = solved @ images.T
-        largest = np.maximum(np.abs(features @ coefficients).max(0), 1e-12)  # c_k reach 1
+        largest = np.maximum(np.abs(values @ coefficients).max(0), 1e-12)  # c_k reach 1
         moves = (images * largest[:, None]) @ self._from_metric
         maps = np.empty((1 + len(moves), resolution, resolution), np.float16)
         maps[0] = self._source.exact(self._samples[0], resolution)
         still = self._source.mixture(self._neutral)
         for i, move in enumerate(moves):
             progress(0.7 + 0.1 * i / len(moves), "Making the maps")
-            maps[1 + i] = resample(self._source.mixture(self._moved(move)) - still, resolution)
+            maps[1 + i] = resample(self._source.mixture(self._after(move)) - still, resolution)
         scaled = (coefficients / largest).astype(np.float32)
-        return WrinkleBasis(maps.astype(np.float32), chosen, scaled, {})
+        return WrinkleBasis(maps.astype(np.float32), features, scaled, {})
 
     def _moves(self, progress: Progress) -> np.ndarray:
         """How far samples move the styles that are read from neutral: float32 (N, S x 512)."""
@@ -266,40 +266,42 @@ class Regression:
         The square of a coordinate vector's length is the mean square of the map's change, mm^2.
         """
         values, vectors = np.linalg.eigh((moves.T @ moves).astype(np.float64) / len(moves))
-        kept = slice(-1, -1 - min(_DIRECTIONS, len(values)), -1)
-        deviation = np.sqrt(np.maximum(values[kept], 1e-12 * values[-1]))
-        vectors = vectors[:, kept]
+        largest = slice(-1, -1 - min(_DIRECTIONS, len(values)), -1)
+        deviation = np.sqrt(np.maximum(values[largest], 1e-12 * values[-1]))
+        vectors = vectors[:, largest]
         steps = vectors.T * deviation[:, None]
         still = resample(self._source.mixture(self._neutral), _COARSE)
         images = np.empty((len(steps), still.size), np.float32)
         for i, step in enumerate(steps):
-            moved = resample(self._source.mixture(self._moved(step)), _COARSE)
-            images[i] = (moved - still).ravel()
+            image = resample(self._source.mixture(self._after(step)), _COARSE)
+            images[i] = (image - still).ravel()
             progress(0.2 + 0.3 * i / len(steps), "Comparing maps")
         values, axes = np.linalg.eigh((images @ images.T).astype(np.float64) / still.size)
         real = values > 1e-7 * values[-1]
         size, axes = np.sqrt(values[real]), axes[:, real]
         return (vectors / deviation) @ (axes * size), (axes / size).T @ steps
 
-    def _moved(self, move: np.ndarray) -> np.ndarray:
+    def _after(self, move: np.ndarray) -> np.ndarray:
         """W+ after a move of the styles that the linear part reads."""
         w = self._neutral.copy()
         w[self._read] += move.reshape(len(self._read), -1).astype(np.float32)
         return w
 
 
-def judge(source: Source, basis: WrinkleBasis, progress: Progress = _silent) -> dict[str, Error]:
+def held_out_errors(
+    source: Source, basis: WrinkleBasis, progress: Progress = _silent
+) -> dict[str, Error]:
     """Compare a basis with exact maps of expressions that it was not fitted to, by their kind."""
     resolution = basis.maps.shape[1]
     skin = skin_texels(Head.load(), resolution)
-    errors, done = {}, 0
-    expressions = wrinkle_samples.to_judge(JUDGED)
-    for kind, asked in expressions.items():
-        found = []
-        for expression in asked:
-            progress(0.8 + 0.2 * done / (JUDGED * len(expressions)), "Comparing with exact maps")
+    errors, count = {}, 0
+    expressions = wrinkle_samples.held_out(HELD_OUT)
+    for kind, rows in expressions.items():
+        differences = []
+        for expression in rows:
+            progress(0.8 + 0.2 * count / (HELD_OUT * len(expressions)), "Comparing with exact maps")
             exact = source.exact(expression, resolution)
-            found.append(np.abs(basis.map(expression) - exact)[skin])
-            done += 1
-        errors[kind] = error_of(np.stack(found))
+            differences.append(np.abs(basis.map(expression) - exact)[skin])
+            count += 1
+        errors[kind] = error_of(np.stack(differences))
     return errors

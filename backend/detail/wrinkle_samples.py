@@ -1,4 +1,4 @@
-"""Expressions that a basis of wrinkles is fitted to and judged by; the same in every process."""
+"""Expressions that a basis of wrinkles is fitted to and compared with; the same in every process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPARSE = 1300
 _LEVELS = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Of every single shape."""
 
-_FIT_SEED, _JUDGE_SEED = 0, 1
+_FIT_SEED, _HELD_OUT_SEED = 0, 1
 
 
 def to_fit() -> np.ndarray:
@@ -26,13 +26,13 @@ def to_fit() -> np.ndarray:
     return np.concatenate([neutral, *singles, mixtures(random, MIXTURES, 1.0), sparse])
 
 
-def to_judge(count: int) -> dict[str, np.ndarray]:
+def held_out(count: int) -> dict[str, np.ndarray]:
     """Return expressions that are not fitted to, float32 (count, 52) each.
 
     ``speech``: mixtures of mostly weak shapes, as in speech; ``strong``: a third of all shapes at
     once at random strengths, more than a face does.
     """
-    random = np.random.RandomState(_JUDGE_SEED)
+    random = np.random.RandomState(_HELD_OUT_SEED)
     return {
         "speech": mixtures(random, count, 0.7),
         "strong": strong_mixtures(random, count, 0.3, 0.3),

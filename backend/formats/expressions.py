@@ -87,11 +87,11 @@ def mirrored(name: str) -> str:
     return name
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: str, names: Sequence[str]) -> str:
     """Return the known name that is most like a misspelled one."""
     import difflib  # only for an error: it would add 20 ms to Blender's start
 
-    return difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+    return difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
 
 
 def canonical(name: str) -> str:

@@ -89,7 +89,7 @@ def commit() -> str:
         "--exclude=*",
     ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return done.stdout.strip()
+    return process.stdout.strip()

@@ -69,13 +69,13 @@ def blocks(pipe: Pipe, rate: int = RATE) -> Iterator[np.ndarray]:
             f"{form.rate} samples a second is no rate that Furrow reads; it reads {LOWEST_RATE} to {HIGHEST_RATE}."
         )
     stream = soxr.ResampleStream(form.rate, RATE, 1, dtype="float32", quality="HQ")
-    heard = False
+    any_sound = False
     for sound in _frames(pipe, form, start):
-        heard = True
+        any_sound = True
         resampled = stream.resample_chunk(sound)
         if len(resampled):
             yield resampled
-    if not heard:
+    if not any_sound:
         raise FurrowError("Standard input holds no sound.")
     last = stream.resample_chunk(np.zeros(0, np.float32), last=True)
     if len(last):

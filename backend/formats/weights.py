@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 import zipfile
@@ -16,7 +15,7 @@ import numpy as np
 
 from ..errors import FurrowError
 from .expressions import EXPRESSIONS, INDEX, nearest
-from .files import whole_file, write_whole
+from .files import whole_file
 
 HEAD_AND_EYES: tuple[str, ...] = (
     "HeadYaw", "HeadPitch", "HeadRoll",
@@ -78,9 +77,9 @@ def resample(weights: Weights, fps: float) -> Weights:
         return weights
     count = max(1, round(len(weights.values) * fps / weights.fps))
     at = np.arange(count) * (weights.fps / fps)
-    given = np.arange(len(weights.values))
-    head = None if weights.head is None else _interpolate(given, weights.head, at)
-    return Weights(_interpolate(given, weights.values, at), float(fps), head)
+    frames = np.arange(len(weights.values))
+    head = None if weights.head is None else _interpolate(frames, weights.head, at)
+    return Weights(_interpolate(frames, weights.values, at), float(fps), head)
 
 
 def read_weights(path: str | Path, fps: float | None = None) -> Weights:
@@ -135,9 +134,11 @@ def write_weights(path: str | Path, weights: Weights) -> None:
         with whole_file(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays, fps=np.float64(weights.fps))
     elif path.suffix.lower() == ".csv":
-        text = io.StringIO()
-        LiveLinkWriter(text, weights.fps).write(Weights(values, weights.fps, head))
-        write_whole(path, text.getvalue().encode())
+        with (
+            whole_file(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as text,
+        ):
+            LiveLinkWriter(text, weights.fps).write(Weights(values, weights.fps, head))
     else:
         raise FurrowError(f"{path} must end in .csv (Live Link Face) or .npz.")
 
@@ -159,11 +160,12 @@ class LiveLinkWriter:
 
     def write(self, weights: Weights) -> None:
         """Write the next frames, which may be none, and flush them."""
-        angles = np.zeros((len(weights.values), len(HEAD_AND_EYES)), np.float32)
-        if weights.head is not None:
-            angles[:, : len(_HEAD)] = weights.head
-        for row in np.hstack([weights.values, angles]).tolist():
-            cells = [f"{x:.6g}" for x in row]
+        angles = np.zeros(len(HEAD_AND_EYES), np.float32)
+        for number, values in enumerate(weights.values):
+            if weights.head is not None:
+                angles[: len(_HEAD)] = weights.head[number]
+            # Frame by frame: as numbers of Python's, an hour would be 400 MB.
+            cells = [f"{x:.6g}" for x in (*values.tolist(), *angles.tolist())]
             self._writer.writerow((_timecode(self._frame, self._fps), len(_COLUMNS), *cells))
             self._frame += 1
         self._file.flush()
@@ -175,9 +177,9 @@ def check_fps(fps: float, what: str) -> None:
         raise FurrowError(f"{what} is {fps}; it must lie above 0 and at most at 1000.")
 
 
-def _interpolate(at: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _interpolate(at: np.ndarray, values: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Interpolate (N, C) given at `at` linearly at the places `wanted`; the ends are held."""
-    columns = [np.interp(wanted, at, column) for column in values.T]
+    columns = [np.interp(places, at, column) for column in values.T]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -186,6 +188,9 @@ def _checked(values: np.ndarray, what: str) -> np.ndarray:
     values = np.asarray(values, np.float32)
     if values.ndim != 2 or values.shape[1] != len(EXPRESSIONS) or not len(values):
         raise FurrowError(f"{what}: an array of shape {values.shape} is not (frames, 52).")
+    lowest, highest = values.min(), values.max()
+    if lowest >= 0 and highest <= 1:  # false for NaN; an hour of frames needs no copy then
+        return values
     for bad, words in (
         (~np.isfinite(values), "is not a number"),
         ((values < -_TOLERANCE) | (values > 1 + _TOLERANCE), "lies outside [0, 1]"),
@@ -270,8 +275,8 @@ def _head_by_name(path: Path, names: Sequence[str], values: np.ndarray) -> np.nd
 
 def _by_name(path: Path, names: Sequence[str], values: np.ndarray) -> np.ndarray:
     """Put columns into our order, by their names in either camel case."""
-    ordered = np.zeros((len(values), len(EXPRESSIONS)), np.float32)
-    seen = set()
+    columns = np.zeros((len(values), len(EXPRESSIONS)), np.float32)
+    names_read = set()
     for i, name in enumerate(names):
         if name in HEAD_AND_EYES:
             continue
@@ -279,14 +284,14 @@ def _by_name(path: Path, names: Sequence[str], values: np.ndarray) -> np.ndarray
         if lowered not in INDEX:
             near = nearest(lowered, EXPRESSIONS)
             raise FurrowError(f'{path} has an unknown column "{name}". Did you mean "{near}"?')
-        if lowered in seen:
+        if lowered in names_read:
             raise FurrowError(f'{path} has the column "{name}" twice.')
-        seen.add(lowered)
-        ordered[:, INDEX[lowered]] = values[:, i]
-    missing = [n for n in EXPRESSIONS if n not in seen and n != "tongueOut"]
+        names_read.add(lowered)
+        columns[:, INDEX[lowered]] = values[:, i]
+    missing = [n for n in EXPRESSIONS if n not in names_read and n != "tongueOut"]
     if missing:  # tongueOut came to ARKit later than the others: old recordings lack it
         raise FurrowError(f'{path} lacks the column "{missing[0]}" ({len(missing)} are missing).')
-    return _checked(ordered, str(path))
+    return _checked(columns, str(path))
 
 
 def _timecode(frame: int, fps: float) -> str:
@@ -342,5 +347,5 @@ def _rate(step: np.ndarray, nominal: int) -> float:
     # The mean is exact where no frame was dropped, the median right where some were.
     median = float(np.median(step))
     rate = 1 / (float(step.mean()) if step.max() < 1.5 * median else median)
-    near = min(_RATES, key=lambda known: abs(known - rate))
+    near = min(_RATES, key=lambda rate_of_device: abs(rate_of_device - rate))
     return float(near) if abs(near - rate) < 2e-4 * near else round(rate, 4)

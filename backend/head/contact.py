@@ -160,16 +160,18 @@ def depth_in_eye(points: np.ndarray, eye: Eye) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(*depths), np.where(in_bulge[:, None], ways[1], ways[0])
 
 
-def outside(points: np.ndarray, chosen: np.ndarray, clearance: np.ndarray, eye: Eye) -> np.ndarray:
+def outside(
+    points: np.ndarray, vertices: np.ndarray, clearance: np.ndarray, eye: Eye
+) -> np.ndarray:
     """Return the face with chosen vertices at least `clearance` (n,) metres outside the eye."""
     result = points.copy()
     for _ in range(4):  # leaving the sclera can end in the cornea
-        depth, way = depth_in_eye(result[chosen], eye)
+        depth, way = depth_in_eye(result[vertices], eye)
         deep = depth + clearance > 1e-9
         if not deep.any():
             break
-        chosen, clearance = chosen[deep], clearance[deep]
-        result[chosen] += (depth[deep] + clearance)[:, None] * way[deep]
+        vertices, clearance = vertices[deep], clearance[deep]
+        result[vertices] += (depth[deep] + clearance)[:, None] * way[deep]
     return result
 
 

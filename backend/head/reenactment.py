@@ -43,8 +43,8 @@ def normalised(weights: Weights) -> Weights:
     """
     low, high = np.percentile(weights.values, (REST_PERCENTILE, EXTREME_PERCENTILE), axis=0)
     span = high - low
-    moved = (weights.values - low) * np.minimum(1.0 / np.maximum(span, LEAST_SPAN), MOST_GAIN)
-    values = np.where((span < LEAST_SPAN) | _GAZE, weights.values, moved)
+    stretched = (weights.values - low) * np.minimum(1.0 / np.maximum(span, LEAST_SPAN), MOST_GAIN)
+    values = np.where((span < LEAST_SPAN) | _GAZE, weights.values, stretched)
     head = weights.head
     if head is not None:
         head = (head - np.median(head, axis=0)).astype(np.float32)

@@ -7,7 +7,7 @@ in :mod:`.blinks`, :mod:`.gaze`, :mod:`.brows` and :mod:`.head_motion`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -54,8 +54,8 @@ class Moved(NamedTuple):
     head: np.ndarray
 
 
-def perform(blocks: Iterable[np.ndarray], fps: float, count: int, life: Life) -> Moved:
-    """Return what is added to a speaking mouth, and how the head turns, over a whole sound.
+def perform(blocks: Iterable[np.ndarray], fps: float, count: int, life: Life) -> Iterator[Moved]:
+    """Yield what is added to a speaking mouth, and how the head turns, as a sound is worked off.
 
     Parameters
     ----------
@@ -64,17 +64,16 @@ def perform(blocks: Iterable[np.ndarray], fps: float, count: int, life: Life) ->
     fps
         Frames per second.
     count
-        How many frames there are.
+        How many frames there are in all.
     life
-        How strongly each part moves; zeros where every strength is 0.
+        How strongly each part moves; nothing comes where every strength is 0.
     """
     if life == replace(STILL, seed=life.seed):
-        return _composed(np.zeros((count, 15)), life)
+        return
     liveliness = Liveliness(fps, life)
-    parts = [liveliness.push(block) for block in blocks]
-    parts.append(liveliness.finish(count))
-    values, head = (np.concatenate(part)[:count] for part in zip(*parts, strict=True))
-    return Moved(values, head)
+    for block in blocks:
+        yield liveliness.push(block)
+    yield liveliness.finish(count)
 
 
 class Liveliness:

@@ -154,25 +154,25 @@ def remove(folder: Path) -> None:
     there = place(folder)
     try:
         # Renamed first: a folder that is half removed must not be taken for OpenVINO.
-        gone = there.rename(there.with_name(f".partial-{there.name}-{time.time_ns()}"))
+        remains = there.rename(there.with_name(f".partial-{there.name}-{time.time_ns()}"))
     except OSError as error:
         raise FurrowError(
             f"{there} cannot be removed: {error.strerror or error}. Close other Blenders first.",
             "write_failed",
         ) from None
-    shutil.rmtree(gone, ignore_errors=True)
+    shutil.rmtree(remains, ignore_errors=True)
 
 
 def _check_name(name: str) -> None:
     """Raise FurrowError unless a wheel is OpenVINO's for this Python and system."""
-    wanted = wheel_name()
-    if name == wanted:
+    name_here = wheel_name()
+    if name == name_here:
         return
     if not name.startswith("openvino-") or not name.endswith(".whl"):
-        raise FurrowError(f"{name} is no wheel of OpenVINO. Choose {wanted}.")
+        raise FurrowError(f"{name} is no wheel of OpenVINO. Choose {name_here}.")
     if not fits(name):
-        raise FurrowError(f"{name} is for another Python or system. Choose {wanted}.")
-    raise FurrowError(f"{name} is another version of OpenVINO. Choose {wanted}.")
+        raise FurrowError(f"{name} is for another Python or system. Choose {name_here}.")
+    raise FurrowError(f"{name} is another version of OpenVINO. Choose {name_here}.")
 
 
 def _check_content(wheel: Path) -> None:
@@ -189,15 +189,15 @@ def _check_start(folder: Path) -> None:
         "assert 'CPU' in openvino.Core().available_devices, 'it does not find the processor'"
     )
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-I", "-B", "-c", code, str(folder)],
             capture_output=True, text=True, errors="replace", timeout=_IMPORT_LIMIT_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         text = f"it did not start within {_IMPORT_LIMIT_S:.0f} s"
         raise FurrowError(f"OpenVINO was not added: {text}.", "engine_unavailable") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    if process.returncode:
+        lines = process.stderr.strip().splitlines() or [f"exit status {process.returncode}"]
         raise FurrowError(f"OpenVINO was not added: {lines[-1]}.", "engine_unavailable")
 
 
@@ -206,7 +206,7 @@ def _run_pip(folder: Path, progress: Callable[[float], None], cancelled: Cancell
     command = [*_pip(), "download", "--disable-pip-version-check", "--no-input", "--no-deps",
                "--only-binary=:all:", "--no-cache-dir", "--progress-bar=off",
                f"--dest={folder}", f"openvino=={VERSION}"]  # fmt: skip
-    expected = megabytes() * 1e6
+    whole = megabytes() * 1e6
     environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     with (folder / "pip.log").open("w+b") as log:
         process = subprocess.Popen(
@@ -216,8 +216,8 @@ def _run_pip(folder: Path, progress: Callable[[float], None], cancelled: Cancell
         try:
             while process.poll() is None:
                 _stop_if(cancelled)
-                arrived = sum(_size(path) for path in folder.rglob("*"))
-                progress(min(1.0, arrived / expected))
+                size = sum(_size(path) for path in folder.rglob("*"))
+                progress(min(1.0, size / whole))
                 time.sleep(_POLL_S)
         finally:
             if process.poll() is None:
@@ -241,9 +241,9 @@ def _pip() -> list[str]:
     with contextlib.suppress(ImportError):
         import ensurepip
 
-        carried = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
-        if carried:
-            return [sys.executable, str(carried[-1] / "pip")]
+        wheels = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
+        if wheels:
+            return [sys.executable, str(wheels[-1] / "pip")]
     raise FurrowError(
         f"This Python has no pip. Download {wheel_name()} elsewhere and add it from the file.",
         "engine_unavailable",

@@ -140,21 +140,21 @@ class Services:
             raise FurrowError('The request needs as many "paths" as "expressions".')
         paths = [_text(path, "paths") for path in paths]
 
-        def made() -> Iterator[tuple[str, np.ndarray]]:
-            done = 0
-            while done < len(rows):
-                request.progress(done / len(rows), "Synthesising")
+        def maps() -> Iterator[tuple[str, np.ndarray]]:
+            count = 0
+            while count < len(rows):
+                request.progress(count / len(rows), "Synthesising")
                 with self._detail_lock:  # batch by batch, so that a slider waits for one
                     model = self._model()
-                    part = slice(done, done + model.engine.batch)
+                    part = slice(count, count + model.engine.batch)
                     expressions = [_floats(row, "expression") for row in rows[part]]
                     ws = np.stack([model.w_plus(identity, e, relief) for e in expressions])
                     seed = identity.detail_seed
-                    maps = model.synthesise_batch(ws, seed, resolution, request.interrupt)
-                yield from zip(paths[part], maps, strict=True)
-                done += len(maps)
+                    batch = model.synthesise_batch(ws, seed, resolution, request.interrupt)
+                yield from zip(paths[part], batch, strict=True)
+                count += len(batch)
 
-        return {"sha256": list(write_maps(made(), WRITERS))}
+        return {"sha256": list(write_maps(maps(), WRITERS))}
 
     def wrinkle_basis(self, request: Request) -> dict[str, Any]:
         """What a portable head plays; params and result as in docs/backend.md."""

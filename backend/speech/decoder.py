@@ -41,7 +41,13 @@ class DecoderSizes:
 
 
 class Decoding:
-    """One performance of the speech network: features in, rows out."""
+    """One performance of the speech network: features in, rows out.
+
+    Attributes
+    ----------
+    future
+        How many frames the network knows ahead of the one whose rows it gives.
+    """
 
     def __init__(
         self,
@@ -51,6 +57,7 @@ class Decoding:
         style: Style,
     ) -> None:
         self._listener, self._decoder, self._sizes = listener, decoder, sizes
+        self.future = sizes.future
         # The variant without its own past has no input for it.
         self._inputs = [entry.name for entry in decoder.get_inputs()]
         self._style = style.vector()[None]
@@ -73,7 +80,7 @@ class Decoding:
         """
         self._encoded = np.concatenate([self._encoded, encoded])
         self._mel = np.concatenate([self._mel, mel])
-        ready = len(self._encoded) - self._sizes.future
+        ready = len(self._encoded) - self.future
         if ready <= self._heard:
             return np.zeros((0, ROW), np.float32)
         inputs = {"encoded": self._encoded[None], "mel": self._mel[None]}

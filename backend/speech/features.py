@@ -10,14 +10,10 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..formats import audio
-
-if TYPE_CHECKING:
-    from .encoder import SpeechEncoder
 
 STRIDE = 384
 """Samples between two frames of the encoder: 24 ms at 16 kHz."""
@@ -48,19 +44,6 @@ def window_samples(frames: int) -> int:
 def window_frames(samples: int) -> int:
     """Return how many frames a window of :func:`window_samples` gives."""
     return (samples - 895) // STRIDE + 1
-
-
-def encode_streamed(encoder: SpeechEncoder, window: np.ndarray) -> np.ndarray:
-    """Return the features (F, width) of a window as a stream hears them, silence ahead of it."""
-    frames = window_frames(len(window))
-    padded = np.pad(window, ((SHORT - 1) * STRIDE, (AHEAD + HOP) * STRIDE))
-    size = window_samples(SHORT)
-    pieces = [padded[(at + AHEAD) * STRIDE :][:size] for at in range(0, frames, HOP)]
-    first = SHORT - 1 - AHEAD
-    made: list[np.ndarray] = []
-    for at in range(0, len(pieces), 16):
-        made.extend(encoder(np.stack(pieces[at : at + 16]))[:, first : first + HOP])
-    return np.concatenate(made)[:frames]
 
 
 def log_mel(window: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Speech to expression: any sound file, or a stream, -> 52 ARKit weights at a steady rate.
 
 Sound goes through Moonshine-tiny's encoder (what is said) and log-mel energies (when exactly), and
-Furrow's own network (:mod:`.speech_decoder`) turns both into weights, said in a style. Long files
+Furrow's own network (:mod:`.decoder`) turns both into weights, said in a style. Long files
 are worked off in overlapping windows, so memory stays bounded.
 """
 
@@ -18,6 +18,7 @@ import onnxruntime
 
 from ..errors import FurrowError
 from ..formats import audio
+from ..formats.expressions import EXPRESSIONS
 from ..formats.files import ASSETS
 from ..formats.weights import Weights, check_fps
 from ..liveliness import liveliness
@@ -118,20 +119,26 @@ class SpeechModel:
         # The decoder answers for a frame when it knows the next ones.
         frames = math.ceil(seconds * audio.RATE / features.STRIDE) + 2 + self.sizes.future
         decoding, framing = self.decoding(style or Style()), Framing(fps)
-        made = []
+        # Filled in place: an hour of frames is 22 MB, and lists of its parts would hold it again.
+        values = np.zeros((count, len(EXPRESSIONS)), np.float32)
+        head = np.zeros((count, 3), np.float32)
+        filled = 0
         for last, encoded, mel in self.features(path, frames):
             if cancelled is not None and cancelled():
                 raise FurrowError("The speech analysis was cancelled.", "cancelled")
-            made.append(framing.push(decoding.push(encoded, mel)))
+            filled = _fill(values, filled, framing.push(decoding.push(encoded, mel)))
             if progress is not None:
                 progress(last / frames, "Listening")
-        made.append(framing.finish(count))
-        values = np.concatenate(made)[:count]
-        around, head = liveliness.perform(audio.blocks(path), fps, count, life or Life())
-        return Weights(np.clip(values + around, 0.0, 1.0), float(fps), head)
+        _fill(values, filled, framing.finish(count))
+        filled = 0
+        for around, turn in liveliness.perform(audio.blocks(path), fps, count, life or Life()):
+            mouth = values[filled : filled + len(around)]
+            _fill(head, filled, turn)
+            filled = _fill(values, filled, np.clip(mouth + around[: len(mouth)], 0.0, 1.0))
+        return Weights(values, float(fps), head)
 
     def stream(self, fps: float, style: Style | None = None, life: Life | None = None) -> Stream:
-        """Return a stream that begins; its frames follow the sound by :func:`.speech_stream.delay`.
+        """Return a stream that begins; its frames follow the sound by :func:`.stream.delay`.
 
         Raises
         ------
@@ -139,7 +146,7 @@ class SpeechModel:
             For a bad rate.
         """
         check_fps(fps, "The frame rate")
-        return Stream(self, fps, style or Style(), life or Life())
+        return Stream(self.encoder, self.decoding(style or Style()), fps, life or Life())
 
     def decoding(self, style: Style) -> Decoding:
         """Return a performance that begins."""
@@ -167,3 +174,10 @@ class SpeechModel:
             held = encoded[inside.stop :][: features.FADE]
             wanted = min(frames, start + inside.stop) - (start + inside.start)
             yield start + inside.start + wanted, middle[:wanted], mel[inside][:wanted]
+
+
+def _fill(frames: np.ndarray, filled: int, part: np.ndarray) -> int:
+    """Write the next frames, as far as there is room; return how many there are then."""
+    end = min(len(frames), filled + len(part))
+    frames[filled:end] = part[: end - filled]
+    return end

@@ -7,7 +7,6 @@ end of the sound that a frame needs to the frame's own time, is at most :func:`d
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +14,10 @@ from ..formats.audio import RATE
 from ..formats.expressions import EXPRESSIONS
 from ..formats.weights import Weights
 from ..liveliness import liveliness
-from ..liveliness.performance import Life, Style
+from ..liveliness.performance import Life
 from . import features
-from .decoder import Framing
-
-if TYPE_CHECKING:
-    from .speech_model import SpeechModel
+from .decoder import Decoding, Framing
+from .encoder import SpeechEncoder
 
 _LISTENED = 800  # pieces of 24 ms over which the level is measured: 19 s
 _USUAL = 0.1  # root mean square that a stream is taken to have before it was heard
@@ -28,11 +25,23 @@ _DOWN, _UP = 1.15, 1.02  # the most by which the gain falls and rises in 48 ms
 
 
 class Stream:
-    """One performance of a stream; made by :meth:`.speech.SpeechModel.stream`."""
+    """One performance of a stream; :meth:`.speech_model.SpeechModel.stream` begins it.
 
-    def __init__(self, model: SpeechModel, fps: float, style: Style, life: Life) -> None:
-        self._model, self._fps = model, fps
-        self._decoding, self._framing = model.decoding(style), Framing(fps)
+    Parameters
+    ----------
+    encoder
+        Of sound.
+    decoding
+        A performance of the network that begins.
+    fps
+        Frames per second.
+    life
+        What moves around the mouth.
+    """
+
+    def __init__(self, encoder: SpeechEncoder, decoding: Decoding, fps: float, life: Life) -> None:
+        self._encoder, self._decoding, self._fps = encoder, decoding, fps
+        self._framing = Framing(fps)
         self._liveliness = liveliness.Liveliness(fps, life)
         # Silence ahead of the first frame, whose centre is the first sample.
         ahead = (features.SHORT - 1 - features.AHEAD) * features.STRIDE + features.CENTRE
@@ -57,7 +66,9 @@ class Stream:
     def finish(self) -> Weights:
         """Return the frames up to the end of the stream, at least one in all."""
         count = max(1, round(self._samples / RATE * self._fps))
-        self._hear(np.zeros(round(delay(self._model) * RATE) + features.STRIDE, np.float32))
+        self._hear(
+            np.zeros(round(delay(self._decoding.future) * RATE) + features.STRIDE, np.float32)
+        )
         self._mouth.append(self._framing.finish(count))
         self._around.append(self._liveliness.finish(count))
         return self._give(count)
@@ -76,7 +87,7 @@ class Stream:
             wanted = features.gain_of(np.array(self._level))
             self._gain = float(np.clip(wanted, self._gain / _DOWN, self._gain * _UP))
             window = np.clip(raw * np.float32(self._gain), -1.0, 1.0)
-            encoded = self._model.encoder(window[None])[0][here]
+            encoded = self._encoder(window[None])[0][here]
             mel = features.log_mel(window[near])[1 : 1 + features.HOP]
             self._mouth.append(self._framing.push(self._decoding.push(encoded, mel)))
             self._sound = self._sound[hop:]
@@ -94,13 +105,15 @@ class Stream:
         return Weights(made, self._fps, head[:ready])
 
 
-def delay(model: SpeechModel) -> float:
+def delay(future: int) -> float:
     """Return the longest that a frame waits for sound, in seconds, whatever the frame rate.
+
+    `future` is how many frames of 24 ms the network knows ahead (:class:`.decoder.DecoderSizes`).
 
     A frame of the weights lies up to a row before the next row, which is smoothed with two more; the
     last of them comes with a frame of the network up to half a row later. That one needs the
     features of the next frames, and those the sound that the encoder's convolutions see there.
     """
-    frames = features.AHEAD + model.sizes.future
+    frames = features.AHEAD + future
     seen = features.window_samples(1) - features.CENTRE
     return (frames * features.STRIDE + seen) / RATE + 3.5 * features.STEP

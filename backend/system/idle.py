@@ -22,10 +22,10 @@ def when_idle(
     """
 
     def run() -> None:
-        done = False
-        while not done:
+        complete = False
+        while not complete:
             _wait_until_idle(busy, idle_s)
-            done = _attempt(busy, work)
+            complete = _attempt(busy, work)
 
     thread = threading.Thread(target=run, name="when-idle", daemon=True)
     thread.start()
@@ -43,10 +43,10 @@ def _wait_until_idle(busy: Callable[[], bool], idle_s: float) -> None:
 def _attempt(busy: Callable[[], bool], work: Callable[[Interrupt], None]) -> bool:
     """Do the work while nothing else is to be done; whether it came to its end."""
     interrupt = Interrupt()
-    ended = threading.Event()
+    end = threading.Event()
 
     def watch() -> None:
-        while not ended.wait(_POLL_S):
+        while not end.wait(_POLL_S):
             if busy():
                 interrupt.set()
                 return
@@ -58,6 +58,6 @@ def _attempt(busy: Callable[[], bool], work: Callable[[Interrupt], None]) -> boo
     except FurrowError as error:
         return error.code != "cancelled"
     finally:
-        ended.set()
+        end.set()
         watcher.join()
     return True

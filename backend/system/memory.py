@@ -24,14 +24,14 @@ def _container_bytes() -> int | None:
     try:
         limit = int((_GROUP / "memory.max").read_text())
         used = int((_GROUP / "memory.current").read_text())
-        cached = next(
+        cache = next(
             int(line.split()[1])
             for line in (_GROUP / "memory.stat").read_text().splitlines()
             if line.startswith("inactive_file ")
         )
     except (OSError, ValueError, StopIteration):  # "max" is no number
         return None
-    return limit - used + cached
+    return limit - used + cache
 
 
 def require(size: int, what: str, remedy: str) -> None:

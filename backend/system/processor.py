@@ -80,6 +80,6 @@ def _cpuinfo() -> dict[str, str]:
 def _sysctl(key: str) -> str:
     """What macOS says under a name; empty if nothing."""
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(["sysctl", "-n", key], capture_output=True, text=True, timeout=5)
-        return done.stdout.strip()
+        process = subprocess.run(["sysctl", "-n", key], capture_output=True, text=True, timeout=5)
+        return process.stdout.strip()
     return ""

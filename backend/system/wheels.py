@@ -48,19 +48,19 @@ def unpack(wheels: str | Path, target: str | Path) -> Path:
         With code ``engine_unavailable`` if no wheel fits, ``write_failed`` if `target` cannot be
         written, ``bad_input`` if a wheel is damaged or reaches outside its folder.
     """
-    chosen = fitting(wheels)
-    if not chosen:
+    packages = fitting(wheels)
+    if not packages:
         raise FurrowError(
             f"Furrow carries no packages for Python {sys.version_info[0]}.{sys.version_info[1]} on "
             f"{sysconfig.get_platform()}. Choose another Python in the preferences.",
             "engine_unavailable",
         )
     target = Path(target)
-    folder = target / f"{python_tag()}-{_key(chosen)}"
+    folder = target / f"{python_tag()}-{_key(packages)}"
     if folder.is_dir():
         return folder
     with whole_folder(folder) as temporary:
-        for wheel in chosen:
+        for wheel in packages:
             extract(wheel, temporary)
     _remove_older(target, folder)
     return folder
@@ -143,9 +143,9 @@ def _platform_fits(tag: str) -> bool:
     return tag == here.replace("-", "_").replace(".", "_")
 
 
-def _key(chosen: list[Path]) -> str:
+def _key(packages: list[Path]) -> str:
     """Hash of what is unpacked: names and sizes, since a rebuilt wheel may keep its name."""
-    facts = "\n".join(f"{path.name} {path.stat().st_size}" for path in chosen)
+    facts = "\n".join(f"{path.name} {path.stat().st_size}" for path in packages)
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
@@ -163,10 +163,10 @@ def extract(
     try:
         with zipfile.ZipFile(wheel) as archive:
             entries = archive.infolist()
-            total, done = sum(entry.file_size for entry in entries) or 1, 0
+            total, size = sum(entry.file_size for entry in entries) or 1, 0
             for entry in entries:
-                progress(done / total)
-                done += entry.file_size
+                progress(size / total)
+                size += entry.file_size
                 place = _place(entry.filename)
                 if entry.is_dir() or place is None:
                     continue

@@ -122,7 +122,7 @@ def test_a_part_that_fails_is_named_and_the_others_go_on(
     monkeypatch.setattr(bench, "_parts", only("maps", "speech"))
     monkeypatch.setattr(command, "_peers", lambda _: bench.Peers(absent="not wanted"))
     monkeypatch.setattr(bench_maps, "maps", lambda *_: [Figure("exact_1024_ort_ms", 70.0, "ms")])
-    monkeypatch.setattr(bench_blender, "measured", broken)
+    monkeypatch.setattr(bench_blender, "figures_inside", broken)
     path = tmp_path / "bench.json"
     assert command.main(["bench", "--json", str(path)]) == 1
     said = capsys.readouterr()
@@ -156,7 +156,7 @@ def test_an_engine_that_does_not_start_leaves_the_others(monkeypatch, tiny_netwo
 
 def test_a_failure_in_blender_keeps_its_reason(launch) -> None:
     with pytest.raises(FurrowError, match="KeyError: 'nothing'"):
-        bench_blender.measured("nothing", 1, launch)
+        bench_blender.figures_inside("nothing", 1, launch)
 
 
 def test_blenders_start_is_measured(launch) -> None:
@@ -165,13 +165,13 @@ def test_blenders_start_is_measured(launch) -> None:
 
 
 def test_the_backends_tick_is_measured(launch) -> None:
-    found = names(bench_blender.measured("backend", 1, launch))
+    found = names(bench_blender.figures_inside("backend", 1, launch))
     assert found["tick_backend_1024_ms"] == found["exact_backend_1024_ms"] == "ms"
     assert found["backend_start_s"] == found["backend_first_map_s"] == "s"
 
 
 def test_the_viewports_tick_is_measured(launch) -> None:
-    found = bench_blender.measured("viewport", 1, launch)
+    found = bench_blender.figures_inside("viewport", 1, launch)
     value = {figure.name: figure.value for figure in found}
     assert names(found)["tick_shaded_ms"] == names(found)["identity_exact_ms"] == "ms"
     ends = sorted(value[f"tick_displaced_level{level}_ms"] for level in (1, 2))

@@ -85,9 +85,9 @@ def driver_version() -> str | None:
     if library is None or library.nvmlInit_v2():
         return None
     text = ctypes.create_string_buffer(80)
-    failed = library.nvmlSystemGetDriverVersion(text, ctypes.c_uint(len(text)))
+    status = library.nvmlSystemGetDriverVersion(text, ctypes.c_uint(len(text)))
     library.nvmlShutdown()
-    return None if failed else text.value.decode(errors="replace")
+    return None if status else text.value.decode(errors="replace")
 
 
 def _library(windows: str, linux: str) -> Any:

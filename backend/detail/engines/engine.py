@@ -89,7 +89,7 @@ class Engine(Protocol):
         return np.stack([self.synthesise(w, noise, interrupt=interrupt) for w in ws])
 
 
-class Remembered:
+class NoiseCache:
     """What was computed of the last noise: maps of one seed follow one another, in a bake above all."""
 
     def __init__(self, compute: Callable[[np.ndarray], Any]) -> None:

@@ -60,12 +60,12 @@ class EngineChoice:
 
     def message(self) -> dict[str, Any]:
         """Engine, device, why, milliseconds of an exact map by kind, and the problem, if any."""
-        chosen = self.engine
+        engine = self.engine
         message: dict[str, Any] = {"engine": None, "device": None}
-        if chosen is not None:
+        if engine is not None:
             speeds = {kind: speed.exact_ms for kind, speed in self.speeds.items()}
-            message = {"engine": chosen.name, "kind": chosen.kind, "device": chosen.device}
-            message |= {"why": chosen.why, "exact_ms": speeds}
+            message = {"engine": engine.name, "kind": engine.kind, "device": engine.device}
+            message |= {"why": engine.why, "exact_ms": speeds}
         return message if self.problem is None else message | {"problem": self.problem}
 
     def load(self) -> engines.Engine:
@@ -81,13 +81,13 @@ class EngineChoice:
                 raise FurrowError(self.problem or "No engine.", "engine_unavailable")
             try:
                 engines.import_packages(self.engine.kind)
-                loaded = engines.load(self.engine.kind, self._networks)
+                engine = engines.load(self.engine.kind, self._networks)
             except FurrowError as error:
                 self._give_up(self.engine, error)
                 self.say(str(self.problem))
             else:
-                loaded.say = self.say
-                return loaded
+                engine.say = self.say
+                return engine
 
     def _choose(self) -> None:
         """Choose an engine whose package can be imported."""
@@ -129,21 +129,23 @@ class EngineChoice:
         FurrowError
             With code ``cancelled`` if interrupted, or ``write_failed``.
         """
-        for engine in self.to_measure():
+        for availability in self.to_measure():
             interrupt.check()
             try:
                 with loading():
-                    engines.import_packages(engine.kind)
-                    loaded = engines.load(engine.kind, self._networks)
-                speed = engine_speed.measure(loaded, engine.name, engine.version, interrupt)
+                    engines.import_packages(availability.kind)
+                    engine = engines.load(availability.kind, self._networks)
+                speed = engine_speed.measure(
+                    engine, availability.name, availability.version, interrupt
+                )
             except FurrowError as error:
                 if error.code == "cancelled":
                     raise
                 continue  # it says why when it is asked for
-            self.speeds[engine.kind] = speed
+            self.speeds[availability.kind] = speed
             assert self._folder is not None
             engine_speed.write(self._folder, self._key, self.speeds)
-            del loaded
+            del engine
             engines.release()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...formats.tensors import damaged
 from ...system.interrupt import Interrupt
 from ...system.processor import physical_cores
-from .engine import Engine, Remembered, output_array
+from .engine import Engine, NoiseCache, output_array
 from .ports import Ports, sizes
 
 
@@ -34,12 +34,12 @@ class OpenVinoEngine(Engine):
         paths = [folder / f"{name}.onnx" for name in ("encoder", "noise", "bases", "generator")]
         requests = [self._compiled(path, "f32") for path in paths]
         self._encoder, self._noise, self._bases, self._generator = requests
-        found = sizes(folder, *(_ports(p, r) for p, r in zip(paths, requests, strict=True)))
-        self.identity_size, self.num_ws = found.identity, found.num_ws
-        self.resolution = found.resolution
-        self._images = found.basis_names
+        form = sizes(folder, *(_ports(p, r) for p, r in zip(paths, requests, strict=True)))
+        self.identity_size, self.num_ws = form.identity, form.num_ws
+        self.resolution = form.resolution
+        self._images = form.basis_names
         self.has_mixture = bool(self._images)
-        self._filtered = Remembered(self._filter)
+        self._filtered = NoiseCache(self._filter)
         self._no_rest = np.zeros((1, 1, self.resolution, self.resolution), np.float32)
         self._path = paths[-1]
         self._preview: Any = None  # compiled when it is first asked for
@@ -75,8 +75,8 @@ class OpenVinoEngine(Engine):
         return np.array(_run(request, feed, interrupt)["displacement"][0, 0])
 
     def _filter(self, noise: np.ndarray) -> dict[str, np.ndarray]:
-        made = _run(self._noise, {"noise": noise[None, None]})
-        return {name: np.array(made[name]) for name in ("coarse", "fine")}
+        results = _run(self._noise, {"noise": noise[None, None]})
+        return {name: np.array(results[name]) for name in ("coarse", "fine")}
 
     def _compiled(self, path: Path, precision: str) -> Any:
         # Without the hint OpenVINO takes bfloat16 by itself on processors that have it.

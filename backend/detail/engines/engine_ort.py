@@ -14,7 +14,7 @@ from ...errors import FurrowError
 from ...formats.tensors import damaged
 from ...system.interrupt import Interrupt
 from ...system.processor import physical_cores
-from .engine import Engine, Remembered, output_array
+from .engine import Engine, NoiseCache, output_array
 from .ports import Ports, sizes
 
 
@@ -30,12 +30,12 @@ class OrtEngine(Engine):
         self._noise, noise = session(folder / "noise.onnx")
         self._bases, bases = session(folder / "bases.onnx")
         self._generator, generator = session(folder / "generator.onnx")
-        found = sizes(folder, encoder, noise, bases, generator)
-        self.identity_size, self.num_ws = found.identity, found.num_ws
-        self.resolution = found.resolution
-        self._images = found.basis_names
+        form = sizes(folder, encoder, noise, bases, generator)
+        self.identity_size, self.num_ws = form.identity, form.num_ws
+        self.resolution = form.resolution
+        self._images = form.basis_names
         self.has_mixture = bool(self._images)
-        self._filtered = Remembered(self._filter)
+        self._filtered = NoiseCache(self._filter)
         self._no_rest = np.zeros((1, 1, self.resolution, self.resolution), np.float32)
 
     def encode(self, identity: np.ndarray, expression: np.ndarray) -> np.ndarray:
@@ -122,8 +122,8 @@ def session(path: Path) -> tuple[Any, Ports]:
     # they must not, for they would take the cores from Blender while a slider moves.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        loaded = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        network = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the classes of its errors are private
         raise damaged(path, error) from None
-    nodes = (*loaded.get_inputs(), *loaded.get_outputs())
-    return loaded, {node.name: tuple(node.shape) for node in nodes}
+    nodes = (*network.get_inputs(), *network.get_outputs())
+    return network, {node.name: tuple(node.shape) for node in nodes}

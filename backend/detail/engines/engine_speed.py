@@ -70,11 +70,11 @@ def key(engines: Iterable[tuple[str, str | None]], networks: Iterable[Path]) -> 
     return f"{processor.name()}, {cores} cores; {versions}; {digest.hexdigest()[:16]}"
 
 
-def read(folder: Path, wanted: str | None = None) -> dict[str, Speed]:
+def read(folder: Path, key_here: str | None = None) -> dict[str, Speed]:
     """Return speeds by kind of engine; none if there is no file, a damaged one, or another key's."""
     try:
         data: Any = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if data["format"] != FORMAT or wanted not in (None, data["key"]):
+        if data["format"] != FORMAT or key_here not in (None, data["key"]):
             return {}
         return {
             kind: Speed(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import FurrowError
 from ...system.interrupt import Interrupt
-from .engine import Engine, Remembered, output_array
+from .engine import Engine, NoiseCache, output_array
 
 LARGEST_BATCH = 16
 """Maps that are made at once; more of them no longer make a large card faster."""
@@ -66,7 +66,7 @@ class TorchEngine(Engine):
         self.has_mixture = bool(self._synthesis.levels())
         self.how = "each map by itself"
         self._graphs: dict[bool, Callable[[Any, Any], Any] | None] = {}
-        self._filtered = Remembered(self._filter)
+        self._filtered = NoiseCache(self._filter)
         self._map_bytes = 0
         self._interrupt: Interrupt | None = None
         for block in self._synthesis.blocks:
@@ -116,16 +116,16 @@ class TorchEngine(Engine):
     ) -> np.ndarray:
         """See :class:`Engine`. Says when the card's memory makes it take fewer maps at once."""
         torch = self._torch
-        made: list[np.ndarray] = []
-        size, done = self._batch_size(), 0
+        maps: list[np.ndarray] = []
+        size, count = self._batch_size(), 0
         self._interrupt = interrupt
         try:
-            while done < len(ws):
+            while count < len(ws):
                 self._check()
-                part = ws[done : done + size]
+                part = ws[count : count + size]
                 try:
-                    made.append(self._batch(part, noise))
-                    done += len(part)
+                    maps.append(self._batch(part, noise))
+                    count += len(part)
                     continue
                 except torch.cuda.OutOfMemoryError:
                     if self._device.type == "cpu" and size == 1:
@@ -139,7 +139,7 @@ class TorchEngine(Engine):
                     self.say(f"The graphics card is short of memory: {size} maps are made at once.")
         finally:
             self._interrupt = None
-        return np.concatenate(made)
+        return np.concatenate(maps)
 
     def _batch(self, ws: np.ndarray, noise: np.ndarray) -> np.ndarray:
         """Maps (n, R, R) of styles (n, num_ws, 512), all at once."""
@@ -202,14 +202,14 @@ class TorchEngine(Engine):
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            made = self._eager(w, filtered, half)
+            map_mm = self._eager(w, filtered, half)
 
         def replay(new_w: Any, new_filtered: tuple[Any, Any]) -> Any:
             w.copy_(new_w)
             for old, new in zip(filtered, new_filtered, strict=True):
                 old.copy_(new)
             graph.replay()
-            return made
+            return map_mm
 
         return replay
 

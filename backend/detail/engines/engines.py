@@ -115,19 +115,19 @@ def load(kind: str = AUTO, folder: str | Path = DETAIL) -> Engine:
     FurrowError
         With code ``engine_unavailable``, or ``missing_model`` if a file is missing or damaged.
     """
-    chosen = choose(kind)
+    engine = choose(kind)
     folder = Path(folder)
-    wanted = NETWORKS if chosen.kind != "torch" else TORCH_NETWORKS
-    for name in wanted:
+    files = NETWORKS if engine.kind != "torch" else TORCH_NETWORKS
+    for name in files:
         if not (folder / name).is_file():
             raise FurrowError(
                 f"The network {folder / name} is missing. Install Furrow again.", "missing_model"
             )
-    if chosen.kind == "torch":
+    if engine.kind == "torch":
         from .engine_torch import TorchEngine
 
-        return TorchEngine(folder, chosen.device or "CPU")
-    if chosen.kind == "openvino":
+        return TorchEngine(folder, engine.device or "CPU")
+    if engine.kind == "openvino":
         from .engine_openvino import OpenVinoEngine
 
         return OpenVinoEngine(folder)

@@ -50,30 +50,30 @@ def sizes(folder: Path, encoder: Ports, noise: Ports, bases: Ports, generator: P
     FurrowError
         With code ``missing_model`` if one of them is another network, or they do not fit together.
     """
-    wanted = {"identity": (1, None), "expression": (1, len(EXPRESSIONS)), "w": (1, None, 512)}
-    check_ports(folder / "encoder.onnx", encoder, wanted)
+    needs = {"identity": (1, None), "expression": (1, len(EXPRESSIONS)), "w": (1, None, 512)}
+    check_ports(folder / "encoder.onnx", encoder, needs)
     filtered = ("coarse", "fine")
-    wanted = {name: (1, None, None, None) for name in ("noise", *filtered)}
-    check_ports(folder / "noise.onnx", noise, wanted)
+    needs = {name: (1, None, None, None) for name in ("noise", *filtered)}
+    check_ports(folder / "noise.onnx", noise, needs)
     side = noise["noise"][-1]
     plane = (1, 1, side, side)
     images = {name: size for name, size in generator.items() if name.startswith("basis_")}
     both = {"w": encoder["w"], "displacement": plane}
     both |= {name: (1, 1, size[-1], size[-1]) for name, size in images.items()}
-    wanted = both | {name: noise[name] for name in filtered}
-    check_ports(folder / "generator.onnx", generator, wanted)
+    needs = both | {name: noise[name] for name in filtered}
+    check_ports(folder / "generator.onnx", generator, needs)
     check_ports(folder / "bases.onnx", bases, {**both, "rest": plane})
     levels = tuple(sorted(size[-1] for size in images.values()))
     return Sizes(encoder["identity"][1], encoder["w"][1], side, levels)
 
 
-def check_ports(path: Path, found: Ports, wanted: Mapping[str, tuple[int | None, ...]]) -> None:
+def check_ports(path: Path, ports: Ports, needs: Mapping[str, tuple[int | None, ...]]) -> None:
     """Raise FurrowError unless a network has these inputs and outputs; None stands for any size."""
-    for name, shape in wanted.items():
-        there = found.get(name, ())
-        fits = len(there) == len(shape) and all(
-            isinstance(a, int) and b in (None, a) for a, b in zip(there, shape, strict=True)
+    for name, shape in needs.items():
+        sizes = ports.get(name, ())
+        fits = len(sizes) == len(shape) and all(
+            isinstance(a, int) and b in (None, a) for a, b in zip(sizes, shape, strict=True)
         )
         if not fits:
-            has = ", ".join(f"{key} {list(value)}" for key, value in found.items())
+            has = ", ".join(f"{key} {list(value)}" for key, value in ports.items())
             raise damaged(path, f"it is another network, or does not fit the others: it has {has}")

@@ -4,7 +4,7 @@ Written after the papers and checked against the published networks' files: the 
 of StyleGAN2-ADA's PyTorch release with one output channel. Parameters are stored at unit variance
 and scaled on use (equalised learning rate). `SeededSynthesis` is what the runtime plays and what
 encoders are trained for: millimetres, and noise that follows a seed. Its other half, the mapping,
-and the discriminator are training's (`training.networks.stylegan2`). Beside `torch_networks.Synthesis`,
+and the discriminator belong to training. Beside `torch_networks.Synthesis`,
 the lean network that ships, this is what users bring who have trained a GAN.
 """
 

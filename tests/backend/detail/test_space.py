@@ -119,7 +119,9 @@ def test_truncation_needs_the_encoders_mean(tmp_path, write_tensors):
     assert caught.value.code == "missing_model"
     path = write_tensors(tmp_path / "encoder.safetensors", {"w_avg": w})
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(FurrowError, match=r"encoder\.safetensors is damaged .*file not fully covered"):
+    with pytest.raises(
+        FurrowError, match=r"encoder\.safetensors is damaged .*file not fully covered"
+    ):
         space.truncated(w, 0.5)
     assert space.truncated(w, 1.0) is w  # needs no file
 

@@ -39,7 +39,7 @@ def test_neutral_is_exact_and_expressions_add_what_the_linear_part_adds(source, 
     exact = source.exact(NEUTRAL, 256)
     np.testing.assert_allclose(basis.map(NEUTRAL), exact, rtol=1e-3, atol=1e-6)
     still = source.mixture(source.styles(NEUTRAL))
-    for expression in wrinkle_samples.to_judge(4)["strong"]:
+    for expression in wrinkle_samples.held_out(4)["strong"]:
         change = source.mixture(source.styles(expression)) - still
         made = basis.map(expression) - basis.maps[0]
         # The tiny encoder is linear, so nothing but the rounding of maps to half floats is lost.
@@ -54,7 +54,7 @@ def test_the_same_person_gives_the_same_numbers(source, basis):
 
 def test_error_is_that_of_exact_maps_on_skin(source, basis):
     skin = skin_texels(Head.load(), 256)
-    for kind, expressions in wrinkle_samples.to_judge(wrinkle_basis.JUDGED).items():
+    for kind, expressions in wrinkle_samples.held_out(wrinkle_basis.HELD_OUT).items():
         wrong = [(basis.map(e) - source.exact(e, 256))[skin] for e in expressions]
         assert basis.errors[kind] == error_of(np.stack(wrong))
         assert 0 < basis.errors[kind].rms <= basis.errors[kind].p99 <= basis.errors[kind].largest
@@ -70,7 +70,7 @@ def test_correctives_are_found_where_shapes_overlap():
     assert len(chosen) == 3
     assert (chosen.first[0], chosen.second[0]) == tuple(sorted((smile, puff)))
     assert chosen.threshold[0] == 0.5
-    together = hinges.weights().joined(chosen)
+    together = hinges.weights().followed_by(chosen)
     features = together.values(samples)
     left = targets - features @ hinges.solve(features, targets)
     assert np.abs(left).max() < 3e-3
@@ -79,7 +79,7 @@ def test_correctives_are_found_where_shapes_overlap():
 def test_samples_are_expressions_and_those_that_judge_are_others():
     fitted = wrinkle_samples.to_fit()
     assert fitted.min() == 0 and fitted.max() == 1 and not fitted[0].any()
-    for judged in wrinkle_samples.to_judge(8).values():
+    for judged in wrinkle_samples.held_out(8).values():
         assert judged.min() >= 0 and judged.max() <= 1
         nearest = np.abs(judged[:, None] - fitted[None]).sum(2).min(1)
         assert (nearest[judged.any(1)] > 1e-3).all()
