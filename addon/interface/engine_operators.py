@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,70 +9,21 @@ import bpy
 from bpy.props import StringProperty
 
 from ...backend.detail.engines import engine_speed
-from ...backend.detail.engines.kinds import KINDS
 from ...backend.errors import FurrowError
 from ...backend.process import accelerator
 from ..process import jobs
+from . import installation
 from .operator_bases import FurrowOperator, ImportHelper, JobOperator
 
 if TYPE_CHECKING:
     from .operator_bases import Result
 
 
-STALE_SECONDS = 5.0
-"""How old what panels show may be: they draw many times a second, and this lies on the disk."""
-
-
-@dataclass(frozen=True)
-class EngineState:
-    """What panels show of the engines.
-
-    Attributes
-    ----------
-    speeds
-        Lines on how fast each one measured itself, and when.
-    has_openvino
-        Whether OpenVINO was added.
-    """
-
-    speeds: tuple[str, ...]
-    has_openvino: bool
-
-
-_cached: tuple[float, EngineState] | None = None
-
-
-def state() -> EngineState:
-    """What lies in the user's folder, read again when it is stale."""
-    global _cached
-    now = time.monotonic()
-    if _cached is None or now - _cached[0] > STALE_SECONDS:
-        _cached = now, _read_state()
-    return _cached[1]
-
-
-def forget_state() -> None:
-    """Let :func:`state` read anew."""
-    global _cached
-    _cached = None
-
-
-def _read_state() -> EngineState:
-    folder = jobs.user_folder()
-    speeds = {k: v for k, v in engine_speed.read(folder).items() if k in KINDS}
-    days = {speed.measured for speed in speeds.values()}
-    lines = [
-        f"{KINDS[kind].title}: {speed.exact_ms:.0f} ms a map" for kind, speed in speeds.items()
-    ]
-    lines += [f"Measured on {max(days)}"] if days else []
-    return EngineState(tuple(lines), accelerator.installed(folder) is not None)
-
-
 def lines() -> list[str]:
     """Why the engine that runs was chosen, and how fast each one measured itself."""
     client = jobs.running()
     why = client.info.get("why") if client is not None else None
-    return [*([f"Why: {why}"] if why else []), *state().speeds]
+    return [*([f"Why: {why}"] if why else []), *installation.current().speeds]
 
 
 def draw(layout: bpy.types.UILayout) -> None:
@@ -83,7 +32,7 @@ def draw(layout: bpy.types.UILayout) -> None:
         layout.label(text=line)
     if not jobs.own_python():
         return  # its packages are its owner's affair
-    if state().has_openvino:
+    if installation.current().has_openvino:
         layout.operator("furrow.openvino_remove", icon="TRASH")
     else:
         layout.menu("FURROW_MT_openvino_add", icon="ADD")
@@ -107,7 +56,7 @@ def no_download(context: bpy.types.Context) -> str | None:
 
 def no_openvino(context: bpy.types.Context) -> str | None:
     """Why there is no OpenVINO to remove."""
-    return None if state().has_openvino else "OpenVINO was not added"
+    return None if installation.current().has_openvino else "OpenVINO was not added"
 
 
 class OpenvinoAdd(JobOperator):
@@ -119,7 +68,7 @@ class OpenvinoAdd(JobOperator):
         return self.run_modal(context)
 
     def commit(self, _context: bpy.types.Context, _result: Any) -> None:
-        forget_state()
+        installation.read()
         _restart()
         text = f"OpenVINO {accelerator.VERSION} is added; Furrow will take it where it is faster"
         self.report({"INFO"}, text)
@@ -170,13 +119,14 @@ class FURROW_OT_openvino_remove(FurrowOperator):
 
     def execute(self, _context: bpy.types.Context) -> Result:
         jobs.stop()  # its files are in use
+        folder = jobs.user_folder()
         try:
-            accelerator.remove(jobs.user_folder())
+            accelerator.remove(folder)
+            (folder / engine_speed.FILE).unlink(missing_ok=True)  # its speed is in there too
         except FurrowError as error:
             return self.refuse(error)
         finally:
-            forget_state()
-        (jobs.user_folder() / engine_speed.FILE).unlink(missing_ok=True)  # it told of OpenVINO too
+            installation.read()
         return {"FINISHED"}
 
 

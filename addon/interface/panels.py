@@ -7,14 +7,13 @@ from collections.abc import Iterable
 import bpy
 
 from ...backend.detail import space
-from ...backend.detail.engines import engines
 from ...backend.formats.expressions import INDEX, REGIONS, mirrored
 from ...backend.formats.identity import ADJUSTMENTS, SKIN
 from ..animation import expression_keys, shape_names
 from ..detail import detail_modes, portable_mode
 from ..head import head_object, head_state, materials
 from ..process import jobs
-from . import engine_operators
+from . import engine_operators, installation
 
 
 class FurrowPanel:
@@ -200,12 +199,12 @@ def _adjustments(layout: bpy.types.UILayout, state: bpy.types.PropertyGroup) -> 
     header.label(text="Skin")
     if body is None:
         return
-    there = (engines.DETAIL / space.DIRECTIONS).is_file()
+    has_directions = installation.current().has_directions
     column = body.column(align=True)
-    column.enabled = there
+    column.enabled = has_directions
     for name in ADJUSTMENTS:
         column.prop(state, name, slider=True)
-    if not there:
+    if not has_directions:
         _message(body, f"{space.DIRECTIONS} is missing: install Furrow again to use these.")
     body.operator("furrow.adjustments_reset", icon="LOOP_BACK")
     body.prop(state, "relief_from")

@@ -77,12 +77,18 @@ def launch_arguments() -> list[str]:
     return arguments
 
 
-def user_folder() -> Path:
-    """The folder that Blender gives to this extension; in development, a folder of its cache."""
+def user_folder(create: bool = True) -> Path:
+    """The folder that Blender gives to this extension; in development, a folder of its configuration.
+
+    Parameters
+    ----------
+    create
+        Whether to make it where it is absent.
+    """
     try:
-        return Path(bpy.utils.extension_path_user(PACKAGE, create=True))
+        return Path(bpy.utils.extension_path_user(PACKAGE, create=create))
     except ValueError:  # not installed as an extension
-        return Path(bpy.utils.user_resource("CONFIG", path="furrow", create=True))
+        return Path(bpy.utils.user_resource("CONFIG", path="furrow", create=create))
 
 
 def state_lines() -> list[str]:

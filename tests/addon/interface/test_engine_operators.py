@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import bpy
 import pytest
-from furrow.addon.interface import engine_operators
+from furrow.addon.interface import engine_operators, installation
 from furrow.addon.process import jobs
 from furrow.backend.detail.engines import engine_speed
 from furrow.backend.detail.engines.engine_speed import Speed
@@ -26,8 +26,8 @@ def wheel(tmp_path, monkeypatch) -> Path:
         archive.writestr("openvino/__init__.py", FAKE)
     digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
     monkeypatch.setitem(accelerator._SHA256, name.removesuffix(".whl").split("-", 3)[3], digest)
-    monkeypatch.setattr(jobs, "user_folder", lambda: tmp_path / "user")
-    engine_operators.forget_state()
+    monkeypatch.setattr(jobs, "user_folder", lambda create=True: tmp_path / "user")
+    installation.read()
     return tmp_path / name
 
 
@@ -73,7 +73,7 @@ def test_the_panel_says_why_and_how_fast(scene, wheel, monkeypatch):
     assert engine_operators.lines() == []
     speeds = {"ort": Speed("onnxruntime", "1", 72.6, "2026-11-23")}
     engine_speed.write(jobs.user_folder(), "any", speeds)
-    engine_operators.forget_state()
+    installation.read()
     client = SimpleNamespace(info={"why": "the only one here"})
     monkeypatch.setattr(jobs, "running", lambda: client)
     assert engine_operators.lines() == [

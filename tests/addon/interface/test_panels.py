@@ -9,6 +9,7 @@ import pytest
 from furrow.addon.head import head_state
 from furrow.addon.interface import (
     engine_operators,
+    installation,
     motion_operators,
     panels,
     preferences,
@@ -55,6 +56,7 @@ def test_sliders_without_directions_are_off_and_say_why(head, draw, monkeypatch,
     for there in (False, True):
         if there:
             (tmp_path / space.DIRECTIONS).touch()
+        installation.read()
         shown = draw(panels.FURROW_PT_detail)
         off = [part for part in shown.all_parts("column") if not part.__dict__.get("enabled", True)]
         assert bool(off) is not there

@@ -9,6 +9,7 @@ from furrow.addon.interface import (
     detail_operators,
     engine_operators,
     head_operators,
+    installation,
     motion_operators,
 )
 from furrow.addon.interface.operator_bases import FurrowOperator
@@ -93,8 +94,8 @@ def no_wheel(scene, tmp_path, monkeypatch) -> None:
 
 
 def no_openvino(scene, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(jobs, "user_folder", lambda: tmp_path)
-    engine_operators.forget_state()
+    monkeypatch.setattr(jobs, "user_folder", lambda create=True: tmp_path)
+    installation.read()
 
 
 def offline(scene, tmp_path, monkeypatch) -> None:
@@ -143,9 +144,9 @@ def test_a_button_that_cannot_work_says_why(
 def test_a_button_that_can_work_is_not_grey(head, client, monkeypatch, tmp_path):
     monkeypatch.setattr(jobs, "running", lambda: client)
     monkeypatch.setattr(accelerator, "installed", lambda folder: tmp_path)
-    engine_operators.forget_state()
+    installation.read()
     grey = {name for name in CLASSES if not operator(name).poll()}
-    engine_operators.forget_state()
+    installation.read()
     assert grey == {"furrow.openvino_download"}  # the tests' Blender is offline
 
 
