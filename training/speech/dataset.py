@@ -24,6 +24,7 @@ from ...backend.formats.files import write_whole
 from ...backend.speech import features, lips, moonshine
 from ...backend.speech.encoder import SpeechEncoder
 from . import closures, recording, synthesise, visemes
+from .streamed import encode_streamed
 from .voices import SILENCE, Phone
 
 CACHE = Path("out/speech/scenes")
@@ -215,7 +216,7 @@ def _heard(
     )
     heard = [encoder(window[None])[0]]
     if rng.random() < STREAMED:
-        heard.append(features.encode_streamed(encoder, window))
+        heard.append(encode_streamed(encoder, window))
     return [Scene(*(a.astype(np.float16) for a in (encoded, *labels))) for encoded in heard]
 
 

@@ -30,6 +30,7 @@ from ...backend.speech.speech_model import SpeechModel
 from . import calibration, dataset, tracking, visemes
 from .films import SUFFIXES, Film, FilmError
 from .network import SpeechNetwork
+from .streamed import encode_streamed
 from .tracking import Landmarker, Track
 
 LONGEST_LOSS = 0.2
@@ -242,7 +243,7 @@ def _heard(
             mel = features.log_mel(window)
             for encoded in (
                 encoder(window[None])[0],
-                features.encode_streamed(encoder, window),
+                encode_streamed(encoder, window),
             ):
                 made.append(_scene(encoded, mel, piece.values[rows], piece.contact[rows], network))
     return made
