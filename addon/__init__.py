@@ -36,11 +36,13 @@ def _modules() -> tuple:
         panels,
         preferences,
         properties,
+        scene_settings,
     )
 
     return (
         preferences,
         properties,
+        scene_settings,
         head_operators,
         detail_operators,
         motion_operators,

@@ -21,6 +21,7 @@ from .operator_bases import (
     no_editable_mesh,
     no_head,
 )
+from .scene_settings import RELATIVE
 
 if TYPE_CHECKING:
     from .operator_bases import Result
@@ -114,14 +115,16 @@ class FURROW_OT_bake(JobOperator):
     bl_options = {"UNDO"}
     disabled_reason = staticmethod(no_editable_head)
 
-    directory: StringProperty(name="Folder", subtype="DIR_PATH", default="//furrow/")
+    directory: StringProperty(
+        name="Folder", subtype="DIR_PATH", default="//furrow/", options=RELATIVE
+    )
     resolution: EnumProperty(
         name="Resolution", items=[(s, s, "") for s in ("256", "512", "1024")], default="1024"
     )
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
-        self.directory = context.scene.furrow_bake_folder
-        self.resolution = context.scene.furrow_bake_resolution
+        self.directory = context.scene.furrow.bake_folder
+        self.resolution = context.scene.furrow.bake_resolution
         return self.run_modal(context)
 
     def begin(self, context: bpy.types.Context) -> jobs.Job:

@@ -236,8 +236,8 @@ class FURROW_PT_bake(HeadPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
         layout.use_property_split = True
-        layout.prop(scene, "furrow_bake_folder")
-        layout.row().prop(scene, "furrow_bake_resolution", expand=True)
+        layout.prop(scene.furrow, "bake_folder")
+        layout.row().prop(scene.furrow, "bake_resolution", expand=True)
         layout.label(text=f"Frames {scene.frame_start} to {scene.frame_end}")
         layout.operator("furrow.bake", icon="RENDER_ANIMATION")
         layout.operator("furrow.stage_add", icon="LIGHT_AREA")

@@ -19,7 +19,6 @@ from bpy.props import (
 from ...backend.formats.identity import SHAPE_LIMIT, SKIN
 from ..detail import detail_modes, live_updates
 from ..head import head_object, head_state
-from . import speech_options
 
 RESOLUTIONS = (
     ("256", "256", "For a fast preview"),
@@ -236,29 +235,16 @@ class FurrowHead(bpy.types.PropertyGroup):
     baked_texture: PointerProperty(type=bpy.types.Texture)
 
 
-CLASSES = (FurrowDirection, FurrowHead, speech_options.FurrowSpeech)
+CLASSES = (FurrowDirection, FurrowHead)
 
 
 def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     bpy.types.Object.furrow = PointerProperty(type=FurrowHead)
-    bpy.types.Scene.furrow_speech = PointerProperty(type=speech_options.FurrowSpeech)
-    bpy.types.Scene.furrow_bake_folder = StringProperty(
-        name="Folder",
-        description="Each head gets a folder of its own in it; // is beside the saved file",
-        subtype="DIR_PATH",
-        default="//furrow/",
-    )
-    bpy.types.Scene.furrow_bake_resolution = EnumProperty(
-        name="Resolution", items=RESOLUTIONS, default="1024"
-    )
 
 
 def unregister() -> None:
-    del bpy.types.Scene.furrow_bake_resolution
-    del bpy.types.Scene.furrow_bake_folder
-    del bpy.types.Scene.furrow_speech
     del bpy.types.Object.furrow
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

@@ -130,7 +130,7 @@ class PlaceOptions:
 
 
 class FurrowSpeech(PerformanceOptions, HeadOptions, PlaceOptions, bpy.types.PropertyGroup):
-    """What was chosen last in a scene, as ``scene.furrow_speech``."""
+    """What was chosen last in a scene, as ``scene.furrow.speech``."""
 
 
 def recall(operator: Any, scene: bpy.types.Scene, turns: str) -> None:
@@ -141,7 +141,7 @@ def recall(operator: Any, scene: bpy.types.Scene, turns: str) -> None:
     turns
         What turns with the head where the scene does not say.
     """
-    kept = scene.furrow_speech
+    kept = scene.furrow.speech
     for name in _shared(operator):
         if operator.properties.is_property_set(name):
             continue
@@ -154,7 +154,7 @@ def recall(operator: Any, scene: bpy.types.Scene, turns: str) -> None:
 def remember(operator: Any, scene: bpy.types.Scene) -> None:
     """Let the scene keep what the operator was given."""
     for name in _shared(operator):
-        setattr(scene.furrow_speech, name, getattr(operator, name))
+        setattr(scene.furrow.speech, name, getattr(operator, name))
 
 
 def _shared(operator: Any) -> list[str]:

@@ -175,7 +175,7 @@ def test_what_was_chosen_goes_to_the_backend_and_is_remembered(head, scene, spea
     bpy.ops.furrow.speech_import(filepath=str(HELLO), emotion="sad")
     again = speaking.asked
     assert again["style"] == {**first["style"], "emotion": "sad"} and again["life"] == first["life"]
-    assert bpy.context.scene.furrow_speech.reduce_keys
+    assert bpy.context.scene.furrow.speech.reduce_keys
 
 
 def test_importing_again_replaces_and_piles_nothing_up(head, scene, speaking, tmp_path):
