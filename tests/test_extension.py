@@ -1,4 +1,4 @@
-"""The built zip, installed into two Blenders, does the whole job there."""
+"""The built zip, installed into three Blenders, does the whole job there."""
 
 from __future__ import annotations
 
@@ -25,15 +25,19 @@ Job = Callable[..., str]
 
 
 def pythons(root: Path) -> dict[str, Path]:
-    """The Pythons that have a bpy: this one, and that of the second environment."""
-    return {"4.5": Path(sys.executable), "5.0": root / ".venv-bpy50" / "bin" / "python"}
+    """The Pythons that have a bpy: this one, and those of the other environments."""
+    return {
+        "4.2": root / ".venv-bpy42" / "bin" / "python",  # the oldest that the manifest promises
+        "4.5": Path(sys.executable),
+        "5.0": root / ".venv-bpy50" / "bin" / "python",
+    }
 
 
-@pytest.fixture(scope="module", params=["4.5", "5.0"])
+@pytest.fixture(scope="module", params=["4.2", "4.5", "5.0"])
 def job(request: pytest.FixtureRequest, root: Path, tmp_path_factory) -> Job:
     """Run the script in one of the Blenders, each time as the same new user."""
     python = pythons(root)[request.param]
-    assert python.exists(), "make test sets the second Blender up"
+    assert python.exists(), "make test sets the other Blenders up"
     user = tmp_path_factory.mktemp("user")
 
     def run(*arguments: object, user: Path = user) -> str:
