@@ -1,5 +1,9 @@
 """A WAV becomes weights: lips meet, silence is calm, seams do not show, bad files are refused."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -286,3 +290,25 @@ def test_a_stream_is_alive_as_the_file_is(model):
 def test_an_empty_stream_is_one_calm_frame(model):
     made = model.stream(30, life=STILL).finish()
     assert made.values.shape == (1, 52) and made.values.max() < 0.05
+
+
+_PEAK = """
+import sys
+from furrow.__main__ import main
+main(["speak", sys.argv[1], "-o", sys.argv[2], "--fps", sys.argv[3]])
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system tells no peak")
+def test_many_frames_take_no_more_memory_than_themselves(model, tmp_path):
+    # As many frames as there are in a quarter of an hour at 30 a second, in sound that is heard sooner.
+    sound = tmp_path / "long.wav"
+    soundfile.write(sound, np.tile(soundfile.read(HELLO)[0], 6), audio.RATE)
+    peaks_mb = []
+    for fps in ("30", "1000"):
+        command = [sys.executable, "-c", _PEAK, str(sound), str(tmp_path / "out.csv"), fps]
+        child = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+        peaks_mb.append(int(child.stdout.split()[-1]) / 1024)
+    assert peaks_mb[1] - peaks_mb[0] < 15, "the frames themselves are 6 MB"
