@@ -25,26 +25,26 @@ def hello(root: Path) -> Path:
     return root / "assets" / "demo" / "hello.wav"
 
 
-def complaint(done: subprocess.CompletedProcess[str]) -> str:
+def complaint(process: subprocess.CompletedProcess[str]) -> str:
     """The one line that a failed command says."""
-    assert done.returncode not in (0, None)
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
+    assert process.returncode not in (0, None)
+    lines = process.stderr.strip().splitlines()
+    assert len(lines) == 1, process.stderr
     assert "Traceback" not in lines[0] and "Error:" not in lines[0]
     return lines[0]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(furrow, command: str) -> None:
-    done = furrow(command, "--help")
-    assert done.returncode == 0
-    assert done.stdout.startswith(f"usage: furrow {command}")
+    process = furrow(command, "--help")
+    assert process.returncode == 0
+    assert process.stdout.startswith(f"usage: furrow {command}")
 
 
 def test_speak_writes_what_the_module_computes(furrow, hello: Path, tmp_path: Path) -> None:
-    done = furrow("speak", hello, "-o", tmp_path / "hello.csv", "--fps", 24)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # no bar where there is no terminal
+    process = furrow("speak", hello, "-o", tmp_path / "hello.csv", "--fps", 24)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""  # no bar where there is no terminal
     animation = weights.read_weights(tmp_path / "hello.csv")
     assert animation.fps == pytest.approx(24)
     jaw = animation.values[:, expressions.INDEX["jawOpen"]]
@@ -55,20 +55,20 @@ def test_speak_reads_standard_input(hello: Path, tmp_path: Path, furrow) -> None
     by_name, piped = tmp_path / "name.npz", tmp_path / "piped.npz"
     furrow("speak", hello, "-o", by_name)
     with hello.open("rb") as sound:
-        done = furrow("speak", "-", "-o", piped, stdin=sound)
-    assert done.returncode == 0, done.stderr
+        process = furrow("speak", "-", "-o", piped, stdin=sound)
+    assert process.returncode == 0, process.stderr
     expected = weights.read_weights(by_name).values
     np.testing.assert_array_equal(weights.read_weights(piped).values, expected)
 
 
 def test_speak_moves_the_mouth_alone_or_what_is_asked(furrow, hello: Path, tmp_path: Path) -> None:
-    def said(*options: object) -> weights.Weights:
-        done = furrow("speak", hello, "-o", tmp_path / "said.npz", *options)
-        assert done.returncode == 0, done.stderr
+    def output(*options: object) -> weights.Weights:
+        process = furrow("speak", hello, "-o", tmp_path / "said.npz", *options)
+        assert process.returncode == 0, process.stderr
         return weights.read_weights(tmp_path / "said.npz")
 
     off = [word for part in ("blinks", "gaze", "brows", "breath") for word in (f"--{part}", 0)]
-    mouth, nods = said(*off, "--head", 0), said(*off, "--head", 2, "--seed", 5)
+    mouth, nods = output(*off, "--head", 0), output(*off, "--head", 2, "--seed", 5)
     around = [i for name, i in expressions.INDEX.items() if name.startswith(("eye", "brow"))]
     assert mouth.values[:, around].max() < 0.05  # but for what the network itself gives
     assert mouth.head is not None and not mouth.head.any()
@@ -142,8 +142,8 @@ def test_detail_writes_the_map_of_an_identity_file(furrow, tmp_path: Path) -> No
         ("--random-identity", 3, "-o", second),
         ("--random-identity", 3, "--detail-seed", person.detail_seed + 1, "-o", other),
     ):
-        done = furrow("detail", *options, *arguments)
-        assert done.returncode == 0, done.stderr
+        process = furrow("detail", *options, *arguments)
+        assert process.returncode == 0, process.stderr
     map_mm = maps.read_map(first)
     assert map_mm.shape == (256, 256)
     np.testing.assert_allclose(maps.read_map(second), map_mm, atol=1e-3)
@@ -168,8 +168,8 @@ def test_detail_seed_moves_pores_and_leaves_lines(furrow, tmp_path: Path) -> Non
             "--expression",
             "browInnerUp=1",
         )
-        done = furrow("detail", *arguments, "-o", path)
-        assert done.returncode == 0, done.stderr
+        process = furrow("detail", *arguments, "-o", path)
+        assert process.returncode == 0, process.stderr
         found.append(maps.read_map(path))
     seeds, people = found[1] - found[0], found[2] - found[0]
     assert seeds.std() > 1e-3  # millimetres: pores do differ
@@ -180,18 +180,18 @@ def test_detail_moves_in_the_space_of_styles(furrow, tmp_path: Path) -> None:
     person = tmp_path / "person.json"
     identity.write_identity(bilinear.Head.load().random(4), person)
 
-    def made(*arguments: object) -> np.ndarray:
+    def map_of(*arguments: object) -> np.ndarray:
         path = tmp_path / "map.exr"
         who = ("--random-identity", 3, "--detail-seed", 0, "--expression", "browInnerUp=1")
-        done = furrow("detail", *who, *arguments, "--resolution", 256, "-o", path)
-        assert done.returncode == 0, done.stderr
+        process = furrow("detail", *who, *arguments, "--resolution", 256, "-o", path)
+        assert process.returncode == 0, process.stderr
         return maps.read_map(path)
 
-    whole, mean, half = made(), made("--truncation", 0), made("--truncation", 0.5)
+    whole, mean, half = map_of(), map_of("--truncation", 0), map_of("--truncation", 0.5)
     assert np.abs(half - mean).mean() < np.abs(whole - mean).mean()
-    other, middle = (made("--mix-identity", person, "--mix-from", layer) for layer in (0, 11))
+    other, middle = (map_of("--mix-identity", person, "--mix-from", layer) for layer in (0, 11))
     assert 0 < np.abs(middle - whole).mean() < np.abs(other - whole).mean()
-    pores = made("--mix-identity", person)
+    pores = map_of("--mix-identity", person)
     assert coarse(pores - whole) < 0.1 * coarse(other - whole)
 
 
@@ -201,10 +201,10 @@ def test_detail_moves_in_the_space_of_styles(furrow, tmp_path: Path) -> None:
 def test_detail_draws_random_people(furrow, tmp_path: Path) -> None:
     found = []
     for seed in (1, 2, 1):
-        done = furrow(
+        process = furrow(
             "detail", "--random-detail", seed, "--resolution", 256, "-o", tmp_path / "a.exr"
         )
-        assert done.returncode == 0, done.stderr
+        assert process.returncode == 0, process.stderr
         found.append(maps.read_map(tmp_path / "a.exr"))
     np.testing.assert_array_equal(found[0], found[2])
     assert np.abs(found[0] - found[1]).max() > 0.05  # millimetres
@@ -219,8 +219,10 @@ def test_detail_is_adjusted(furrow, tmp_path: Path) -> None:
     rms = []
     for value in (-1, 0, 1):
         who = ("--random-identity", 3, "--expression", "browInnerUp=1", "--resolution", 256)
-        done = furrow("detail", *who, "--adjust", f"furrow_depth={value}", "-o", tmp_path / "a.exr")
-        assert done.returncode == 0, done.stderr
+        process = furrow(
+            "detail", *who, "--adjust", f"furrow_depth={value}", "-o", tmp_path / "a.exr"
+        )
+        assert process.returncode == 0, process.stderr
         rms.append(maps.read_map(tmp_path / "a.exr").std())
     assert rms[0] < 0.95 * rms[1] and rms[2] > 1.05 * rms[1]
 
@@ -261,8 +263,8 @@ def test_detail_refuses_bad_input_in_one_line(furrow, tmp_path: Path) -> None:
     assert "not numbers" in complaint(furrow("detail", "--identity", person, *neutral))
     good = {"format": "furrow.identity/1", "shape": [0.0] * len(shape), "skin": [0.5] * 16}
     person.write_text(json.dumps(good | {"detail": {"skinage": 1}}))
-    said = complaint(furrow("detail", "--identity", person, *neutral))
-    assert "person.json" in said and "skinage" in said
+    output = complaint(furrow("detail", "--identity", person, *neutral))
+    assert "person.json" in output and "skinage" in output
     person.write_text("[")
     assert "person.json" in complaint(furrow("detail", "--identity", person, *neutral))
     assert not out.exists()
@@ -278,10 +280,10 @@ def test_training_says_how_to_get_pytorch() -> None:
         "import sys\nsys.modules['torch'] = None\n"
         "from furrow.__main__ import main\nsys.exit(main(['train', 'dnpm']))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
     )
-    assert "make train-env" in complaint(done)
+    assert "make train-env" in complaint(process)
 
 
 def test_unknown_options_are_one_line(furrow) -> None:
@@ -308,16 +310,16 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_closed_pipe_ends_quietly() -> None:
     command = f"{sys.executable} -m furrow doctor | true"
-    done = subprocess.run(
+    process = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr and "BrokenPipe" not in process.stderr
 
 
 def test_doctor_finds_this_installation_whole(furrow, tmp_path: Path) -> None:
-    done = furrow("doctor", "--json", tmp_path / "doctor.json")
-    assert done.returncode == 0, done.stdout
+    process = furrow("doctor", "--json", tmp_path / "doctor.json")
+    assert process.returncode == 0, process.stdout
     result = json.loads((tmp_path / "doctor.json").read_text())
     assert result["good"]
     found = {check["name"]: check["found"] for check in result["checks"]}

@@ -93,12 +93,12 @@ def architecture(root: Path) -> ModuleType:
 
 def test_wheel_holds_every_module_and_asset(clone: Path, tmp_path: Path) -> None:
     # A package that the search misses imports fine from the checkout and fails once installed.
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
          "--wheel-dir", str(tmp_path), str(clone)],
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assets = (p.relative_to(clone) for p in (clone / "assets").rglob("*") if p.is_file())
@@ -175,11 +175,11 @@ def test_backend_starts_without_torch_and_blender(root: Path) -> None:
         f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\n"
         "print(*sorted({'torch', 'bpy'} & set(sys.modules)))"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == ""
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == ""
 
 
 def test_versions_and_pins_agree(root: Path) -> None:
@@ -202,19 +202,19 @@ def test_clone_of_another_name_collects_and_types(clone: Path) -> None:
         ["pytest", "--collect-only", "-q", "tests/test_house.py", "tests/backend"],
         ["mypy", "--follow-imports=silent", "-m", "furrow.backend.formats.identity"],
     ):
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", *command],
             cwd=clone, env=environment, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert process.returncode == 0, process.stdout + process.stderr
 
 
 def test_make_names_every_target_it_documents(root: Path) -> None:
     makefile = (root / "Makefile").read_text()
     documented = re.findall(r"^#   make ([\w-]+)", makefile, re.MULTILINE)
     assert {"demo", "test", "test-gui", "extension", "bench", "train-env"} <= set(documented)
-    done = subprocess.run(
+    process = subprocess.run(
         ["make", "--dry-run", "--always-make", *documented],
         cwd=root, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr

@@ -16,10 +16,10 @@ from furrow.backend.formats.figures import Figure
 from furrow.commands import bench, bench_blender, bench_maps, blender
 
 
-def names(found: list[Figure]) -> dict[str, str]:
+def names(figures: list[Figure]) -> dict[str, str]:
     """Units by name."""
-    assert all(figure.value > 0 for figure in found)
-    return {figure.name: figure.unit for figure in found}
+    assert all(figure.value > 0 for figure in figures)
+    return {figure.name: figure.unit for figure in figures}
 
 
 @pytest.fixture
@@ -42,23 +42,23 @@ def small_floors(monkeypatch) -> None:
 
 
 def test_engines_and_rivals_take_turns(tiny_networks, small_floors) -> None:
-    called: list[str] = []
-    rivals = {name: (lambda name=name: called.append(name)) for name in ("paper_a", "paper_b")}
+    calls: list[str] = []
+    rivals = {name: (lambda name=name: calls.append(name)) for name in ("paper_a", "paper_b")}
     ours = bench_maps.contenders(engines.choose("ort"), tiny_networks(), 3)
-    found = names(bench_maps.maps(ours, rivals))
+    units = names(bench_maps.maps(ours, rivals))
     both = ["paper_a", "paper_b"]
-    assert called == ["paper_a", *both, "paper_b"] + both * (bench_maps.ROUNDS - 1)
-    assert found["exact_256_ort_ms"] == found["paper_a_ms"] == "ms"
-    assert found["floor_copy_gb_s"] == "GB/s" and found["floor_matmul_gflop_s"] == "GFLOP/s"
-    assert found["exact_256_ort_maps_s"] == "maps/s"
-    assert found["mixture_256_ort_p95_ms"] == "ms"
-    assert "exact_256_ort_p95_ms" not in found  # so few maps have no 95th percentile
+    assert calls == ["paper_a", *both, "paper_b"] + both * (bench_maps.ROUNDS - 1)
+    assert units["exact_256_ort_ms"] == units["paper_a_ms"] == "ms"
+    assert units["floor_copy_gb_s"] == "GB/s" and units["floor_matmul_gflop_s"] == "GFLOP/s"
+    assert units["exact_256_ort_maps_s"] == "maps/s"
+    assert units["mixture_256_ort_p95_ms"] == "ms"
+    assert "exact_256_ort_p95_ms" not in units  # so few maps have no 95th percentile
 
 
 def test_maps_are_set_against_the_paper(tiny_networks, monkeypatch) -> None:
-    found = bench_maps.speedup([Figure("paper_1024_eager_ms", 3000.0, "ms"),
+    figures = bench_maps.speedup([Figure("paper_1024_eager_ms", 3000.0, "ms"),
                                 Figure("exact_1024_ort_ms", 100.0, "ms")])  # fmt: skip
-    assert found == [Figure("speedup_vs_paper", 30.0, "x")]
+    assert figures == [Figure("speedup_vs_paper", 30.0, "x")]
     assert bench_maps.speedup([Figure("exact_1024_ort_ms", 100.0, "ms")]) == []
 
 
@@ -84,12 +84,12 @@ def test_work_of_a_map_is_counted(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     from furrow.training.gan import cost
 
-    found = {f.name: f.value for f in cost.work(engines.DETAIL, tmp_path)}
-    assert found["work_paper_gflop"] > 140  # 70 billion multiply-adds at least
-    assert found["work_mixture_gflop"] < found["work_exact_gflop"] < found["work_paper_gflop"]
-    assert 0 < found["work_exact_convolutions_percent"] < 100
+    figures = {f.name: f.value for f in cost.work(engines.DETAIL, tmp_path)}
+    assert figures["work_paper_gflop"] > 140  # 70 billion multiply-adds at least
+    assert figures["work_mixture_gflop"] < figures["work_exact_gflop"] < figures["work_paper_gflop"]
+    assert 0 < figures["work_exact_convolutions_percent"] < 100
     for name in ("mixture", "exact"):
-        assert 4 < found[f"work_{name}_least_mb"] < found[f"work_{name}_moved_mb"]
+        assert 4 < figures[f"work_{name}_least_mb"] < figures[f"work_{name}_moved_mb"]
 
 
 def test_what_is_absent_is_named_with_its_remedy(monkeypatch, tiny_networks) -> None:
@@ -116,28 +116,28 @@ def only(*wanted: str) -> Callable[..., dict]:
 def test_a_part_that_fails_is_named_and_the_others_go_on(
     monkeypatch, capsys, tmp_path: Path
 ) -> None:
-    def broken(*_: object) -> list[Figure]:
+    def fails(*_: object) -> list[Figure]:
         raise FurrowError("the disk is full")
 
     monkeypatch.setattr(bench, "_parts", only("maps", "speech"))
     monkeypatch.setattr(command, "_peers", lambda _: bench.Peers(absent="not wanted"))
     monkeypatch.setattr(bench_maps, "maps", lambda *_: [Figure("exact_1024_ort_ms", 70.0, "ms")])
-    monkeypatch.setattr(bench_blender, "figures_inside", broken)
+    monkeypatch.setattr(bench_blender, "figures_inside", fails)
     path = tmp_path / "bench.json"
     assert command.main(["bench", "--json", str(path)]) == 1
-    said = capsys.readouterr()
-    assert "FAILED: speech. the disk is full" in said.out and "exact_1024_ort_ms" in said.out
-    assert said.err.strip().splitlines()[-1].startswith("furrow: not measured: speech")
-    written = json.loads(path.read_text())
-    assert written["failed"] == {"speech": "the disk is full"}
-    assert [figure["name"] for figure in written["figures"]] == ["exact_1024_ort_ms"]
-    assert "onnxruntime" in written["versions"] and written["memory_gb"] > 0
+    output = capsys.readouterr()
+    assert "FAILED: speech. the disk is full" in output.out and "exact_1024_ort_ms" in output.out
+    assert output.err.strip().splitlines()[-1].startswith("furrow: not measured: speech")
+    content = json.loads(path.read_text())
+    assert content["failed"] == {"speech": "the disk is full"}
+    assert [figure["name"] for figure in content["figures"]] == ["exact_1024_ort_ms"]
+    assert "onnxruntime" in content["versions"] and content["memory_gb"] > 0
 
 
 def test_an_engine_that_does_not_start_leaves_the_others(monkeypatch, tiny_networks, small_floors):
     (ort,) = (engine for engine in engines.available() if engine.kind == "ort")
-    broken = replace(ort, kind="openvino", name="openvino")
-    monkeypatch.setattr(engines, "available", lambda: [broken, ort])
+    faulty = replace(ort, kind="openvino", name="openvino")
+    monkeypatch.setattr(engines, "available", lambda: [faulty, ort])
     load = engines.load
 
     def refuses(kind: str, folder: Path) -> engines.Engine:
@@ -160,20 +160,20 @@ def test_a_failure_in_blender_keeps_its_reason(launch) -> None:
 
 
 def test_blenders_start_is_measured(launch) -> None:
-    found = names(bench_blender.addon_start(1, launch))
-    assert found == {"addon_start_ms": "ms", "addon_start_min_ms": "ms"}
+    units = names(bench_blender.addon_start(1, launch))
+    assert units == {"addon_start_ms": "ms", "addon_start_min_ms": "ms"}
 
 
 def test_the_backends_tick_is_measured(launch) -> None:
-    found = names(bench_blender.figures_inside("backend", 1, launch))
-    assert found["tick_backend_1024_ms"] == found["exact_backend_1024_ms"] == "ms"
-    assert found["backend_start_s"] == found["backend_first_map_s"] == "s"
+    units = names(bench_blender.figures_inside("backend", 1, launch))
+    assert units["tick_backend_1024_ms"] == units["exact_backend_1024_ms"] == "ms"
+    assert units["backend_start_s"] == units["backend_first_map_s"] == "s"
 
 
 def test_the_viewports_tick_is_measured(launch) -> None:
-    found = bench_blender.figures_inside("viewport", 1, launch)
-    value = {figure.name: figure.value for figure in found}
-    assert names(found)["tick_shaded_ms"] == names(found)["identity_exact_ms"] == "ms"
+    figures = bench_blender.figures_inside("viewport", 1, launch)
+    value = {figure.name: figure.value for figure in figures}
+    assert names(figures)["tick_shaded_ms"] == names(figures)["identity_exact_ms"] == "ms"
     ends = sorted(value[f"tick_displaced_level{level}_ms"] for level in (1, 2))
     assert ends[0] <= value["tick_displaced_ms"] <= ends[1]
     assert (

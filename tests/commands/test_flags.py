@@ -53,9 +53,9 @@ def test_a_performance_survives_the_way_to_a_child_process(parser: terminal.Pars
 def test_a_wrong_flag_is_one_line(parser: terminal.Parser, capsys, text: str, message: str) -> None:
     with pytest.raises(SystemExit) as end:
         parser.parse_args(["a.wav", "-o", "out", *text.split()])
-    said = capsys.readouterr().err
-    assert end.value.code == 2 and said.count("\n") == 1
-    assert message in said and "furrow bake --help" in said
+    line = capsys.readouterr().err
+    assert end.value.code == 2 and line.count("\n") == 1
+    assert message in line and "furrow bake --help" in line
 
 
 def test_a_bar_with_a_title_is_a_line_every_tenth_where_no_terminal_is(capsys) -> None:

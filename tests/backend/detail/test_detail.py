@@ -87,9 +87,9 @@ def test_an_interrupt_ends_a_map(model, person):
     interrupt = Interrupt()
     interrupt.set()
     stranger = replace(person, detail_seed=77)  # of whom no map is remembered
-    with pytest.raises(FurrowError) as caught:
+    with pytest.raises(FurrowError) as failure:
         model.map(stranger, NEUTRAL, 256, interrupt=interrupt)
-    assert caught.value.code == "cancelled"
+    assert failure.value.code == "cancelled"
     assert model.map(stranger, NEUTRAL, 256).shape == (256, 256)
 
 

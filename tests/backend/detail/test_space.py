@@ -95,9 +95,9 @@ def test_without_directions_only_sliders_off_zero_fail(tiny_networks, person):
     model = DetailModel(engines.load("ort", folder), folder)
     model.map(person, NEUTRAL, 256)
     moved = replace(person, adjustments=adjustments_of({"skin_age": 0.1}))
-    with pytest.raises(FurrowError, match=r"directions\.safetensors, which is missing") as caught:
+    with pytest.raises(FurrowError, match=r"directions\.safetensors, which is missing") as failure:
         model.map(moved, NEUTRAL, 256)
-    assert caught.value.code == "missing_model"
+    assert failure.value.code == "missing_model"
 
 
 def test_truncation_goes_from_the_mean_to_the_face_and_on(model, person, folder):
@@ -114,9 +114,9 @@ def test_truncation_goes_from_the_mean_to_the_face_and_on(model, person, folder)
 def test_truncation_needs_the_encoders_mean(tmp_path, write_tensors):
     space = Space(SimpleNamespace(num_ws=NUM_WS), tmp_path)
     w = np.zeros((NUM_WS, 512), np.float32)
-    with pytest.raises(FurrowError, match=r"encoder\.safetensors is missing") as caught:
+    with pytest.raises(FurrowError, match=r"encoder\.safetensors is missing") as failure:
         space.truncated(w, 0.5)
-    assert caught.value.code == "missing_model"
+    assert failure.value.code == "missing_model"
     path = write_tensors(tmp_path / "encoder.safetensors", {"w_avg": w})
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(
@@ -147,9 +147,9 @@ def test_random_people_follow_their_seed(model, folder):
 def test_random_people_need_the_mapping_network(tiny_networks):
     folder = tiny_networks()
     model = DetailModel(engines.load("ort", folder), folder)
-    with pytest.raises(FurrowError, match=r"mapping\.onnx is missing") as caught:
+    with pytest.raises(FurrowError, match=r"mapping\.onnx is missing") as failure:
         model.space.random(0)
-    assert caught.value.code == "missing_model"
+    assert failure.value.code == "missing_model"
     write_mapping(folder / "mapping.onnx", num_ws=18)  # of a generator at another resolution
     with pytest.raises(FurrowError, match=r"mapping\.onnx is damaged .*another network"):
         model.space.random(0)
@@ -211,10 +211,10 @@ def test_directions_of_another_generator_are_named(tmp_path, write_tensors):
 
 def refuses_directions(folder: Path, reason: str) -> None:
     space = Space(SimpleNamespace(num_ws=NUM_WS), folder)
-    with pytest.raises(FurrowError, match=r"directions\.safetensors is damaged") as caught:
+    with pytest.raises(FurrowError, match=r"directions\.safetensors is damaged") as failure:
         space.adjusted(np.zeros((NUM_WS, 512), np.float32), adjustments_of({"skin_age": 0.1}))
-    assert reason in str(caught.value) and "\n" not in str(caught.value)
-    assert caught.value.code == "missing_model"
+    assert reason in str(failure.value) and "\n" not in str(failure.value)
+    assert failure.value.code == "missing_model"
 
 
 def test_adjustments_are_checked_by_name():

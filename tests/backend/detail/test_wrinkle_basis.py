@@ -41,9 +41,9 @@ def test_neutral_is_exact_and_expressions_add_what_the_linear_part_adds(source, 
     still = source.mixture(source.styles(NEUTRAL))
     for expression in wrinkle_samples.held_out(4)["strong"]:
         change = source.mixture(source.styles(expression)) - still
-        made = basis.map(expression) - basis.maps[0]
+        difference = basis.map(expression) - basis.maps[0]
         # The tiny encoder is linear, so nothing but the rounding of maps to half floats is lost.
-        assert np.abs(made - change).max() < 2e-3 * np.abs(change).max()
+        assert np.abs(difference - change).max() < 2e-3 * np.abs(change).max()
 
 
 def test_the_same_person_gives_the_same_numbers(source, basis):
@@ -66,34 +66,34 @@ def test_correctives_are_found_where_shapes_overlap():
     targets = np.zeros((len(samples), 2))
     targets[:, 0] = samples[:, smile]
     targets[:, 1] = 3 * np.maximum(0, samples[:, smile] + samples[:, puff] - 0.5)
-    chosen = hinges.choose(samples, targets, np.ones(len(samples)), 3)
-    assert len(chosen) == 3
-    assert (chosen.first[0], chosen.second[0]) == tuple(sorted((smile, puff)))
-    assert chosen.threshold[0] == 0.5
-    together = hinges.weights().followed_by(chosen)
+    correctives = hinges.choose(samples, targets, np.ones(len(samples)), 3)
+    assert len(correctives) == 3
+    assert (correctives.first[0], correctives.second[0]) == tuple(sorted((smile, puff)))
+    assert correctives.threshold[0] == 0.5
+    together = hinges.weights().followed_by(correctives)
     features = together.values(samples)
     left = targets - features @ hinges.solve(features, targets)
     assert np.abs(left).max() < 3e-3
 
 
-def test_samples_are_expressions_and_those_that_judge_are_others():
-    fitted = wrinkle_samples.to_fit()
-    assert fitted.min() == 0 and fitted.max() == 1 and not fitted[0].any()
-    for judged in wrinkle_samples.held_out(8).values():
-        assert judged.min() >= 0 and judged.max() <= 1
-        nearest = np.abs(judged[:, None] - fitted[None]).sum(2).min(1)
-        assert (nearest[judged.any(1)] > 1e-3).all()
+def test_samples_are_expressions_and_those_held_out_are_others():
+    samples = wrinkle_samples.to_fit()
+    assert samples.min() == 0 and samples.max() == 1 and not samples[0].any()
+    for others in wrinkle_samples.held_out(8).values():
+        assert others.min() >= 0 and others.max() <= 1
+        nearest = np.abs(others[:, None] - samples[None]).sum(2).min(1)
+        assert (nearest[others.any(1)] > 1e-3).all()
 
 
 def test_skin_is_where_faces_of_skin_lie_on_the_tile():
     head = Head.load()
     mask = skin_texels(head, 512)
     assert 0.5 < mask.mean() < 0.9
-    for name, shown in (("nose_bridge", True), ("chin", True), ("forehead", True)):
+    for name, visible in (("nose_bridge", True), ("chin", True), ("forehead", True)):
         face = np.flatnonzero((head.faces == head.landmarks[name]).any(1))[0]
         corner = np.flatnonzero(head.faces[face] == head.landmarks[name])[0]
         u, v = head.uv[face, corner]
-        assert mask[int((1 - v) * 512), int(u * 512)] == shown
+        assert mask[int((1 - v) * 512), int(u * 512)] == visible
     assert not mask[0, 0]
 
 
@@ -124,15 +124,15 @@ def test_networks_without_a_linear_part_are_refused(source, monkeypatch):
 
 def test_the_backend_answers_and_can_be_cancelled(networks, basis):
     services = Services("ort", networks)
-    said: list[dict] = []
+    output: list[dict] = []
     params = {"identity": PERSON.request(), "resolution": 256, "components": 4}
-    request = Request(said.append, 1, params, None)
+    request = Request(output.append, 1, params, None)
     result = services.wrinkle_basis(request)
     assert result["array"].shape == (3, 256, 256)  # its linear part has two dimensions
     count = len(hinges.weights()) + wrinkle_basis.CORRECTIVES
     assert np.shape(result["coefficients"]) == (count, 2)
     assert max(result["second"]) == hinges.NONE and min(result["threshold"]) == 0
-    shares = [message["progress"] for message in said]
+    shares = [message["progress"] for message in output]
     assert shares == sorted(shares)
 
     request = Request(lambda _message: request.stop("cancelled"), 2, params, None)

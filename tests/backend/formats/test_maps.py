@@ -92,25 +92,25 @@ def test_full_disk_leaves_nothing(tmp_path, suffix, missing):
         "except FurrowError as error: print(error.code, error)\n"
     )
     target = tmp_path / "out" / f"m{suffix}"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, str(target)], capture_output=True, text=True, timeout=60
     )
-    assert done.stdout.startswith(f"write_failed {target} cannot be written: "), done
-    assert done.stdout.count("\n") == 1
+    assert process.stdout.startswith(f"write_failed {target} cannot be written: "), process
+    assert process.stdout.count("\n") == 1
     assert not os.listdir(target.parent)
 
 
 def test_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(FurrowError) as caught:
+    with pytest.raises(FurrowError) as failure:
         write_map(tmp_path / "file" / "m.exr", MAP)
-    assert caught.value.code == "write_failed"
+    assert failure.value.code == "write_failed"
 
 
 def test_unreadable_files_are_named(tmp_path):
-    with pytest.raises(FurrowError, match="There is no map") as caught:
+    with pytest.raises(FurrowError, match="There is no map") as failure:
         read_map(tmp_path / "no.exr")
-    assert caught.value.code == "missing_file"
+    assert failure.value.code == "missing_file"
     (tmp_path / "text.exr").write_text("hello")
     with pytest.raises(FurrowError, match="neither OpenEXR nor PNG"):
         read_map(tmp_path / "text.exr")

@@ -20,7 +20,7 @@ class Drops(io.BytesIO):
         return super().read1(min(7, size))
 
 
-def heard(data, rate=16000, pipe=io.BytesIO):
+def samples(data, rate=16000, pipe=io.BytesIO):
     return np.concatenate(list(pcm.blocks(pipe(data), rate)))
 
 
@@ -32,8 +32,8 @@ def wav(sound, rate, **options):
 
 def test_raw_samples_are_sixteen_bits_mono():
     sound = np.array([0, 16384, -32768, 32767], "<i2")
-    np.testing.assert_allclose(heard(sound.tobytes()), sound / 32768, atol=1e-7)
-    np.testing.assert_array_equal(heard(sound.tobytes() + b"x", pipe=Drops), sound / 32768)
+    np.testing.assert_allclose(samples(sound.tobytes()), sound / 32768, atol=1e-7)
+    np.testing.assert_array_equal(samples(sound.tobytes() + b"x", pipe=Drops), sound / 32768)
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_32", "FLOAT", "DOUBLE"])
@@ -41,8 +41,8 @@ def test_raw_samples_are_sixteen_bits_mono():
 def test_a_wav_is_read_by_its_header(subtype, pipe):
     sound = 0.5 * np.sin(np.arange(3200) / 7)
     stereo = np.stack([sound, -0.5 * sound], axis=1)
-    made = heard(wav(stereo, 16000, subtype=subtype), rate=8000, pipe=pipe)
-    np.testing.assert_allclose(made, 0.25 * sound, atol=1e-4)
+    mono = samples(wav(stereo, 16000, subtype=subtype), rate=8000, pipe=pipe)
+    np.testing.assert_allclose(mono, 0.25 * sound, atol=1e-4)
 
 
 def test_a_stream_is_what_the_file_is(tmp_path):
@@ -50,7 +50,7 @@ def test_a_stream_is_what_the_file_is(tmp_path):
     for other in (rate, 44100):
         soundfile.write(tmp_path / "x.wav", sound, other, subtype="PCM_16")
         file = np.concatenate(list(audio.blocks(tmp_path / "x.wav")))
-        np.testing.assert_allclose(heard((tmp_path / "x.wav").read_bytes()), file, atol=1e-6)
+        np.testing.assert_allclose(samples((tmp_path / "x.wav").read_bytes()), file, atol=1e-6)
 
 
 def test_unknown_sizes_and_what_follows_the_samples():
@@ -58,9 +58,9 @@ def test_unknown_sizes_and_what_follows_the_samples():
     at = data.index(b"data") + 4
     for size in (0, 0x7FFFFFFF, 0x7FFFF024, 0xFFFFFFFF):  # as pipes are told by several programs
         endless = data[:at] + struct.pack("<I", size) + data[at + 4 :]
-        np.testing.assert_allclose(heard(endless), 0.25, atol=1e-4)
+        np.testing.assert_allclose(samples(endless), 0.25, atol=1e-4)
     listed = data + b"LIST" + struct.pack("<I", 400) + b"x" * 400
-    assert len(heard(listed)) == 1000
+    assert len(samples(listed)) == 1000
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_unknown_sizes_and_what_follows_the_samples():
 )
 def test_what_is_no_sound_is_refused(data, words):
     with pytest.raises(FurrowError, match=words):
-        heard(data)
+        samples(data)

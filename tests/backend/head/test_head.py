@@ -148,8 +148,8 @@ def test_groups_and_materials_cover_the_contract(head):
     names = "skin brows lashes eye cornea teeth gums tongue"
     assert head.materials == tuple(names.split())
     assert set(head.face_material) == set(range(8))
-    wanted = "skin eye_left eye_right lips nose cheeks eyelids forehead chin ears neck scalp brow"
-    assert set(wanted.split()) <= set(head.groups)
+    groups = "skin eye_left eye_right lips nose cheeks eyelids forehead chin ears neck scalp brow"
+    assert set(groups.split()) <= set(head.groups)
     for weights in head.groups.values():
         assert weights.shape == (head.vertex_count,)
         assert 0 <= weights.min() <= weights.max() <= 1

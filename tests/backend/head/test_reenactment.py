@@ -35,15 +35,17 @@ def test_rest_becomes_0_and_the_extreme_1_whatever_the_driver_reaches(driver):
 
 
 def test_the_head_turns_from_the_middle_on(driver):
-    made = normalised(driver)
-    np.testing.assert_allclose(np.median(made.head, axis=0), 0, atol=1e-6)
-    np.testing.assert_allclose(np.diff(made.head, axis=0), np.diff(driver.head, axis=0), atol=1e-6)
+    result = normalised(driver)
+    np.testing.assert_allclose(np.median(result.head, axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(
+        np.diff(result.head, axis=0), np.diff(driver.head, axis=0), atol=1e-6
+    )
 
 
 def test_what_never_moves_and_where_the_eyes_look_stay(driver):
-    made = normalised(driver)
+    result = normalised(driver)
     for name in ("noseSneerLeft", "eyeLookUpLeft", "jawOpen"):
-        np.testing.assert_array_equal(made.values[:, INDEX[name]], driver.values[:, INDEX[name]])
+        np.testing.assert_array_equal(result.values[:, INDEX[name]], driver.values[:, INDEX[name]])
 
 
 def test_what_is_hardly_used_is_not_blown_up(driver):

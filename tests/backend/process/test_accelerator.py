@@ -47,67 +47,67 @@ def wheel(tmp_path, monkeypatch):
 
 
 def test_added_with_progress_and_removed(wheel, tmp_path):
-    told: list[tuple[float, str]] = []
+    steps: list[tuple[float, str]] = []
     user = tmp_path / "user"
     old = user / f"openvino-2025.0.0-{wheels.python_tag()}"
     old.mkdir(parents=True)
-    folder = accelerator.add(wheel(), user, lambda *step: told.append(step), never)
+    folder = accelerator.add(wheel(), user, lambda *step: steps.append(step), never)
     assert accelerator.installed(user) == folder and (folder / "openvino").is_dir()
-    assert told == sorted(told) and told[-1][1] == "Starting OpenVINO"
+    assert steps == sorted(steps) and steps[-1][1] == "Starting OpenVINO"
     assert [p.name for p in user.iterdir()] == [folder.name], "an older version is gone"
     accelerator.remove(user)
     assert accelerator.installed(user) is None and not list(user.iterdir())
 
 
-def refused(path: Path, user: Path) -> FurrowError:
-    with pytest.raises(FurrowError) as caught:
+def is_refused(path: Path, user: Path) -> FurrowError:
+    with pytest.raises(FurrowError) as failure:
         accelerator.add(path, user, nothing, never)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(failure.value)
     assert not user.exists() or not list(user.iterdir()), "whole or not at all"
-    return caught.value
+    return failure.value
 
 
 def test_bad_wheels_are_refused_and_leave_nothing(wheel, tmp_path):
     user, good = tmp_path / "user", wheel()
     whole = good.read_bytes()
     good.write_bytes(whole[:-30])
-    assert "damaged, or was altered" in str(refused(good, user))
+    assert "damaged, or was altered" in str(is_refused(good, user))
     good.write_bytes(whole)
-    for name, said in (
+    for name, output in (
         ("holiday.whl", "no wheel of OpenVINO"),
         (NAME.replace(TAGS, "cp27-cp27m-win32"), "another Python or system"),
         (NAME.replace(accelerator.VERSION, "2020.1.0"), "another version"),
     ):
-        error = refused(good.rename(tmp_path / name), user)
-        assert said in str(error) and NAME in str(error), "says which file is wanted"
+        error = is_refused(good.rename(tmp_path / name), user)
+        assert output in str(error) and NAME in str(error), "says which file is wanted"
         (tmp_path / name).rename(good)
-    assert refused(tmp_path / "absent" / NAME, user).code == "missing_file"
+    assert is_refused(tmp_path / "absent" / NAME, user).code == "missing_file"
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "output"),
     [
         ("raise ImportError('libtbb.so.12 is missing')", "libtbb.so.12 is missing"),
         ("class Core:\n    available_devices = []", "does not find the processor"),
         ("import os; os._exit(3)", "exit status 3"),
     ],
 )
-def test_what_does_not_start_is_not_added(wheel, tmp_path, code, said):
-    error = refused(wheel(code), tmp_path / "user")
-    assert said in str(error) and error.code == "engine_unavailable"
+def test_what_does_not_start_is_not_added(wheel, tmp_path, code, output):
+    error = is_refused(wheel(code), tmp_path / "user")
+    assert output in str(error) and error.code == "engine_unavailable"
 
 
 def test_cancelled_and_unwritable_leave_nothing(wheel, tmp_path):
     path = wheel()
-    with pytest.raises(FurrowError) as caught:
+    with pytest.raises(FurrowError) as failure:
         accelerator.add(path, tmp_path / "user", nothing, lambda: True)
-    assert caught.value.code == "cancelled" and not list((tmp_path / "user").iterdir())
+    assert failure.value.code == "cancelled" and not list((tmp_path / "user").iterdir())
     (tmp_path / "file").touch()
     for act in (lambda: accelerator.add(path, tmp_path / "file", nothing, never),
                 lambda: accelerator.download(tmp_path / "file", nothing, never)):  # fmt: skip
-        with pytest.raises(FurrowError) as caught:
+        with pytest.raises(FurrowError) as failure:
             act()
-        assert caught.value.code == "write_failed"
+        assert failure.value.code == "write_failed"
 
 
 def test_downloaded_by_pip_from_where_it_is_set_up_to_look(wheel, tmp_path, monkeypatch):
@@ -122,9 +122,9 @@ def test_downloaded_by_pip_from_where_it_is_set_up_to_look(wheel, tmp_path, monk
 def test_a_download_that_fails_says_why_and_what_else_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    with pytest.raises(FurrowError, match="No matching distribution found") as caught:
+    with pytest.raises(FurrowError, match="No matching distribution found") as failure:
         accelerator.download(tmp_path / "user", nothing, never)
-    assert caught.value.code == "engine_unavailable" and NAME in str(caught.value)
+    assert failure.value.code == "engine_unavailable" and NAME in str(failure.value)
     assert not list((tmp_path / "user").iterdir())
 
 
@@ -132,9 +132,9 @@ def test_a_download_is_cancelled(tmp_path, monkeypatch):
     monkeypatch.setattr(
         accelerator, "_pip", lambda: [sys.executable, "-c", "import time; time.sleep(60)"]
     )
-    with pytest.raises(FurrowError) as caught:
+    with pytest.raises(FurrowError) as failure:
         accelerator.download(tmp_path / "user", nothing, lambda: True)
-    assert caught.value.code == "cancelled" and not list((tmp_path / "user").iterdir())
+    assert failure.value.code == "cancelled" and not list((tmp_path / "user").iterdir())
 
 
 def test_a_python_without_pip_uses_the_one_it_carries(monkeypatch):
@@ -148,8 +148,8 @@ def test_a_python_without_pip_uses_the_one_it_carries(monkeypatch):
         return
     command = accelerator._pip()
     monkeypatch.undo()
-    done = subprocess.run([*command, "--version"], capture_output=True, text=True)
-    assert done.stdout.startswith("pip "), done.stderr
+    run = subprocess.run([*command, "--version"], capture_output=True, text=True)
+    assert run.stdout.startswith("pip "), run.stderr
 
 
 def test_a_system_without_a_wheel_is_told(monkeypatch):

@@ -52,12 +52,12 @@ def test_site_packages_cannot_be_shadowed(backend_class, tmp_path):
     """Neither the folder that the process is started in nor PYTHONPATH can put a module before ours."""
     (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
     (tmp_path / "numpy.py").write_text("raise SystemExit('shadowed')")
-    done = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-I", str(backend_class.LAUNCHER)],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)},
         input=b"", capture_output=True, timeout=30,
     )  # fmt: skip
-    assert b'"ready"' in done.stdout and done.returncode == 0
+    assert b'"ready"' in run.stdout and run.returncode == 0
 
 
 def test_runs_in_a_folder_of_any_name(backend_class, tmp_path):

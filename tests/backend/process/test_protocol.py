@@ -33,9 +33,9 @@ def test_messages_are_lines():
 
 @pytest.mark.parametrize("line", [b"hello\n", b"[1]\n", b"\xff\n", b"\n", b"[" * 100_000])
 def test_garbage_is_refused(line):
-    with pytest.raises(FurrowError) as caught:
+    with pytest.raises(FurrowError) as failure:
         decode(line)
-    assert caught.value.code == "bad_message" and len(str(caught.value)) < 500
+    assert failure.value.code == "bad_message" and len(str(failure.value)) < 500
 
 
 @linux
@@ -55,9 +55,9 @@ def test_array_comes_back_and_is_released():
     assert np.array_equal(back, sent)  # it is a copy
     arrays.close()
     assert not exists(again["name"]) and not exists(other["name"])
-    with pytest.raises(FurrowError) as caught:
+    with pytest.raises(FurrowError) as failure:
         receive(description | {"name": f"{description['name']}0"})
-    assert caught.value.code == "backend_died"
+    assert failure.value.code == "backend_died"
 
 
 @linux
@@ -88,9 +88,9 @@ def test_empty_array_comes_back():
     ],
 )
 def test_damaged_description_is_refused(description):
-    with pytest.raises(FurrowError) as caught:
+    with pytest.raises(FurrowError) as failure:
         receive(description)
-    assert caught.value.code == "bad_message"
+    assert failure.value.code == "bad_message"
 
 
 @linux

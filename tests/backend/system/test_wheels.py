@@ -49,76 +49,76 @@ def test_tags(tags, fits):
 
 
 def test_fitting_wheels_become_one_importable_folder(tmp_path):
-    carried = tmp_path / "wheels"
+    source = tmp_path / "wheels"
     wheel(
-        carried,
+        source,
         "one-1-py3-none-any.whl",
         {"one/__init__.py": "X = 1", "one-1.data/purelib/three.py": ""},
     )
-    wheel(carried, "two-1-cp27-cp27m-win32.whl", {"two.py": ""})
-    folder = wheels.unpack(carried, tmp_path / "to")
+    wheel(source, "two-1-cp27-cp27m-win32.whl", {"two.py": ""})
+    folder = wheels.unpack(source, tmp_path / "to")
     assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.py")) == [
         "one/__init__.py",
         "three.py",
     ]
     code = f"import sys; sys.path.insert(0, {str(folder)!r}); import one; print(one.X)"
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
-    assert done.stdout == "1\n"
+    process = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    assert process.stdout == "1\n"
 
 
 def test_unpacked_once_and_anew_for_other_wheels(tmp_path):
-    carried = tmp_path / "wheels"
-    wheel(carried, "one-1-py3-none-any.whl", {"one.py": ""})
-    first = wheels.unpack(carried, tmp_path / "to")
+    source = tmp_path / "wheels"
+    wheel(source, "one-1-py3-none-any.whl", {"one.py": ""})
+    first = wheels.unpack(source, tmp_path / "to")
     (first / "mark").touch()
-    assert wheels.unpack(carried, tmp_path / "to") == first and (first / "mark").exists()
-    wheel(carried, "two-1-py3-none-any.whl", {"two.py": ""})
-    second = wheels.unpack(carried, tmp_path / "to")
+    assert wheels.unpack(source, tmp_path / "to") == first and (first / "mark").exists()
+    wheel(source, "two-1-py3-none-any.whl", {"two.py": ""})
+    second = wheels.unpack(source, tmp_path / "to")
     assert [p.name for p in (tmp_path / "to").iterdir()] == [second.name] != [first.name]
 
 
 @pytest.mark.parametrize("name", ["../evil.py", "/tmp/evil.py", "a/../../evil.py", "..\\evil.py"])
 def test_nothing_is_written_outside(tmp_path, name):
-    carried = tmp_path / "wheels"
-    wheel(carried, "bad-1-py3-none-any.whl", {"good.py": "", name: ""})
+    source = tmp_path / "wheels"
+    wheel(source, "bad-1-py3-none-any.whl", {"good.py": "", name: ""})
     with pytest.raises(FurrowError, match="outside"):
-        wheels.unpack(carried, tmp_path / "to")
+        wheels.unpack(source, tmp_path / "to")
     assert not list(tmp_path.rglob("*evil.py")) and not Path("/tmp/evil.py").exists()
     assert not list((tmp_path / "to").iterdir())
 
 
 def test_damaged_wheel_leaves_nothing(tmp_path):
-    carried = tmp_path / "wheels"
-    path = wheel(carried, "one-1-py3-none-any.whl", {"one.py": "x = 1\n" * 1000})
+    source = tmp_path / "wheels"
+    path = wheel(source, "one-1-py3-none-any.whl", {"one.py": "x = 1\n" * 1000})
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(FurrowError, match="is damaged"):
-        wheels.unpack(carried, tmp_path / "to")
+        wheels.unpack(source, tmp_path / "to")
     assert not list((tmp_path / "to").iterdir())
 
 
 def test_no_wheel_for_this_python(tmp_path):
-    carried = tmp_path / "wheels"
-    wheel(carried, "one-1-cp27-cp27m-win32.whl", {"one.py": ""})
-    with pytest.raises(FurrowError, match="no packages for Python") as caught:
-        wheels.unpack(carried, tmp_path / "to")
-    assert caught.value.code == "engine_unavailable"
+    source = tmp_path / "wheels"
+    wheel(source, "one-1-cp27-cp27m-win32.whl", {"one.py": ""})
+    with pytest.raises(FurrowError, match="no packages for Python") as failure:
+        wheels.unpack(source, tmp_path / "to")
+    assert failure.value.code == "engine_unavailable"
 
 
 def test_folder_that_cannot_be_written(tmp_path):
-    carried = tmp_path / "wheels"
-    wheel(carried, "one-1-py3-none-any.whl", {"one.py": ""})
+    source = tmp_path / "wheels"
+    wheel(source, "one-1-py3-none-any.whl", {"one.py": ""})
     (tmp_path / "file").touch()
-    with pytest.raises(FurrowError) as caught:
-        wheels.unpack(carried, tmp_path / "file" / "to")
-    assert caught.value.code == "write_failed"
+    with pytest.raises(FurrowError) as failure:
+        wheels.unpack(source, tmp_path / "file" / "to")
+    assert failure.value.code == "write_failed"
 
 
 def test_two_at_once_agree(tmp_path):
-    carried = tmp_path / "wheels"
-    wheel(carried, "one-1-py3-none-any.whl", {f"one/m{i}.py": "x" * 1000 for i in range(300)})
+    source = tmp_path / "wheels"
+    wheel(source, "one-1-py3-none-any.whl", {f"one/m{i}.py": "x" * 1000 for i in range(300)})
     folders: list[Path] = []
     threads = [
-        threading.Thread(target=lambda: folders.append(wheels.unpack(carried, tmp_path / "to")))
+        threading.Thread(target=lambda: folders.append(wheels.unpack(source, tmp_path / "to")))
         for _ in range(4)
     ]
     for thread in threads:

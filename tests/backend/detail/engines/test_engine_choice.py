@@ -27,8 +27,8 @@ def both(monkeypatch):
     real = engines._availability
     there = engines.Availability("openvino", "openvino", "2026.0.0", "CPU", None)
     absent = engines.Availability("torch", "torch", None, None, "torch is not installed.")
-    known = {"openvino": there, "torch": absent}
-    monkeypatch.setattr(engines, "_availability", lambda kind: known.get(kind) or real(kind))
+    entries = {"openvino": there, "torch": absent}
+    monkeypatch.setattr(engines, "_availability", lambda kind: entries.get(kind) or real(kind))
 
 
 def test_the_faster_engine_is_taken_once_both_are_measured(both):
@@ -49,9 +49,9 @@ def test_an_engine_that_does_not_start_is_replaced_and_it_is_said(both, tiny_net
     assert "onnxruntime is used instead" in choice.message()["problem"]
     named = EngineChoice("openvino", tiny_networks(), None)
     assert named.message()["engine"] is None and "does not start" in named.message()["problem"]
-    with pytest.raises(FurrowError, match="does not start") as caught:
+    with pytest.raises(FurrowError, match="does not start") as failure:
         named.load()
-    assert caught.value.code == "engine_unavailable"
+    assert failure.value.code == "engine_unavailable"
 
 
 def test_an_engine_that_fails_on_the_networks_is_replaced(both, tiny_networks, monkeypatch):
@@ -64,10 +64,10 @@ def test_an_engine_that_fails_on_the_networks_is_replaced(both, tiny_networks, m
         return real(kind, folder)
 
     monkeypatch.setattr(engines, "load", load)
-    choice, said = EngineChoice("auto", tiny_networks(), None), []
-    choice.say = said.append
+    choice, output = EngineChoice("auto", tiny_networks(), None), []
+    choice.say = output.append
     assert choice.load().name == "ONNX Runtime"
-    assert said == ["It does not know an operator. onnxruntime is used instead."]
+    assert output == ["It does not know an operator. onnxruntime is used instead."]
 
 
 def test_damaged_networks_are_told_by_the_last_engine(both, tiny_networks):
@@ -105,9 +105,9 @@ def test_an_interrupted_measurement_leaves_nothing(tiny_networks, tmp_path):
     interrupt = Interrupt()
     interrupt.set()
     choice = EngineChoice("ort", tiny_networks(), tmp_path)
-    with pytest.raises(FurrowError) as caught:
+    with pytest.raises(FurrowError) as failure:
         choice.measure(interrupt)
-    assert caught.value.code == "cancelled" and not list(tmp_path.iterdir())
+    assert failure.value.code == "cancelled" and not list(tmp_path.iterdir())
 
 
 def test_idle_work_gives_way_and_begins_anew():

@@ -116,12 +116,12 @@ def test_without_memory_for_one_map_the_cpu_goes_on_and_it_is_said(engine, monke
     monkeypatch.setattr(engine, "_device", SimpleNamespace(type="cuda"))
     monkeypatch.setattr(engine, "_tensor", lambda v: torch.from_numpy(np.array(v, np.float32)))
     monkeypatch.setattr(engine, "_single", lambda half: engine._synthesis)
-    made = (
+    maps = (
         engine.synthesise_batch(ws, noise)
         if batch
         else np.stack([engine.synthesise(w, noise) for w in ws])
     )
-    np.testing.assert_allclose(made, singly, atol=1e-5)
+    np.testing.assert_allclose(maps, singly, atol=1e-5)
     assert engine.device == "CPU" and not engine.has_preview
     assert "no memory left: the processor goes on" in engine.said[-1]
 
@@ -152,11 +152,11 @@ def test_no_memory_for_the_networks_takes_another_engine(tiny_networks, monkeypa
     (folder / "detail.json").write_text("{}")
     for name in engines.TORCH_NETWORKS:
         (folder / name).touch()
-    choice, said = EngineChoice("auto", folder, None), []
-    choice.say = said.append
+    choice, output = EngineChoice("auto", folder, None), []
+    choice.say = output.append
     assert choice.message()["device"] == "NVIDIA H100"
     assert choice.load().name in ("ONNX Runtime", "OpenVINO")
-    assert "no memory left" in said[0] and "is used instead" in said[0]
+    assert "no memory left" in output[0] and "is used instead" in output[0]
 
 
 def test_an_interrupt_ends_maps_between_the_blocks(engine):
@@ -170,15 +170,15 @@ def test_an_interrupt_ends_maps_between_the_blocks(engine):
         lambda: engine.synthesise(ws[0], noise, interrupt=interrupt),
         lambda: engine.synthesise_batch(ws, noise, interrupt),
     ):
-        with pytest.raises(FurrowError) as caught:
+        with pytest.raises(FurrowError) as failure:
             work()
-        assert caught.value.code == "cancelled"
+        assert failure.value.code == "cancelled"
     assert started.is_set()
     assert engine.synthesise(ws[0], noise).shape == (64, 64), "only its own map"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         ((None, 12020, None), "built without CUDA"),
         (("12.8", 11040, "470.57.02"), "needs driver 525 or newer, here is driver 470.57.02, which knows CUDA 11.4"),
@@ -187,8 +187,8 @@ def test_an_interrupt_ends_maps_between_the_blocks(engine):
         (("12.8", 12020, "535.1"), "finds no card that it can use; the driver knows CUDA 12.2"),
     ],
 )  # fmt: skip
-def test_a_card_that_pytorch_cannot_use_is_explained(arguments, said):
-    assert said in cuda.unusable(*arguments)
+def test_a_card_that_pytorch_cannot_use_is_explained(arguments, output):
+    assert output in cuda.unusable(*arguments)
 
 
 def test_an_old_driver_is_seen_and_told(monkeypatch, tiny_networks):
@@ -208,7 +208,7 @@ def test_an_old_driver_is_seen_and_told(monkeypatch, tiny_networks):
 
     monkeypatch.setattr(cuda, "_library", lambda _w, linux: Driver() if "cuda" in linux else None)
     monkeypatch.setattr(torch.version, "cuda", "12.8")
-    found = cuda.find()
-    assert found.device is None and "too old" in found.problem and "11.4" in found.problem
+    card = cuda.find()
+    assert card.device is None and "too old" in card.problem and "11.4" in card.problem
     choice = EngineChoice("auto", tiny_networks(), None)
     assert choice.message()["engine"] != "torch" and "too old" in choice.message()["problem"]

@@ -12,23 +12,23 @@ from furrow.backend.errors import FurrowError
 from furrow.backend.system.interrupt import Interrupt
 
 
-def drawn_input(engine, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def random_input(engine, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """A random person and expression."""
     random = np.random.RandomState(seed)
     person = [random.standard_normal(engine.identity_size - 16), random.uniform(size=16)]
     return np.concatenate(person).astype(np.float32), random.uniform(size=52).astype(np.float32)
 
 
-def drawn(engine, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def random_styles(engine, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """W+ of a random person's expression, and noise."""
     noise = np.random.RandomState(seed).standard_normal((engine.resolution,) * 2)
-    return engine.encode(*drawn_input(engine, seed)), noise.astype(np.float32)
+    return engine.encode(*random_input(engine, seed)), noise.astype(np.float32)
 
 
 def test_ort_runs_networks(tiny_networks):
     engine = engines.load("ort", tiny_networks())
     assert (engine.identity_size, engine.num_ws, engine.resolution) == (22, 14, 256)
-    w, noise = drawn(engine)
+    w, noise = random_styles(engine)
     linear = engine.mixture(w, np.zeros((256, 256), np.float32))
     map_mm = engine.synthesise(w, noise)
     assert map_mm.dtype == np.float32
@@ -39,7 +39,7 @@ def test_ort_runs_networks(tiny_networks):
 
 def test_the_mixture_is_affine_and_written_where_it_is_wanted():
     engine = engines.load("ort")
-    one, two = drawn(engine, 1)[0], drawn(engine, 2)[0]
+    one, two = random_styles(engine, 1)[0], random_styles(engine, 2)[0]
     rest = np.random.RandomState(4).standard_normal((engine.resolution,) * 2).astype(np.float32)
     out = np.empty_like(rest)
     assert engine.mixture(one, rest, out) is out
@@ -53,7 +53,7 @@ def test_the_mixture_is_affine_and_written_where_it_is_wanted():
 
 def test_the_mixture_is_most_of_what_an_expression_does():
     engine = engines.load("ort")
-    noise = drawn(engine)[1]
+    noise = random_styles(engine)[1]
     person = np.full(engine.identity_size, 0.3, np.float32)
     weights = np.zeros((2, 52), np.float32)
     weights[1, [43, 44]] = 0.7, 0.3  # two of the brows
@@ -66,7 +66,7 @@ def test_the_mixture_is_most_of_what_an_expression_does():
 
 def test_another_noise_makes_other_pores_and_the_first_comes_back(tiny_networks):
     engine = engines.load("ort", tiny_networks())
-    w, noise = drawn(engine)
+    w, noise = random_styles(engine)
     first = engine.synthesise(w, noise)
     np.testing.assert_allclose(engine.synthesise(w, -noise), first - noise / 50, atol=1e-5)
     assert np.array_equal(engine.synthesise(w, noise), first)
@@ -76,16 +76,16 @@ def test_another_noise_makes_other_pores_and_the_first_comes_back(tiny_networks)
 
 def test_an_interrupt_ends_a_map_at_once(tiny_networks):
     engine = engines.load("ort", tiny_networks(work=100_000))  # minutes
-    w, noise = drawn(engine)
+    w, noise = random_styles(engine)
     for early in (True, False):
         interrupt = Interrupt()
         timer = threading.Timer(0.0 if early else 0.2, interrupt.set)
         timer.start()
         if early:
             timer.join()
-        with pytest.raises(FurrowError) as caught:
+        with pytest.raises(FurrowError) as failure:
             engine.synthesise(w, noise, interrupt=interrupt)
-        assert caught.value.code == "cancelled"
+        assert failure.value.code == "cancelled"
         timer.join()
     engine.mixture(w, noise)  # goes on working
 
@@ -107,18 +107,18 @@ def test_a_callback_of_an_interrupt_runs_in_its_block_only():
 def test_missing_network_is_named(tiny_networks, name):
     folder = tiny_networks()
     (folder / name).unlink()
-    with pytest.raises(FurrowError, match=rf"{name} is missing") as caught:
+    with pytest.raises(FurrowError, match=rf"{name} is missing") as failure:
         engines.load("ort", folder)
-    assert caught.value.code == "missing_model"
+    assert failure.value.code == "missing_model"
 
 
 def test_damaged_network_is_named(tiny_networks):
     folder = tiny_networks()
     path = folder / "generator.onnx"
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(FurrowError, match=r"generator\.onnx is damaged") as caught:
+    with pytest.raises(FurrowError, match=r"generator\.onnx is damaged") as failure:
         engines.load("ort", folder)
-    assert caught.value.code == "missing_model" and "\n" not in str(caught.value)
+    assert failure.value.code == "missing_model" and "\n" not in str(failure.value)
 
 
 def test_foreign_networks_are_named(tiny_networks):
@@ -131,9 +131,9 @@ def test_foreign_networks_are_named(tiny_networks):
     ):  # fmt: skip
         before = path.read_bytes()
         path.write_bytes(content)
-        with pytest.raises(FurrowError, match=rf"{path.name} is damaged") as caught:
+        with pytest.raises(FurrowError, match=rf"{path.name} is damaged") as failure:
             engines.load("ort", folder)
-        assert caught.value.code == "missing_model" and "\n" not in str(caught.value)
+        assert failure.value.code == "missing_model" and "\n" not in str(failure.value)
         path.write_bytes(before)
 
 
@@ -161,16 +161,16 @@ def test_pytorch_names_a_damaged_file(tmp_path, name, content):
     for file in ("detail.json", "encoder.safetensors", "generator.safetensors"):
         shutil.copy(engines.DETAIL / file, tmp_path)
     (tmp_path / name).write_bytes(content((tmp_path / name).read_bytes()))
-    with pytest.raises(FurrowError, match=name) as caught:
+    with pytest.raises(FurrowError, match=name) as failure:
         engines.load("torch", tmp_path)
-    assert caught.value.code == "missing_model" and "\n" not in str(caught.value)
+    assert failure.value.code == "missing_model" and "\n" not in str(failure.value)
 
 
 def test_absent_engine_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FurrowError, match="openvino is not installed") as caught:
+    with pytest.raises(FurrowError, match="openvino is not installed") as failure:
         engines.choose("openvino")
-    assert caught.value.code == "engine_unavailable"
+    assert failure.value.code == "engine_unavailable"
     with pytest.raises(FurrowError, match="No engine is installed"):
         engines.choose("auto")
     with pytest.raises(FurrowError, match='no engine "tensorrt"'):
@@ -188,8 +188,8 @@ def test_auto_takes_torch_only_with_cuda(monkeypatch):
 def test_torch_on_the_cpu_equals_ort():
     pytest.importorskip("torch")
     ort, torch = engines.load("ort"), engines.load("torch")
-    w, noise = drawn(ort)
-    maps = [e.synthesise(e.encode(*drawn_input(ort)), noise) for e in (ort, torch)]
+    w, noise = random_styles(ort)
+    maps = [e.synthesise(e.encode(*random_input(ort)), noise) for e in (ort, torch)]
     assert np.abs(maps[0]).max() > 0.01
     assert np.abs(maps[0] - maps[1]).max() < 1e-4
     mixtures = [e.mixture(w, noise) for e in (ort, torch)]
