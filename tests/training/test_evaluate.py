@@ -157,7 +157,7 @@ def test_an_unknown_baseline_and_a_set_of_other_people_are_named(
         baselines.Baselines(data, head, seed=2)
 
 
-def test_records_of_other_data_or_code_are_refused(
+def test_records_of_other_data_or_computations_are_refused(
     known: baselines.Baselines, test_set: Maps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(baselines, "RECORD", tmp_path / "baselines.json")
@@ -170,10 +170,15 @@ def test_records_of_other_data_or_code_are_refused(
         baselines.kept(2, test_set)
     with pytest.raises(FurrowError, match="another test set"):
         baselines.kept(1, known.train)
-    record = json.loads(baselines.RECORD.read_text()) | {"code": "0" * 64}
+    record = json.loads(baselines.RECORD.read_text())
+    record["computation"]["vertices"]["version"] = 0
     baselines.RECORD.write_text(json.dumps(record))
-    with pytest.raises(FurrowError, match=r"other code.*--full"):
+    with pytest.raises(FurrowError, match=r"vertices\.version was 0 and is 1\).*--full"):
         baselines.kept(1, test_set)
+
+
+def test_recorded_baselines_fit_the_computation_that_ships() -> None:
+    assert json.loads(baselines.RECORD.read_text())["computation"] == baselines.computation()
 
 
 def test_figures_name_the_best_baseline() -> None:

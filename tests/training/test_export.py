@@ -31,7 +31,7 @@ def test_exported_networks_equal_pytorch(tmp_path: Path, basis_images: tuple[int
         for name, parameter in model.synthesis.named_parameters():
             if "basis" in name or "to_map.weight" in name:
                 parameter.normal_(0.0, 0.2)
-    export(model, tmp_path, {"data": {}})
+    export(model.encoder, model.synthesis, tmp_path, {"data": {}})
     ort, torch_engine = engines.load("ort", tmp_path), engines.load("torch", tmp_path)
     random = np.random.RandomState(2)
     w = random.standard_normal((ort.num_ws, 512)).astype(np.float32)

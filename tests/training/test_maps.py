@@ -203,7 +203,7 @@ def weigh(folder: Path, value: float) -> None:
         (lambda f: rewrite(f, shape=[0.0] * 7), r"0001\.json cannot be used.*another head model"),
         (lambda f: rewrite(f, skin=[float("nan")] * 16), r"0001\.json.*not numbers.*train corpus"),
         (lambda f: weigh(f, np.inf), r"0001\.npz is damaged"),
-        (lambda f: weigh(f, 1.5), r"0001\.npz cannot be used.*outside 0 to 1"),
+        (lambda f: weigh(f, 1.5), r"0001\.npz cannot be used.*between 0 and 1"),
         (lambda f: shutil.rmtree(f / "dpmap"), "a set without maps"),
         (lambda f: (f / "set.json").write_text("{"), "is no set of maps"),
         (lambda f: shutil.rmtree(f), "holds no displacement maps"),
@@ -244,3 +244,14 @@ def test_facescape_with_identities_can_be_learned_from(head: Head, tmp_path: Pat
     assert maps.map[1, 32, 32] == pytest.approx(4000 * PNG_STEP_MM, rel=1e-3)
     # The chart is theirs: the mask is where their maps are not flat.
     assert maps.mask[32, 32] == 1.0 and maps.mask[5, 5] == 0.0
+
+
+def test_a_smaller_set_holds_the_first_people_of_a_larger_one(head: Head, tmp_path: Path) -> None:
+    many = data.draw(tmp_path / "many", head, 128, 3, 2, seed=5, workers=2)
+    few = data.draw(tmp_path / "few", head, 64, 2, 1, seed=5, relief=True, workers=1)
+    assert np.array_equal(few.identity, many.identity[[0, 2]])
+    assert np.array_equal(few.expression, many.expression[[0, 2]])
+    assert not np.array_equal(many.expression[0], many.expression[1])
+    assert few.relief.shape == (2, 64, 64)
+    again = data.draw(tmp_path / "few", head, 64, 2, 1, seed=5, relief=True, workers=1)
+    assert again.digest == few.digest

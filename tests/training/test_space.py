@@ -20,8 +20,8 @@ from furrow.backend.errors import FurrowError
 from furrow.backend.formats.identity import ADJUSTMENTS
 from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.chart import chart
-from furrow.training.networks.schedule import Budget
 from furrow.training.space import codes, directions, mapping
+from furrow.training.spine.stage import Budget
 
 RESOLUTION, NUM_WS = 128, 6
 IMAGES = 40
@@ -103,7 +103,7 @@ def two_heaps(count: int = 4000, num_ws: int = 3) -> codes.Components:
 @pytest.fixture(scope="module")
 def learned() -> mapping.Mapping:
     config = mapping.MappingConfig(num_ws=3, coordinates=2, width=64, layers=2)
-    return mapping.fit(two_heaps(), config, Budget(None, 1600), 0)
+    return mapping.fit(two_heaps(), config, Budget(1600), 0)
 
 
 def sampled(network: mapping.Mapping, count: int = 1000) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,11 @@ from ...backend.detail.engines.torch_layers import LocalBasis, enlarge
 from ...backend.detail.engines.torch_networks import Synthesis
 from ..maps.data import Maps
 from ..networks.basis import fit_images, fit_loadings, project, styles
-from ..networks.schedule import load_checkpoint, save_checkpoint
+from ..spine.files import digest_of, read_checkpoint, write_checkpoint
 from ..spine.guard import restoring
 
 FINE_MAPS = 2000
-"""Maps that the fine images are found on; the coarse ones and all loadings see all that are chosen."""
+"""Maps that the fine images are found on; the coarse ones and all loadings see all rows."""
 
 OFF_SKIN = 0.02
 """Weight of texels off the skin: a little, so that nothing wild stands at the border."""
@@ -51,21 +52,21 @@ class Bases:
     def coefficients(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients of both bases for maps (N, 1, R, R) in mm."""
         coarse = self.project_coarse(maps / self.unit)
-        left = maps / self.unit - enlarge(self.coarse.mixture(coarse), 2)
-        return coarse, project(self.fine, left, self.mask)
+        residual = maps / self.unit - enlarge(self.coarse.mixture(coarse), 2)
+        return coarse, project(self.fine, residual, self.mask)
 
     def project_coarse(self, raw: Tensor) -> Tensor:
         """Coefficients of the coarse basis for maps (N, 1, R, R) in raw units."""
         return project(self.coarse, F.avg_pool2d(raw, 2), F.avg_pool2d(self.mask, 2))
 
-    def left(self, raw: Tensor) -> Tensor:
+    def residual(self, raw: Tensor) -> Tensor:
         """What the coarse basis leaves of maps (N, 1, R, R) in raw units."""
         return raw - enlarge(self.coarse.mixture(self.project_coarse(raw)), 2)
 
     def coarse_styles(self, maps: Tensor) -> Tensor:
         """The coarse style (N, 512) of maps (N, 1, R / 2, R / 2) in mm."""
-        found = project(self.coarse, maps / self.unit, F.avg_pool2d(self.mask, 2))
-        return styles(self.coarse, found, self.coarse_variance)
+        coefficients = project(self.coarse, maps / self.unit, F.avg_pool2d(self.mask, 2))
+        return styles(self.coarse, coefficients, self.coarse_variance)
 
     def styles(self, maps: Tensor) -> Tensor:
         """The two styles (N, 2, 512) of maps (N, 1, R, R) in mm."""
@@ -75,6 +76,13 @@ class Bases:
             styles(self.fine, fine, self.fine_variance),
         )
         return torch.stack(pair, 1)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what decides the styles of a map."""
+        variances = torch.stack([self.coarse_variance, self.fine_variance])
+        both = digest_of(self.coarse, self.fine) + str(variances.tolist())
+        return hashlib.sha256(both.encode()).hexdigest()
 
 
 def block_at(synthesis: Synthesis, resolution: int) -> torch.nn.Module:
@@ -91,46 +99,48 @@ def bases_of(synthesis: Synthesis, maps: Maps, variances: Tensor | None = None) 
     """The synthesis's own bases, for projection; `variances` (2, 512) where they are fitted."""
     fine = maps.map.shape[1]
     both = [block_at(synthesis, r).basis for r in (fine // 2, fine)]
-    found = torch.zeros(2, 512) if variances is None else variances
+    worth = torch.zeros(2, 512) if variances is None else variances
     unit = float(synthesis.scale)  # type: ignore[arg-type]
-    return Bases(both[0], both[1], found[0], found[1], weights_of(maps.mask), unit)  # type: ignore[arg-type]
+    return Bases(both[0], both[1], worth[0], worth[1], weights_of(maps.mask), unit)  # type: ignore[arg-type]
 
 
 @torch.no_grad()
-def fit_bases(synthesis: Synthesis, maps: Maps, chosen: np.ndarray, path: Path) -> Bases:
-    """Fit the synthesis's two bases on the `chosen` maps at half its resolution, or take them from `path`.
+def fit_bases(synthesis: Synthesis, maps: Maps, rows: np.ndarray, path: Path) -> Bases:
+    """Fit the synthesis's two bases on `rows` of maps at half its resolution, or take them from `path`.
 
     Both bases' images take about a minute for 4,000 maps on one core, the projection two.
     """
     plain = bases_of(synthesis, maps)
     if path.exists():
         with restoring(path, "furrow train dnpm"):
-            content = load_checkpoint(path)
+            content = read_checkpoint(path)
             plain.coarse.load_state_dict(content["coarse"])
             plain.fine.load_state_dict(content["fine"])
         return bases_of(synthesis, maps, content["variances"])
     mask = plain.mask
-    chunks = np.array_split(chosen, max(1, len(chosen) // 100))
+    chunks = np.array_split(rows, max(1, len(rows) // 100))
 
-    def raw(rows: np.ndarray) -> Tensor:
-        images = np.stack([np.asarray(maps.map[r], np.float32) for r in rows])
+    def raw(part: np.ndarray) -> Tensor:
+        images = np.stack([np.asarray(maps.map[r], np.float32) for r in part])
         return torch.from_numpy(images)[:, None] / plain.unit
 
     small = torch.cat([F.avg_pool2d(raw(c), 2) for c in tqdm(chunks, desc="coarse basis")])
     fit_images(plain.coarse, small, F.avg_pool2d(mask, 2))
     del small
-    some = np.linspace(0, len(chosen) - 1, min(len(chosen), FINE_MAPS)).astype(int)
-    parts = np.array_split(chosen[some], max(1, len(some) // 100))
+    some = np.linspace(0, len(rows) - 1, min(len(rows), FINE_MAPS)).astype(int)
+    parts = np.array_split(rows[some], max(1, len(some) // 100))
     fit_images(
-        plain.fine, torch.cat([plain.left(raw(c)) for c in tqdm(parts, desc="fine basis")]), mask
+        plain.fine,
+        torch.cat([plain.residual(raw(c)) for c in tqdm(parts, desc="fine basis")]),
+        mask,
     )
-    found = [plain.coefficients(raw(c) * plain.unit) for c in tqdm(chunks, desc="coefficients")]
+    pairs = [plain.coefficients(raw(c) * plain.unit) for c in tqdm(chunks, desc="coefficients")]
     variances = torch.stack(
         [
-            fit_loadings(basis, torch.cat([pair[i] for pair in found]))
+            fit_loadings(basis, torch.cat([pair[i] for pair in pairs]))
             for i, basis in enumerate((plain.coarse, plain.fine))
         ]
     )
     state = {"coarse": plain.coarse.state_dict(), "fine": plain.fine.state_dict()}
-    save_checkpoint(path, state | {"variances": variances})
+    write_checkpoint(path, state | {"variances": variances})
     return bases_of(synthesis, maps, variances)

@@ -15,8 +15,10 @@ from torch import Tensor
 from ...backend.detail.engines.torch_networks import Encoder, Synthesis
 from ..maps.data import Maps
 from ..networks.losses import furrow_loss
+from ..spine import machine
+from ..spine.schedule import averaged
+from ..spine.stage import Stage
 from .bases import weights_of
-from .loop import Stage
 
 CROP = 256
 BORDER = 8
@@ -26,6 +28,59 @@ SHARES = (0.45, 0.4, 0.15)
 """How often a step is at R / 4, R / 2 and R."""
 
 
+class Pairs:
+    """Maps of a set with the encoder's styles for them, and the generator's loss on them.
+
+    Parameters
+    ----------
+    dtype
+        Of the activations.
+    """
+
+    def __init__(
+        self, encoder: Encoder, synthesis: Synthesis, maps: Maps, batch: int, dtype: torch.dtype
+    ) -> None:
+        self.encoder, self.synthesis, self.maps = encoder, synthesis, maps
+        self.batch, self.dtype = batch, dtype
+        self.where = encoder.w_avg.device
+        self.mask = weights_of(maps.mask).to(self.where)
+
+    def whole(self, rng: np.random.Generator) -> Tensor:
+        """Loss of whole maps at half the set's resolution."""
+        rows = rng.integers(len(self.maps.map), size=self.batch)
+        w, target = self._pair(rows)
+        _, image = self.synthesis.lower(w, target.shape[-1] // 2, self.dtype)
+        return furrow_loss(image, F.avg_pool2d(target, 2), F.avg_pool2d(self.mask, 2))
+
+    def cropped(self, rng: np.random.Generator) -> Tensor:
+        """Loss of crops of the last block, with what is below at rest."""
+        size = self.maps.map.shape[1]
+        crop = min(CROP, size)
+        rows = rng.integers(len(self.maps.map), size=max(1, self.batch // 2))
+        row, column = (int(v) * 8 for v in rng.integers((size - crop) // 8 + 1, size=2))
+        w, target = self._pair(rows)
+        with torch.no_grad():
+            x, image = self.synthesis.lower(w, size // 2, self.dtype)
+        top, left, side = row // 2, column // 2, crop // 2
+        part = (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
+        index = int(np.log2(size)) - 3
+        _, image = self.synthesis.block(index, x[part], image[part], w, (row, column, crop))
+        region = (..., slice(row, row + crop), slice(column, column + crop))
+        mask = self.mask[region].clone()
+        inner = torch.zeros_like(mask)
+        inner[..., BORDER:-BORDER, BORDER:-BORDER] = 1.0
+        return furrow_loss(image, target[region], mask * inner + 1e-4)
+
+    def _pair(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Styles (n, num_ws, 512) and maps (n, 1, R, R) in raw units."""
+        maps = self.maps
+        a, b = (torch.from_numpy(v[rows]).to(self.where) for v in (maps.identity, maps.expression))
+        images = np.stack([np.asarray(maps.map[r], np.float32) for r in rows])
+        with torch.no_grad():
+            w = self.encoder(a, b)
+        return w, (torch.from_numpy(images)[:, None].to(self.where) / self.synthesis.scale)
+
+
 def convolutions(
     encoder: Encoder,
     synthesis: Synthesis,
@@ -33,63 +88,31 @@ def convolutions(
     full: Maps,
     batch: int,
     rate: float,
-    dtype: torch.dtype,
+    bfloat16: bool = True,
+    seed: int = 0,
 ) -> Stage:
-    """The stage; `half` holds maps at R / 2, `full` at R."""
+    """The stage, where the networks lie; `half` holds maps at R / 2, `full` at R."""
     encoder.requires_grad_(False).eval()
     synthesis.requires_grad_(False).train()
-    learned = [
+    parameters = [
         parameter
         for name, parameter in synthesis.named_parameters()
         if ".basis." not in name and not name.startswith("relief.")
     ]
-    for parameter in learned:
+    for parameter in parameters:
         parameter.requires_grad_(True)
-    optimiser = torch.optim.Adam(learned, lr=rate, betas=(0.9, 0.99), fused=True)
-    resolution = synthesis.config.resolution
-    unit = float(synthesis.scale)  # type: ignore[arg-type]
+    optimiser = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99), fused=True)
+    dtype = machine.precision(encoder.w_avg.device, bfloat16)
+    coarse, fine = (Pairs(encoder, synthesis, maps, batch, dtype) for maps in (half, full))
 
-    def styles(maps: Maps, rows: np.ndarray) -> Tensor:
-        with torch.no_grad():
-            return encoder(
-                torch.from_numpy(maps.identity[rows]), torch.from_numpy(maps.expression[rows])
-            )
-
-    def whole(maps: Maps, rows: np.ndarray) -> Tensor:
-        images = np.stack([np.asarray(maps.map[r], np.float32) for r in rows])
-        return torch.from_numpy(images)[:, None] / unit
-
-    def coarse_step(rng: np.random.Generator) -> Tensor:
-        rows = rng.integers(len(half.map), size=batch)
-        target = F.avg_pool2d(whole(half, rows), 2)
-        _, image = synthesis.lower(styles(half, rows), resolution // 4, dtype)
-        return furrow_loss(image, target, F.avg_pool2d(weights_of(half.mask), 2))
-
-    def crop_step(rng: np.random.Generator, maps: Maps) -> Tensor:
-        """The last blocks on crops, with what is below at rest."""
-        size = maps.map.shape[1]
-        crop = min(CROP, size)
-        rows = rng.integers(len(maps.map), size=max(1, batch // 2))
-        row, column = (int(v) * 8 for v in rng.integers((size - crop) // 8 + 1, size=2))
-        w = styles(maps, rows)
-        with torch.no_grad():
-            x, image = synthesis.lower(w, size // 2, dtype)
-        top, left, side = row // 2, column // 2, crop // 2
-        part = (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
-        index = int(np.log2(size)) - 3
-        _, image = synthesis.block(index, x[part], image[part], w, (row, column, crop))
-        region = (..., slice(row, row + crop), slice(column, column + crop))
-        mask = weights_of(maps.mask)[region].clone()
-        inner = torch.zeros_like(mask)
-        inner[..., BORDER:-BORDER, BORDER:-BORDER] = 1.0
-        return furrow_loss(image, whole(maps, rows)[region], mask * inner + 1e-4)
-
-    def step(rng: np.random.Generator) -> dict[str, float]:
+    def learn(stage: Stage, rng: np.random.Generator) -> dict[str, Tensor | float]:
         kind = int(rng.choice(3, p=SHARES))
-        loss = coarse_step(rng) if kind == 0 else crop_step(rng, half if kind == 1 else full)
+        loss = coarse.whole(rng) if kind == 0 else (coarse if kind == 1 else fine).cropped(rng)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        return {"kind": kind, "loss": loss.item()}
+        return {"kind": kind, "loss": loss}
 
-    return Stage("convolutions", synthesis, {"synthesis": optimiser}, step)
+    networks, averages = {"synthesis": synthesis}, {"synthesis": averaged(synthesis)}
+    optimisers = {"synthesis": optimiser}
+    return Stage("convolutions", networks, optimisers, learn, averages, seed=seed, batch=batch)

@@ -14,8 +14,10 @@ from ...backend.formats.figures import Figure
 from ...backend.formats.files import ASSETS
 from ...backend.head.bilinear import Head
 from ..maps.data import Maps, draw, read
+from ..maps.testset import draw_test_set
 from ..networks.metrics import psnr_db, resized
 from ..space.mapping import Mapping, load_mapping
+from ..spine import machine
 from .inversion import explained, invert, plain_maps, without_convolutions
 from .sampling_quality import (
     copy_ratio,
@@ -27,9 +29,6 @@ from .sampling_quality import (
     path_steps,
     quality,
 )
-
-TEST_SEED, TEST_PEOPLE, TEST_EACH = 100, 60, 4
-"""Of the test set that `evaluate encoder` uses too, as `data.draw` takes them."""
 
 CROWD_SEED, CROWD_PEOPLE, CROWD_EACH = 200, 300, 2
 """Of the set that generated maps are compared with by --full."""
@@ -50,17 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--full", action="store_true",
         help="more maps, and copies among all training maps (needs the training set)",
     )  # fmt: skip
-    parser.add_argument("--threads", type=int, default=2)
+    machine.add_threads(parser)
 
 
 def run(args: argparse.Namespace) -> list[Figure]:
     """Invert maps, compare generated ones with the corpus, walk through W+; 5 minutes on 2 cores."""
-    torch.set_num_threads(args.threads)
+    machine.set_threads(args.threads)
     head = Head.load()
     encoder, synthesis = load(args.assets)
     mapping = load_mapping(args.assets)
     synthesis.requires_grad_(False)
-    test = draw(args.data / "test1024", head, 1024, TEST_PEOPLE, TEST_EACH, TEST_SEED, True)
+    test = draw_test_set(args.data, head)
     figures = [
         *inversion_figures(encoder, synthesis, test, 24 if args.full else args.maps),
         *path_figures(encoder, synthesis, test, 12 if args.full else 3),

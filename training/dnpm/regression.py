@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from ...backend.detail.engines.torch_layers import W_SIZE, LocalBasis
 from ...backend.detail.engines.torch_networks import Encoder
 from ...backend.formats.identity import SKIN
-from .loop import Stage
+from ..spine import machine
+from ..spine.schedule import averaged
+from ..spine.stage import Stage
 from .samples import Samples
+from .setup import StageOptions
 
 SKIN_DEVIATION = 12**-0.5
 """Of a number even in [0, 1], as most skin coefficients are."""
@@ -34,64 +37,67 @@ def relief_style(identity: Tensor) -> Tensor:
     return F.pad(skin, (0, W_SIZE - len(SKIN)))
 
 
-def predict(encoder: Encoder, identity: Tensor, expression: Tensor, wanted: list[int]) -> Tensor:
-    """Only the wanted styles (N, len(wanted), 512), w_avg added: most heads need not be computed."""
+def predict(encoder: Encoder, identity: Tensor, expression: Tensor, styles: list[int]) -> Tensor:
+    """Only some styles (N, len(styles), 512), w_avg added: most heads need not be computed."""
     features = encoder.features(identity, expression)
-    ends = np.cumsum([count for count in encoder.config.split if count])
-    made = []
-    for index in wanted:
-        head, rows = _rows(encoder, ends, index)
-        group = int(np.searchsorted(ends, index, side="right"))
+    predictions = []
+    for index in styles:
+        group, head, rows = _rows(encoder, index)
         style = F.linear(features[group], head.weight[rows], head.bias[rows])
-        made.append(style + encoder.w_avg[index])  # type: ignore[index]
-    return torch.stack(made, 1)
+        predictions.append(style + encoder.w_avg[index])
+    return torch.stack(predictions, 1)
 
 
 def regression(
     encoder: Encoder,
     samples: Samples,
     variance: Tensor,
-    wanted: list[int],
-    batch: int,
-    rate: float,
+    styles: list[int],
+    options: StageOptions,
     weight_decay: float,
     bfloat16: bool = True,
+    seed: int = 0,
 ) -> Stage:
-    """The stage.
+    """The stage, where the encoder lies.
 
     Parameters
     ----------
     samples
         What to learn from.
     variance
-        (2, 512), what each number of the two styles is worth.
-    wanted
+        (2, 512), what each number of the two bases' styles is worth.
+    styles
         Indices of the two bases' styles and of the relief's.
     """
+    where = encoder.w_avg.device
     optimiser = torch.optim.AdamW(
-        encoder.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True
+        encoder.parameters(), options.rate, (0.9, 0.99), weight_decay=weight_decay, fused=True
     )
-    worth = variance / variance.sum()
-    identity, expression = (torch.from_numpy(v) for v in (samples.identity, samples.expression))
+    worth = (variance / variance.sum()).to(where)
+    identity, expression = samples.inputs()
     targets = torch.from_numpy(samples.styles)
 
-    def step(rng: np.random.Generator) -> dict[str, float]:
-        rows = torch.from_numpy(rng.integers(len(identity), size=batch))
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            made = predict(encoder, identity[rows], expression[rows], wanted).float()
-        target = targets[rows].float()
+    def learn(stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+        rows = torch.from_numpy(rng.integers(len(identity), size=stage.batch))
+        a, b, target = (v[rows].to(where) for v in (identity, expression, targets))
+        with machine.autocast(where, bfloat16):
+            predictions = predict(encoder, a, b, styles).float()
+        target = target.float()
         # Samples drawn for the coarse style alone say nothing of the fine one.
-        known = target.isfinite()
-        wrong = torch.where(known, made[:, :2] - target.nan_to_num(0.0), 0.0).square() * worth
-        folds = (wrong.sum((0, 2)) / known[..., 0].sum(0).clamp(min=1)).sum()
-        relief = made[:, 2] - relief_style(identity[rows])
+        valid = target.isfinite()
+        errors = torch.where(valid, predictions[:, :2] - target.nan_to_num(0.0), 0.0)
+        squares = (errors.square() * worth).sum((0, 2))
+        folds = (squares / valid[..., 0].sum(0).clamp(min=1)).sum()
+        relief = predictions[:, 2] - relief_style(a)
         loss = folds + RELIEF_WORTH * relief[:, : len(SKIN)].square().mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        return {"folds": folds.item(), "loss": loss.item()}
+        return {"folds": folds, "loss": loss}
 
-    return Stage("encoder", encoder, {"encoder": optimiser}, step)
+    networks, averages = {"encoder": encoder}, {"encoder": averaged(encoder)}
+    optimisers = {"encoder": optimiser}
+    return Stage("encoder", networks, optimisers, learn, averages, seed=seed, batch=options.batch)
 
 
 @torch.no_grad()
@@ -99,7 +105,7 @@ def restore_amplitude(
     encoder: Encoder,
     bases: tuple[LocalBasis, LocalBasis],
     samples: Samples,
-    wanted: list[int],
+    styles: list[int],
     strength: float,
     gains: tuple[float, float] = (1.0, 1.0),
 ) -> None:
@@ -111,11 +117,10 @@ def restore_amplitude(
     missing from their energy; `gains` of the coarse and the fine basis make up for it. Changes
     loadings and means.
     """
-    identity, expression = (torch.from_numpy(v) for v in (samples.identity, samples.expression))
-    made = predict(encoder, identity, expression, wanted[:2])
-    known = torch.from_numpy(samples.styles).float()
+    predictions = predict(encoder, *samples.inputs(), styles[:2])
+    targets = torch.from_numpy(samples.styles).float()
     for number, (basis, gain) in enumerate(zip(bases, gains, strict=True)):
-        predicted, true = (basis.coefficients(styles[:, number]) for styles in (made, known))
+        predicted, true = (basis.coefficients(w[:, number]) for w in (predictions, targets))
         ratio = true.std(0) / predicted.std(0).clamp(min=1e-6)
         factor = ratio.clamp(1.0, LARGEST_FACTOR) ** strength
         factor[true.std(0) < 1e-4] = 1.0  # patches off the skin
@@ -126,38 +131,38 @@ def restore_amplitude(
 
 
 @torch.no_grad()
-def spread_styles(encoder: Encoder, samples: Samples, wanted: list[int]) -> None:
+def spread_styles(encoder: Encoder, samples: Samples, styles: list[int]) -> None:
     """Give the other styles the bases' styles too: the coarse one up to its layer, then the fine one.
 
     StyleGAN2's mapping feeds all layers alike; so do these, and the convolutions of all blocks
     know what the image shows. Heads of the same layer of the encoder are copied; those of an
     earlier layer are solved for, by least squares.
     """
-    identity, expression = (torch.from_numpy(v) for v in (samples.identity, samples.expression))
+    identity, expression = samples.inputs()
     features = encoder.features(identity, expression)
-    made = predict(encoder, identity, expression, wanted)
-    ends = np.cumsum([count for count in encoder.config.split if count])
-    coarse, fine, last = wanted
+    predictions = predict(encoder, identity, expression, styles)
+    coarse, fine, last = styles
     for index in range(last):
-        if index in wanted:
+        if index in styles:
             continue
         source = coarse if index < coarse else fine
-        head, rows = _rows(encoder, ends, index)
-        group, known = (int(np.searchsorted(ends, i, side="right")) for i in (index, source))
-        if group == known:
-            same, its = _rows(encoder, ends, source)
-            head.weight[rows], head.bias[rows] = same.weight[its], same.bias[its]
+        group, head, rows = _rows(encoder, index)
+        source_group, source_head, source_rows = _rows(encoder, source)
+        if group == source_group:
+            head.weight[rows] = source_head.weight[source_rows]
+            head.bias[rows] = source_head.bias[source_rows]
         else:
             x = F.pad(features[group], (0, 1), value=1.0)
             gram = x.T @ x + 1e-2 * len(x) * torch.eye(x.shape[1])
-            solved = torch.linalg.solve(gram, x.T @ made[:, wanted.index(source)])
-            head.weight[rows], head.bias[rows] = solved[:-1].T, solved[-1]
+            solution = torch.linalg.solve(gram, x.T @ predictions[:, styles.index(source)])
+            head.weight[rows], head.bias[rows] = solution[:-1].T, solution[-1]
 
 
-def _rows(encoder: Encoder, ends: np.ndarray, index: int) -> tuple[nn.Linear, slice]:
-    """The head that makes a style, and its rows."""
+def _rows(encoder: Encoder, index: int) -> tuple[int, nn.Linear, slice]:
+    """Which layer's head makes a style, the head, and its rows."""
+    ends = np.cumsum([count for count in encoder.config.split if count])
     group = int(np.searchsorted(ends, index, side="right"))
     within = index - (0 if group == 0 else int(ends[group - 1]))
     head = encoder.heads[group]
     assert isinstance(head, nn.Linear), "heads of five widths are needed"
-    return head, slice(within * W_SIZE, (within + 1) * W_SIZE)
+    return group, head, slice(within * W_SIZE, (within + 1) * W_SIZE)

@@ -13,14 +13,16 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from tqdm import tqdm
 
 from ...backend.formats.files import whole_file
+from ...backend.head.bilinear import Head
+from ...backend.system.processor import physical_cores
 from ..corpus.compose import Skin
 from ..corpus.sampler import sample_expression, sample_identity
 from ..maps.data import Maps
@@ -51,21 +53,26 @@ class Samples:
     styles: np.ndarray
     digest: str
 
+    def inputs(self) -> tuple[Tensor, Tensor]:
+        """Identity and expression as the encoder takes them."""
+        return torch.from_numpy(self.identity), torch.from_numpy(self.expression)
 
-_begun: tuple[Any, Bases] | None = None
+
+_shared: tuple[Head, Bases] | None = None
+"""The head and the bases of a worker."""
 
 
-def _begin(head: Any, bases: Bases) -> None:
-    global _begun
-    _begun = (head, bases)
+def _begin(head: Head, bases: Bases) -> None:
+    global _shared
+    _shared = (head, bases)
     torch.set_num_threads(1)
 
 
 @torch.no_grad()
 def _person(resolution: int, per_identity: int, seed: int, number: int) -> list[np.ndarray]:
-    assert _begun is not None
-    head, bases = _begun
-    # The same stream of random numbers as `data.draw`: the same people under the same seed.
+    assert _shared is not None
+    head, bases = _shared
+    # The same stream of random numbers as `maps.data.draw`: the same people under the same seed.
     rng = np.random.default_rng((seed, number))
     person = sample_identity(head, rng)
     skin = Skin(head, person, resolution)
@@ -73,12 +80,12 @@ def _person(resolution: int, per_identity: int, seed: int, number: int) -> list[
     maps = np.stack([skin.map(w, relief=False) for w in weights])
     images = torch.from_numpy(maps)[:, None]
     if resolution == bases.coarse.resolution:
-        found = torch.full((per_identity, 2, 512), torch.nan)
-        found[:, 0] = bases.coarse_styles(images)
+        styles = torch.full((per_identity, 2, 512), torch.nan)
+        styles[:, 0] = bases.coarse_styles(images)
     else:
-        found = bases.styles(images)
+        styles = bases.styles(images)
     identity = np.repeat(person.vector[None], per_identity, 0)
-    return [identity, weights.astype(np.float32), _half(found)]
+    return [identity, weights.astype(np.float32), _half(styles)]
 
 
 def _half(styles: torch.Tensor) -> np.ndarray:
@@ -87,27 +94,35 @@ def _half(styles: torch.Tensor) -> np.ndarray:
 
 
 def draw_samples(
-    folder: Path,
-    head: Any,
+    data: Path,
+    head: Head,
     bases: Bases,
     first: int,
     people: int,
     per_identity: int,
     seed: int,
     resolution: int,
-    workers: int = 2,
+    workers: int | None = None,
 ) -> Samples:
-    """Draw people's maps, keep their styles in `folder`, 25 people a file; goes on where it stopped.
+    """Draw people's maps, keep their styles in a folder of `data`, 25 people a file.
 
-    People `first`, `first` + 1, ... of the seed's: those before are left for other uses.
+    Goes on where it stopped. The folder's name tells the arguments and the bases: styles of other
+    bases mean other maps.
+
+    People `first`, `first` + 1, ... of the seed's: those before are left for other uses. In as many
+    processes as the machine has cores, or in `workers`.
     """
+    key = f"{bases.digest} {first} {people} {per_identity} {seed} {resolution}"
+    folder = data / f"samples{resolution}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"part-{i:04d}.npz" for i in range(math.ceil(people / CHUNK))]
     missing = [i for i, file in enumerate(files) if not file.exists()]
     one = functools.partial(_person, resolution, per_identity, seed)
     context = multiprocessing.get_context("fork")
     with (
-        ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(head, bases)) as pool,
+        ProcessPoolExecutor(
+            workers or physical_cores() or 1, context, initializer=_begin, initargs=(head, bases)
+        ) as pool,
         tqdm(total=min(people, len(missing) * CHUNK), desc="styles", unit="person") as bar,
     ):
         for index in missing:
@@ -134,7 +149,7 @@ def read_samples(folder: Path) -> Samples:
 
 @torch.no_grad()
 def samples_of(bases: Bases, maps: Maps, rows: np.ndarray) -> Samples:
-    """Samples of samples whose maps, at the fine basis's resolution, are at hand."""
+    """Samples of rows whose maps, at the fine basis's resolution, are at hand."""
     parts = []
     for start in range(0, len(rows), 50):
         images = np.asarray(maps.map[rows[start : start + 50]], np.float32)
@@ -142,21 +157,21 @@ def samples_of(bases: Bases, maps: Maps, rows: np.ndarray) -> Samples:
     return Samples(maps.identity[rows], maps.expression[rows], np.concatenate(parts), maps.digest)
 
 
-def correct(coarse: Samples, held: Samples, strength: float = 30.0) -> Samples:
+def correct(coarse: Samples, finer: Samples, strength: float = 30.0) -> Samples:
     """Coarse styles of maps drawn at R / 4, brought to those of maps averaged to that size.
 
     Thin lines come out a little different when they are drawn with large texels, by about 1 % of
-    the maps' energy. `held` are the first samples of `coarse`, drawn at R / 2: a linear map between
+    the maps' energy. `finer` are the first samples of `coarse`, drawn at R / 2: a linear map between
     both, near the identity, takes most of the difference away. Those samples are left out.
     """
-    count = len(held.styles)
-    drawn = torch.from_numpy(coarse.styles[:, 0]).float()
-    wrong = torch.from_numpy(held.styles[:, 0]).float() - drawn[:count]
-    x = F.pad(drawn, (0, 1), value=1.0)
+    count = len(finer.styles)
+    plain = torch.from_numpy(coarse.styles[:, 0]).float()
+    error = torch.from_numpy(finer.styles[:, 0]).float() - plain[:count]
+    x = F.pad(plain, (0, 1), value=1.0)
     gram = x[:count].T @ x[:count] + strength * torch.eye(x.shape[1])
-    change = torch.linalg.solve(gram, x[:count].T @ wrong)
+    change = torch.linalg.solve(gram, x[:count].T @ error)
     styles = coarse.styles.copy()
-    styles[:, 0] = (drawn + x @ change).numpy()
+    styles[:, 0] = (plain + x @ change).numpy()
     return Samples(
         coarse.identity[count:], coarse.expression[count:], styles[count:], coarse.digest
     )

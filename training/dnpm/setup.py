@@ -20,29 +20,37 @@ from ...backend.detail.engines.torch_networks import (
 )
 from ...backend.errors import FurrowError
 from ...backend.formats.identity import SKIN
+from ..networks.inputs import SHAPE_GAIN, SKIN_GAINS, scale_inputs
+from ..spine.stage import Budget
 
 CONFIGS = Path(__file__).parent / "configs"
 SHIPPED = CONFIGS / "shipped.json"
 """The recipe of the networks in assets/detail."""
 
 
-SKIN_GAINS = {
-    "forehead_depth": 5.0,
-    "forehead_spacing": 20.0,
-    "forehead_bow": 6.0,
-    "asymmetry": 6.0,
-}
-"""Of the coefficients that shift this corpus's forehead lines."""
-
-
 @dataclass(frozen=True)
 class StageOptions:
-    """Budget and choices of one stage; `steps` instead of `minutes` makes a run repeat exactly."""
+    """Budget and choices of one stage.
 
-    minutes: float | None = None
-    steps: int | None = None
+    Attributes
+    ----------
+    steps, minutes
+        As :class:`..spine.stage.Budget` takes them: minutes are a ceiling, none as a rule.
+    batch
+        Samples of a step.
+    rate
+        Of learning, at its highest.
+    """
+
+    steps: int
     batch: int = 8
     rate: float = 2e-3
+    minutes: float | None = None
+
+    @property
+    def budget(self) -> Budget:
+        """How long the stage learns."""
+        return Budget(self.steps, self.minutes)
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,14 @@ class Options:
         by the band energies of people held back.
     weight_decay
         Of the encoder (AdamW).
+    bfloat16
+        Whether products are computed in it, where the machine does so.
+    encoder, relief, convolutions, mapping
+        The stages; convolutions may be none.
+    mapping_people, direction_people
+        Whose codes the mapping network is fitted to, and whose the directions are sought among.
+    test_people
+        Of the set at R whose energy the figures are of.
     """
 
     resolution: int = 1024
@@ -98,19 +114,23 @@ class Options:
     fine_expressions: int = 16
     coarse_people: int = 11275
     relief_people: int = 240
-    shape_gain: float = 0.02
+    shape_gain: float = SHAPE_GAIN
     skin_gains: dict[str, float] = field(default_factory=lambda: dict(SKIN_GAINS))
     amplitude: float = 1.0
     basis_gains: tuple[float, float] = (1.0, 1.0)
     weight_decay: float = 0.3
     bfloat16: bool = True
-    encoder: StageOptions = field(default_factory=lambda: StageOptions(22.0, None, 256, 4e-3))
-    relief: StageOptions = field(default_factory=lambda: StageOptions(38.0, None, 8, 2e-3))
-    convolutions: StageOptions = field(default_factory=lambda: StageOptions(9.0, None, 4, 5e-3))
+    encoder: StageOptions = StageOptions(36_909, 256, 4e-3)
+    relief: StageOptions = StageOptions(5_290, 8, 2e-3)
+    convolutions: StageOptions = StageOptions(1_824, 4, 5e-3)
+    mapping: StageOptions = StageOptions(6_000, 512, 1e-3)
+    mapping_people: int = 40_000
+    direction_people: int = 1_000
+    test_people: int = 60
 
     @property
-    def wanted(self) -> list[int]:
-        """Indices of the styles that the encoder is taught: the two bases' and the relief's."""
+    def styles(self) -> list[int]:
+        """Indices of the styles that the encoder learns: the two bases' and the relief's."""
         size = self.resolution
         return [map_style(size // 4), map_style(size // 2), map_style(size)]
 
@@ -134,15 +154,23 @@ def read_options(path: Path) -> Options:
     return _build(Options, content, path)
 
 
-STAGES = ("encoder", "relief", "convolutions")
+STAGES = ("encoder", "relief", "convolutions", "mapping")
+
+
+def settings(options: Options) -> dict[str, Any]:
+    """What decides a run: all options but the ceilings in minutes."""
+    content = dataclasses.asdict(options)
+    for stage in STAGES:
+        del content[stage]["minutes"]
+    return content
 
 
 def _build(kind: Any, content: dict[str, Any], path: Path) -> Any:
-    known = {f.name for f in dataclasses.fields(kind)}
-    if unknown := sorted(set(content) - known):
+    names = {f.name for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(content) - names):
         raise FurrowError(
             f"{path} names {', '.join(unknown)}, which {'is no option' if len(unknown) == 1 else 'are no options'}. "
-            f"There are: {', '.join(sorted(known))}."
+            f"There are: {', '.join(sorted(names))}."
         )
     values = {
         name: _build(StageOptions, value, path)
@@ -156,11 +184,14 @@ def _build(kind: Any, content: dict[str, Any], path: Path) -> Any:
         raise FurrowError(
             f"{path} gives a gain to {', '.join(unknown)}; skin has {', '.join(SKIN)}."
         )
-    return kind(**values)
+    try:
+        return kind(**values)
+    except TypeError as error:  # a stage without steps
+        raise FurrowError(f"{path} is no configuration: {error}.") from None
 
 
 class Networks(nn.Module):
-    """Encoder and synthesis as one module, for export and checkpoint."""
+    """Encoder and synthesis of a run, as one module."""
 
     def __init__(self, encoder: Encoder, synthesis: Synthesis) -> None:
         super().__init__()
@@ -171,7 +202,7 @@ def networks(options: Options, sizes: tuple[int, int], texel_mm: float) -> Netwo
     """Untrained networks for `sizes` = (K + 16, 52) inputs and texels of `texel_mm` at R."""
     split = style_split(options.resolution)
     encoder = Encoder(EncoderConfig(*sizes, split, options.hidden))
-    scale_inputs(encoder, options)
+    scale_inputs(encoder, options.shape_gain, options.skin_gains)
     synthesis = Synthesis(
         SynthesisConfig(
             options.resolution,
@@ -181,18 +212,5 @@ def networks(options: Options, sizes: tuple[int, int], texel_mm: float) -> Netwo
             texel_mm,
         )
     )
-    synthesis.scale.fill_(options.unit_mm)  # type: ignore[operator]
+    synthesis.scale.fill_(options.unit_mm)
     return Networks(encoder, synthesis)
-
-
-def scale_inputs(encoder: Encoder, options: Options) -> None:
-    """Weigh the encoder's inputs, and centre the skin coefficients.
-
-    A gain of 3 on all skin coefficients and expressions fits the training people closer and unseen
-    people worse: the function comes out less smooth. It pays where lines do move fast.
-    """
-    shape = encoder.config.identity - len(SKIN)
-    encoder.shift[shape : shape + len(SKIN)] = 0.5  # type: ignore[index]
-    encoder.gain[:shape] = options.shape_gain  # type: ignore[index]
-    for name, gain in options.skin_gains.items():
-        encoder.gain[shape + SKIN.index(name)] = gain  # type: ignore[index]

@@ -5,6 +5,8 @@
    (`samples.py`, `regression.py`).
 3. Relief: seeded noise learns the look of pores, adversarially (`relief.py`).
 4. Convolutions: what the bases leave, on people whom the encoder never saw (`convolutions.py`).
+5. Export, and on the exported networks the mapping network and the sliders' directions
+   (`furrow train space`), curves and figures.
 
 Each stage leaves NAME.pt and NAME.csv in the run's folder: a run that was cut off goes on where it
 stopped, and a stage that is complete is not repeated.
@@ -13,27 +15,35 @@ stopped, and a stage that is complete is not repeated.
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from ...backend.errors import FurrowError
-from ...backend.formats.files import write_whole
+from ...backend.detail.engines.torch_networks import load
+from ...backend.formats import figures
+from ...backend.formats.figures import Figure
+from ...backend.head.bilinear import Head
 from ..export.detail import centre_styles, export
 from ..maps.data import Maps, draw
 from ..maps.sets import from_set
+from ..maps.testset import draw_test_set
+from ..space import train as space
+from ..spine import machine
+from ..spine.curves import write_curves
+from ..spine.files import claim
+from ..spine.stage import run as run_stage
 from .bases import Bases, fit_bases
 from .convolutions import convolutions
-from .loop import run_stage
-from .pictures import write_curves
+from .inversion import explained, without_convolutions
 from .regression import regression, restore_amplitude, spread_styles
 from .relief import adversarial, begin
 from .samples import Samples, correct, draw_samples, joined, samples_of
-from .setup import SHIPPED, Networks, Options, networks, read_options
+from .setup import SHIPPED, Networks, Options, networks, read_options, settings
+
+COMMAND = "furrow train dnpm"
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ class Sets:
     full: Maps
 
 
-def drawn_sets(options: Options, head: Any, data: Path) -> Sets:
+def drawn_sets(options: Options, head: Head, data: Path) -> Sets:
     """Sets drawn from the corpus's sampler, kept in `data`."""
     size = options.resolution
     seed = options.seed + 1
@@ -73,101 +83,130 @@ def sets_on_disk(options: Options, folder: Path, data: Path) -> Sets:
 
 
 def learn_encoder(
-    model: Networks, options: Options, bases: Bases, held: Samples, known: Samples, out: Path
+    model: Networks,
+    options: Options,
+    bases: Bases,
+    validation: Samples,
+    training: Samples,
+    out: Path,
+    where: torch.device,
 ) -> None:
-    """The encoder's stage, and what follows from it in closed form; `held` are unseen people's."""
-    encoder = model.encoder
+    """The encoder's stage, and what follows from it in closed form on people whom it never saw."""
+    encoder, choice = model.encoder, options.encoder
     variance = torch.stack([bases.coarse_variance, bases.fine_variance])
-    stage_options = options.encoder
     stage = regression(
-        encoder,
-        known,
-        variance,
-        options.wanted,
-        stage_options.batch,
-        stage_options.rate,
-        options.weight_decay,
-        options.bfloat16,
-    )
-    average = run_stage(stage, out, stage_options.minutes, stage_options.steps, options.seed)
-    encoder.load_state_dict(average.state_dict())
+        encoder.to(where), training, variance, options.styles, choice,
+        options.weight_decay, options.bfloat16, options.seed,
+    )  # fmt: skip
+    run_stage(stage, out, choice.budget, COMMAND)
+    encoder.load_state_dict(stage.averages["encoder"].module.state_dict())
+    encoder.cpu()
     both = (bases.coarse, bases.fine)
-    restore_amplitude(encoder, both, held, options.wanted, options.amplitude, options.basis_gains)
-    spread_styles(encoder, held, options.wanted)
+    restore_amplitude(
+        encoder, both, validation, options.styles, options.amplitude, options.basis_gains
+    )
+    spread_styles(encoder, validation, options.styles)
 
 
-def learn_relief(model: Networks, options: Options, full: Maps, out: Path) -> None:
+def learn_relief(
+    model: Networks, options: Options, full: Maps, out: Path, where: torch.device
+) -> None:
     """The relief's stage; it needs nothing of the others."""
     relief, choice = model.synthesis.relief, options.relief
     torch.manual_seed(options.seed)
     begin(relief, full, options.unit_mm)
-    stage = adversarial(relief, full, options.unit_mm, choice.batch, choice.rate)
-    pair = run_stage(stage, out, choice.minutes, choice.steps, options.seed)
-    relief.load_state_dict(pair.relief.state_dict())  # type: ignore[operator, union-attr]
+    stage = adversarial(
+        relief.to(where), full, options.unit_mm, choice.batch, choice.rate, options.seed
+    )
+    run_stage(stage, out, choice.budget, COMMAND)
+    relief.load_state_dict(stage.averages["relief"].module.state_dict())
+    relief.cpu()
 
 
-def learn_convolutions(model: Networks, options: Options, sets: Sets, out: Path) -> None:
+def learn_convolutions(
+    model: Networks, options: Options, sets: Sets, out: Path, where: torch.device
+) -> None:
     """The convolutions' stage, for an encoder that is trained."""
     half, choice = sets.half, options.convolutions
     rows = np.linspace(0, len(half.map) - 1, 4).astype(int)
     a, b = torch.from_numpy(half.identity[rows]), torch.from_numpy(half.expression[rows])
     with torch.no_grad():
         model.synthesis.calibrate(model.encoder(a, b), options.resolution)
-    dtype = torch.bfloat16 if options.bfloat16 else torch.float32
+    model.to(where)
     stage = convolutions(
-        model.encoder, model.synthesis, half, sets.full, choice.batch, choice.rate, dtype
-    )
-    average = run_stage(stage, out, choice.minutes, choice.steps, options.seed)
-    model.synthesis.load_state_dict(average.state_dict())
+        model.encoder, model.synthesis, half, sets.full, choice.batch, choice.rate,
+        options.bfloat16, options.seed,
+    )  # fmt: skip
+    run_stage(stage, out, choice.budget, COMMAND)
+    model.synthesis.load_state_dict(stage.averages["synthesis"].module.state_dict())
+    model.cpu()
 
 
-def train(options: Options, sets: Sets, samples: Any, out: Path) -> Networks:
-    """Run all stages; `samples` yields samples held back and the encoder's, given the bases.
+SamplesOf = Callable[[Bases], tuple[Samples, Samples]]
+"""From the bases to the encoder's samples: of people who are held back, and of those it learns from."""
 
-    Returns the trained networks, with the averages of every stage.
-    """
+
+def train(
+    options: Options, sets: Sets, samples: SamplesOf, out: Path, where: torch.device
+) -> Networks:
+    """Run all stages up to the export; returns the networks, with the averages of every stage."""
     half, full = sets.half, sets.full
     torch.manual_seed(options.seed)
     model = networks(options, (half.identity.shape[1], half.expression.shape[1]), full.texel_mm)
-    fitted = np.flatnonzero(half.person < options.bases_people)
-    bases = fit_bases(model.synthesis, half, fitted, out / "bases.pt")
-    held, known = samples(bases)
-    learn_encoder(model, options, bases, held, known, out)
-    learn_relief(model, options, full, out)
-    learn_convolutions(model, options, sets, out)
-    centre_styles(model.encoder, torch.from_numpy(held.identity), torch.from_numpy(held.expression))
+    rows = np.flatnonzero(half.person < options.bases_people)
+    bases = fit_bases(model.synthesis, half, rows, out / "bases.pt")
+    validation, training = samples(bases)
+    learn_encoder(model, options, bases, validation, training, out, where)
+    learn_relief(model, options, full, out, where)
+    learn_convolutions(model, options, sets, out, where)
+    centre_styles(model.encoder, *validation.inputs())
     return model
 
 
-def drawn_samples(options: Options, head: Any, sets: Sets, data: Path) -> Any:
+def drawn_samples(options: Options, head: Head, sets: Sets, data: Path) -> SamplesOf:
     """The encoder's samples from the corpus's sampler: both styles of some people, the coarse one of many."""
     size, seed = options.resolution, options.seed + 1
 
     def samples(bases: Bases) -> tuple[Samples, Samples]:
-        held = samples_of(bases, sets.half, np.arange(len(sets.half.map)))
+        validation = samples_of(bases, sets.half, np.arange(len(sets.half.map)))
         fine = draw_samples(
-            data / "samples-fine", head, bases, options.people, options.fine_people,
+            data, head, bases, options.people, options.fine_people,
             options.fine_expressions, seed, size // 2,
         )  # fmt: skip
         # From the first person on: those of the set at R / 2 show what the coarser drawing changes.
-        many = draw_samples(
-            data / "samples-coarse", head, bases, 0, options.people + options.coarse_people,
+        coarse = draw_samples(
+            data, head, bases, 0, options.people + options.coarse_people,
             options.expressions, seed, size // 4,
         )  # fmt: skip
-        return held, joined(fine, correct(many, held))
+        return validation, joined(fine, correct(coarse, validation))
 
     return samples
 
 
-def samples_on_disk(sets: Sets) -> Any:
+def samples_on_disk(sets: Sets) -> SamplesOf:
     """The encoder's samples where there are maps alone: nine tenths of the people; the others are held back."""
 
     def samples(bases: Bases) -> tuple[Samples, Samples]:
         people = sets.half.person
         back = people < max(1, people.max() // 10)
-        return tuple(samples_of(bases, sets.half, np.flatnonzero(r)) for r in (back, ~back))  # type: ignore[return-value]
+        validation, training = (
+            samples_of(bases, sets.half, np.flatnonzero(rows)) for rows in (back, ~back)
+        )
+        return validation, training
 
     return samples
+
+
+def measure(assets: Path, data: Path, people: int) -> list[Figure]:
+    """Share of the energy of unseen people's maps that networks explain, with and without convolutions."""
+    encoder, synthesis = load(assets)
+    test = draw_test_set(data, Head.load(), synthesis.config.resolution, people)
+    rows = np.arange(len(test.map))
+    plain = without_convolutions(synthesis)
+    return [
+        Figure("energy_explained", explained(encoder, synthesis, test, rows), ""),
+        Figure("energy_explained_no_convolutions", explained(encoder, plain, test, rows), ""),
+    ]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -180,25 +219,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="learn from a set that furrow train corpus wrote, instead of drawing maps",
     )  # fmt: skip
     parser.add_argument("--data", type=Path, default=Path("out/detail-data"))
-    parser.add_argument("-o", "--out", type=Path, default=Path("out/dnpm"))
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--assets", type=Path, help="folder to export to when the run ends")
+    parser.add_argument(
+        "--assets", type=Path, metavar="DIR",
+        help="folder to export to (default: networks, in the run's folder)",
+    )  # fmt: skip
+    machine.add_arguments(parser, Path("out/dnpm"), minutes=False)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw or read the data, run the stages, leave checkpoints and curves in --out, and export."""
-    from ...backend.head.bilinear import Head
-
-    torch.set_num_threads(args.threads)
+    """Draw or read the data, run the stages, export, and learn the space of what was exported."""
+    where = machine.begin(args)
     options = read_options(args.config)
-    args.out.mkdir(parents=True, exist_ok=True)
-    begun = args.out / "config.json"
-    content = json.dumps(asdict(options), indent=1) + "\n"
-    if begun.exists() and begun.read_text() != content:
-        raise FurrowError(
-            f"{args.out} holds a run of another configuration. Choose another folder with -o."
-        )
-    write_whole(begun, content.encode())
+    decisive = settings(options)
+    claim(args.out, decisive)
     head = Head.load()
     if args.set:
         sets = sets_on_disk(options, args.set, args.data)
@@ -206,11 +239,22 @@ def run(args: argparse.Namespace) -> None:
     else:
         sets = drawn_sets(options, head, args.data)
         samples = drawn_samples(options, head, sets, args.data)
-    model = train(options, sets, samples, args.out)
+    digests = {"half": sets.half.digest, "full": sets.full.digest}
+    claim(args.out, digests, "data.json")
+    model = train(options, sets, samples, args.out, where)
+    assets = args.assets or args.out / "networks"
+    export(model.encoder, model.synthesis, assets, {"data": digests, "config": decisive})
+    space.learn(assets, assets, args.out, space_options(options), where)
     write_curves(args.out)
-    if args.assets:
-        record = {
-            "data": {"half": sets.half.digest, "full": sets.full.digest},
-            "config": asdict(options),
-        }
-        export(model, args.assets, record)
+    results = measure(assets, args.data, options.test_people)
+    print(figures.table(results))
+    figures.write(args.out / "figures.json", results, seed=options.seed)
+
+
+def space_options(options: Options) -> space.SpaceOptions:
+    """What ``furrow train space`` learns as a part of a run."""
+    stage = options.mapping
+    return space.SpaceOptions(
+        stage.budget, stage.batch, stage.rate,
+        options.mapping_people, options.direction_people, options.seed,
+    )  # fmt: skip

@@ -25,6 +25,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ from ..corpus.relief import seeded
 from ..corpus.sampler import sample_identity
 from ..maps.data import Maps, draw, read
 from ..networks.metrics import resized
+from ..spine.files import differences
 from . import components, image_to_image, regressions, vertices
 from .scores import Method
 
@@ -151,50 +153,61 @@ class Baselines:
     @functools.cached_property
     def _components(self) -> dict[str, Tensor]:
         return self._kept(
-            "components", [components], lambda: components.fit(self.train, self.fine())
+            "components", [components], lambda _: components.fit(self.train, self.fine())
         )
 
     @functools.cached_property
     def _solutions(self) -> dict[str, Tensor]:
-        def solve() -> dict[str, Tensor]:
-            known, train = self._components["coefficients"], self.train
-            found = {}
+        def solve(_: Path) -> dict[str, Tensor]:
+            coefficients, train = self._components["coefficients"], self.train
+            solutions = {}
             for name, x in (
                 ("ridge", regressions.products(train.identity, train.expression)),
                 ("expression", regressions.expression_products(train.expression)),
             ):
-                found[name], penalty = regressions.ridge(x, known, train)
-                found[f"{name}.penalty"] = torch.tensor(penalty)
-            return found
+                solutions[name], penalty = regressions.ridge(x, coefficients, train)
+                solutions[f"{name}.penalty"] = torch.tensor(penalty)
+            return solutions
 
         return self._kept("regressions", [components, regressions], solve)
 
     @functools.cached_property
     def _meshes(self) -> dict[str, Tensor]:
-        return self._kept("meshes", [vertices], lambda: vertices.inputs(self.head, self.train))
+        return self._kept("meshes", [vertices], lambda _: vertices.inputs(self.head, self.train))
 
     @functools.cached_property
     def _pictures(self) -> dict[str, Tensor]:
         return self._kept(
-            "image_to_image", [image_to_image], lambda: image_to_image.learn(self.head, self.train)
+            "image_to_image",
+            [image_to_image],
+            lambda folder: image_to_image.learn(self.head, self.train, folder=folder),
         )
 
     @functools.cache  # noqa: B019  # lives as long as the process
     def _encoder(self, count: str, skin: bool) -> dict[str, Tensor]:
         name = f"vertices_{count}" + "_skin" * skin
         x = _told(self._meshes[f"inputs.{count}"], self.train.identity, skin)
-        known = self._components["coefficients"]
-        return self._kept(name, [components, vertices], lambda: vertices.learn(x, known, name))
+        coefficients = self._components["coefficients"]
+        return self._kept(
+            name,
+            [components, vertices],
+            lambda folder: vertices.learn(x, coefficients, name, folder=folder),
+        )
 
     def _kept(
-        self, name: str, modules: Sequence[ModuleType], learn: Callable[[], dict[str, Tensor]]
+        self, name: str, modules: Sequence[ModuleType], learn: Callable[[Path], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        key = hashlib.sha256((self.train.digest + code_digest(modules)).encode()).hexdigest()
-        path = self.data / "baselines" / f"{name}-{key[:16]}.safetensors"
+        """What `learn` gives, from its file where these modules have computed it from this set.
+
+        `learn` takes a folder for checkpoints.
+        """
+        key = json.dumps([self.train.digest, self.resolution, computation(modules)], sort_keys=True)
+        stem = f"{name}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        path = self.data / "baselines" / f"{stem}.safetensors"
         if not path.exists():
-            found = {part: value.contiguous() for part, value in learn().items()}
+            tensors = {n: value.contiguous() for n, value in learn(path.parent / stem).items()}
             with whole_file(path) as temporary:
-                save_file(found, temporary)
+                save_file(tensors, temporary)
         return load_file(path)
 
 
@@ -242,12 +255,14 @@ LEARNED = (components, regressions, vertices, image_to_image)
 """Modules that learn baselines."""
 
 
-def code_digest(modules: Sequence[ModuleType] = LEARNED) -> str:
-    """SHA-256 of modules' source."""
-    digest = hashlib.sha256()
-    for module in modules:
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
+def computation(modules: Sequence[ModuleType] = LEARNED) -> dict[str, Any]:
+    """What modules compute, as plain data: their settings, and their version, which is raised by hand."""
+    content = {
+        module.__name__.rpartition(".")[2]: {"version": module.VERSION, **module.SETTINGS}
+        for module in modules
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(content))
+    return plain
 
 
 def kept(seed: int, test: Maps) -> dict[str, dict[str, dict[str, float]]]:
@@ -256,7 +271,7 @@ def kept(seed: int, test: Maps) -> dict[str, dict[str, dict[str, float]]]:
     Raises
     ------
     FurrowError
-        ``missing_file`` if they are of another training set, test set or code.
+        ``missing_file`` if they are of another training set, test set or computation.
     """
     record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     if not record:
@@ -265,8 +280,8 @@ def kept(seed: int, test: Maps) -> dict[str, dict[str, dict[str, float]]]:
         wrong = "The recorded baselines learned from other people than these networks"
     elif record["test"] != test.made_by or not np.isclose(record["rms_mm"], rms_mm(test), 1e-3):
         wrong = "The recorded baselines were measured on another test set"
-    elif record["code"] != code_digest():
-        wrong = "The recorded baselines were learned by other code"
+    elif changes := differences(record["computation"], computation()):
+        wrong = f"The recorded baselines were computed otherwise ({'; '.join(changes)})"
     else:
         return record["figures"]
     raise FurrowError(
@@ -276,13 +291,13 @@ def kept(seed: int, test: Maps) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def keep(figures: dict[str, dict[str, dict[str, float]]], train: Maps, test: Maps) -> None:
-    """Record figures with the hashes of data and code."""
+    """Record figures with what they are of: hashes of the data, and how they were computed."""
     record = {
         "train": train.digest,
         "seed": train.made_by["seed"],
         "test": test.made_by,
         "rms_mm": rms_mm(test),
-        "code": code_digest(),
+        "computation": computation(),
         "figures": figures,
     }
     write_whole(RECORD, json.dumps(record, indent=1).encode() + b"\n")

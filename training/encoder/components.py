@@ -23,6 +23,11 @@ COMPONENTS = 384
 OVERSAMPLING = 16
 """Further directions that the randomised decomposition follows, for accuracy."""
 
+SETTINGS = {"components": COMPONENTS, "oversampling": OVERSAMPLING}
+
+VERSION = 1
+"""Of what is computed here: raised by hand when a change alters results, so that kept ones are not used."""
+
 
 def fit(coarse: Maps, fine: Maps) -> dict[str, Tensor]:
     """Find the components and all coefficients; about four minutes on one core.

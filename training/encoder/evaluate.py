@@ -18,11 +18,12 @@ from ...backend.formats.identity import Identity
 from ...backend.head.bilinear import Head
 from ..corpus import lines
 from ..corpus.sampler import sample_identity
-from ..dnpm.evaluate import TEST_EACH, TEST_PEOPLE, TEST_SEED
-from ..dnpm.pictures import write_comparison
-from ..maps.data import Maps, draw
+from ..maps.data import Maps
+from ..maps.testset import TEST_PEOPLE, TEST_SEED, draw_test_set
 from ..networks.metrics import BANDS_MM, resized
+from ..spine import machine
 from . import baselines
+from .pictures import write_comparison
 from .scores import FINE, RESOLUTION, Judge, Method, Scores, errors_db, summary
 
 SUBSET = 4
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="all test maps, and the baselines learned and measured anew (needs the training set)",
     )
-    parser.add_argument("--threads", type=int, default=2)
+    machine.add_threads(parser)
     parser.add_argument(
         "--picture", type=Path, metavar="FILE.png", help="also draw truth beside the networks' maps"
     )
@@ -66,9 +67,9 @@ def run(args: argparse.Namespace) -> list[Figure]:
     what follows from (a, b), `lpips_whole` and `band_error_worst_db` on whole maps. Those of
     the baselines are recorded ones, except with --full.
     """
-    torch.set_num_threads(args.threads)
+    machine.set_threads(args.threads)
     head = Head.load()
-    test = draw(args.data / "test1024", head, FINE, TEST_PEOPLE, TEST_EACH, TEST_SEED, True)
+    test = draw_test_set(args.data, head)
     seed = json.loads((args.assets / "detail.json").read_text())["config"]["seed"] + 1
     known = {} if args.full else baselines.kept(seed, test)["subset"]
     encoder, synthesis = load(args.assets)

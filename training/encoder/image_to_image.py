@@ -11,6 +11,7 @@ uncertain place is no line.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ import torch
 from scipy import sparse
 from scipy.spatial import Delaunay, cKDTree
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ...backend.formats.identity import SKIN
 from ...backend.head.bilinear import Head
 from ..maps.data import Maps
 from ..networks.losses import furrow_loss
-from ..networks.schedule import learning_rate
+from ..spine import machine
+from ..spine.stage import Budget, Stage, run
 
 COARSE = 64
 """Resolution of the position maps."""
@@ -34,6 +35,11 @@ WIDTHS = (48, 96, 128)
 
 STEPS, BATCH, RATE = 300, 8, 2e-3
 """Of the training."""
+
+SETTINGS = {"positions": COARSE, "widths": WIDTHS, "steps": STEPS, "batch": BATCH, "rate": RATE}
+
+VERSION = 1
+"""Of what is computed here: raised by hand when a change alters results, so that kept ones are not used."""
 
 
 def texel_points(head: Head, resolution: int) -> sparse.csr_matrix:
@@ -127,31 +133,62 @@ def _double() -> nn.Upsample:
     return nn.Upsample(scale_factor=2, mode="bilinear")
 
 
-def learn(head: Head, train: Maps, steps: int = STEPS) -> dict[str, Tensor]:
-    """Train a :class:`Generator` on maps at 256; its weights and ``unit`` in mm."""
+def position_maps(
+    head: Head, train: Maps, steps: int, where: torch.device, batch: int = BATCH
+) -> Stage:
+    """The stage: a :class:`Generator` learns maps at 256, in units of :func:`_unit`."""
     torch.manual_seed(0)
     points = texel_points(head, COARSE)
     network = Generator().to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    mask = torch.from_numpy(train.mask)[None, None]
-    sample = train.map[:: max(1, len(train.map) // 1000)].astype(np.float32)
-    unit = float(np.sqrt((sample**2).mean()))
-    network.mean += torch.from_numpy(sample.mean(0)) / unit
+    unit = _unit(train)
+    network.mean += torch.from_numpy(_some(train).mean(0)) / unit
+    network.to(where)
+    mask = torch.from_numpy(train.mask)[None, None].to(where)
     optimiser = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
-    rng = np.random.default_rng(0)
-    for step in tqdm(range(steps), "image to image"):
-        rows = rng.integers(len(train.map), size=BATCH)
+    order = np.random.default_rng(0).integers(len(train.map), size=(steps, batch))
+
+    def learn(stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+        rows = order[stage.step]
         target = torch.from_numpy(np.stack([np.asarray(train.map[r], np.float32) for r in rows]))
-        x = inputs(head, points, train.identity[rows], train.expression[rows])
-        optimiser.param_groups[0]["lr"] = RATE * learning_rate(step, step / steps)
-        with torch.autocast("cpu", torch.bfloat16):
-            made = network(x.contiguous(memory_format=torch.channels_last)).float()
-        loss = furrow_loss(made, target[:, None] / unit, mask)
+        x = inputs(head, points, train.identity[rows], train.expression[rows]).to(where)
+        with machine.autocast(where):
+            maps = network(x.contiguous(memory_format=torch.channels_last)).float()
+        loss = furrow_loss(maps, target[:, None].to(where) / unit, mask)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    return {k: v.contiguous() for k, v in network.state_dict().items()} | {
-        "unit": torch.tensor(unit)
-    }
+        return {"loss": loss}
+
+    networks, optimisers = {"generator": network}, {"generator": optimiser}
+    return Stage("image_to_image", networks, optimisers, learn, batch=batch)
+
+
+def learn(
+    head: Head,
+    train: Maps,
+    steps: int = STEPS,
+    folder: Path | None = None,
+    where: torch.device | None = None,
+) -> dict[str, Tensor]:
+    """Train a :class:`Generator` on maps at 256; its weights and ``unit`` in mm.
+
+    Goes on where `folder` holds a checkpoint.
+    """
+    stage = position_maps(head, train, steps, where or machine.device())
+    run(stage, folder, Budget(steps), "furrow evaluate encoder --full")
+    weights = stage.networks["generator"].cpu().state_dict()
+    unit = torch.tensor(_unit(train))
+    return {k: v.contiguous() for k, v in weights.items()} | {"unit": unit}
+
+
+def _some(train: Maps) -> np.ndarray:
+    """About a thousand of the training maps."""
+    return train.map[:: max(1, len(train.map) // 1000)].astype(np.float32)
+
+
+def _unit(train: Maps) -> float:
+    """RMS of the training maps in mm."""
+    return float(np.sqrt((_some(train) ** 2).mean()))
 
 
 def apply(

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from ...backend.detail.engines.stylegan2 import SeededSynthesis
 from ...backend.detail.engines.torch_encoder import Encoder, EncoderConfig
@@ -25,16 +24,61 @@ from ...backend.detail.engines.torch_networks import Synthesis, load
 from ...backend.errors import FurrowError
 from ...backend.formats.files import ASSETS
 from ...backend.head.bilinear import Head
-from ..dnpm.setup import Networks, Options, scale_inputs
 from ..export.detail import centre_styles, export
 from ..gan import export as standard
 from ..gan.files import is_standard, read_generator
 from ..maps.data import Maps, draw
 from ..maps.sets import from_set
+from ..networks.inputs import scale_inputs
 from ..networks.losses import furrow_loss
-from ..networks.schedule import Budget, learning_rate
+from ..spine import machine
+from ..spine.files import claim, digest_of
+from ..spine.stage import Budget, Stage
+from ..spine.stage import run as run_stage
 
 RATE = 5e-4
+
+COMMAND = "furrow train encoder"
+
+
+def matching(
+    encoder: Encoder,
+    synthesis: Synthesis | SeededSynthesis,
+    maps: Maps,
+    resolution: int,
+    batch: int = 8,
+    seed: int = 0,
+) -> Stage:
+    """The stage, where the networks lie: maps of the encoder's styles shall match those of a set.
+
+    Parameters
+    ----------
+    synthesis
+        Stays as it is.
+    resolution
+        Of the comparison; the set's own must be a multiple.
+    """
+    synthesis.requires_grad_(False).eval()
+    where = encoder.w_avg.device
+    optimiser = torch.optim.Adam(encoder.parameters(), lr=RATE, betas=(0.9, 0.99))
+    factor = maps.map.shape[1] // resolution
+    mask = torch.from_numpy(maps.mask)[None, None].clamp(min=0.02).to(where)
+    mask = F.avg_pool2d(mask, factor)
+
+    def learn(stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+        rows = rng.integers(len(maps.map), size=stage.batch)
+        images = torch.from_numpy(np.stack([np.asarray(maps.map[r], np.float32) for r in rows]))
+        a, b = (torch.from_numpy(v[rows]).to(where) for v in (maps.identity, maps.expression))
+        target = F.avg_pool2d(images[:, None].to(where), factor) / synthesis.scale
+        loss = furrow_loss(lines(synthesis, encoder(a, b), resolution), target, mask)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        return {"loss": loss}
+
+    return Stage(
+        "encoder", {"encoder": encoder}, {"encoder": optimiser}, learn, seed=seed, batch=batch
+    )
 
 
 def fit(
@@ -45,30 +89,20 @@ def fit(
     resolution: int,
     batch: int = 8,
     seed: int = 0,
+    folder: Path | None = None,
+    where: torch.device | str = "cpu",
 ) -> list[float]:
-    """Train `encoder` in place on maps at `resolution`; returns the loss of every step."""
-    synthesis.requires_grad_(False).eval()
-    optimiser = torch.optim.Adam(encoder.parameters(), lr=RATE, betas=(0.9, 0.99))
-    unit = float(synthesis.scale)  # type: ignore[arg-type]
-    factor = maps.map.shape[1] // resolution
-    mask = F.avg_pool2d(torch.from_numpy(maps.mask)[None, None].clamp(min=0.02), factor)
-    losses: list[float] = []
-    with tqdm(total=100, desc="encoder", unit="%", bar_format="{l_bar}{bar}") as bar:
-        while (fraction := budget.fraction(len(losses))) < 1.0:
-            bar.update(int(100 * fraction) - bar.n)
-            optimiser.param_groups[0]["lr"] = RATE * learning_rate(len(losses), fraction)
-            rows = np.random.default_rng((seed, len(losses))).integers(len(maps.map), size=batch)
-            target = torch.from_numpy(np.stack([np.asarray(maps.map[r], np.float32) for r in rows]))
-            w = encoder(
-                torch.from_numpy(maps.identity[rows]), torch.from_numpy(maps.expression[rows])
-            )
-            image = lines(synthesis, w, resolution)
-            loss = furrow_loss(image, F.avg_pool2d(target[:, None], factor) / unit, mask)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            losses.append(loss.item())
-    return losses
+    """Train `encoder` in place on maps at `resolution`; returns the loss of every step.
+
+    Goes on where `folder` holds a checkpoint.
+    """
+    encoder.to(where)
+    synthesis.to(where)
+    stage = matching(encoder, synthesis, maps, resolution, batch, seed)
+    run_stage(stage, folder, budget, COMMAND)
+    encoder.cpu()
+    synthesis.cpu()
+    return [row["loss"] for row in stage.log]
 
 
 def lines(synthesis: Synthesis | SeededSynthesis, w: Tensor, resolution: int) -> Tensor:
@@ -82,7 +116,7 @@ def lines(synthesis: Synthesis | SeededSynthesis, w: Tensor, resolution: int) ->
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``furrow train encoder``."""
-    parser.add_argument("--minutes", type=float, default=60.0, help="wall-clock budget")
+    parser.add_argument("--steps", type=int, default=12000, help="of 8 maps each")
     parser.add_argument("--hidden", default="512,512,256,256,128", metavar="WIDTHS",
                         help="two widths: the paper's form (7680,7680 is its size); "
                         "five: linear heads")  # fmt: skip
@@ -97,11 +131,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         "furrow train gan, or a .pkl of stylegan2-ada-pytorch")  # fmt: skip
     parser.add_argument("--unit-mm", type=float, metavar="N",
                         help="millimetres of 1 in the maps of a .pkl")  # fmt: skip
-    parser.add_argument("-o", "--out", type=Path, default=Path("out/encoder"), help="export folder")
     parser.add_argument("--identities", type=int, default=6000)
     parser.add_argument("--expressions", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    machine.add_arguments(parser, Path("out/encoder"))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -109,10 +142,8 @@ def run(args: argparse.Namespace) -> None:
     hidden = tuple(int(width) for width in args.hidden.split(","))
     if len(hidden) not in (2, 5):
         raise FurrowError(f"--hidden {args.hidden}: write two widths or five, as in 512,512.")
-    torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    args.out.mkdir(parents=True, exist_ok=True)
-    command = f"furrow train encoder --minutes {args.minutes:g} --hidden {args.hidden}"
+    command = f"{COMMAND} --steps {args.steps} --hidden {args.hidden}"
     learn = _for_standard if is_standard(args.generator) else _for_lean
     learn(args, hidden, {"encoder_command": command})
 
@@ -126,7 +157,7 @@ def _for_lean(args: argparse.Namespace, hidden: tuple[int, ...], record: dict[st
     encoder = Encoder(EncoderConfig(sizes.identity, sizes.expression, sizes.split, hidden))
     encoder.shift.copy_(trained.shift)  # type: ignore[operator, arg-type]
     encoder.gain.copy_(trained.gain)  # type: ignore[operator, arg-type]
-    fit(encoder, synthesis, maps, Budget(args.minutes, None), resolution, seed=args.seed)
+    _fit(args, encoder, synthesis, maps, resolution, hidden)
     rows = np.arange(0, len(maps.map), max(1, len(maps.map) // 2000))
     centre_styles(
         encoder, torch.from_numpy(maps.identity[rows]), torch.from_numpy(maps.expression[rows])
@@ -135,7 +166,7 @@ def _for_lean(args: argparse.Namespace, hidden: tuple[int, ...], record: dict[st
     names = ("format", "resolution", "num_ws", "channels", "synthesis", "encoder")
     record = {key: value for key, value in detail.items() if key not in names} | record
     record["data"] = detail["data"] | {"train256": maps.digest}
-    export(Networks(encoder, synthesis), args.out, record)
+    export(encoder, synthesis, args.out, record)
 
 
 def _for_standard(args: argparse.Namespace, hidden: tuple[int, ...], record: dict[str, Any]) -> None:  # fmt: skip
@@ -146,11 +177,34 @@ def _for_standard(args: argparse.Namespace, hidden: tuple[int, ...], record: dic
     encoder = standard.new_encoder(generator, maps.identity.shape[1], hidden)
     # FaceScape's people fold by their shape; our corpus's by their skin coefficients alone.
     own = maps.made_by.get("uv", "furrow") == "furrow"
-    scale_inputs(encoder, Options() if own else Options(shape_gain=1.0, skin_gains={}))
+    scale_inputs(encoder, *(() if own else (1.0, {})))
     synthesis = standard.synthesis_of(generator)
-    fit(encoder, synthesis, maps, Budget(args.minutes, None), resolution, seed=args.seed)
+    _fit(args, encoder, synthesis, maps, resolution, hidden)
     record |= {"data": {"encoder": maps.digest}, "config": {"seed": args.seed}}
     standard.export(encoder, generator, args.out, record)
+
+
+def _fit(
+    args: argparse.Namespace,
+    encoder: Encoder,
+    synthesis: Synthesis | SeededSynthesis,
+    maps: Maps,
+    resolution: int,
+    hidden: tuple[int, ...],
+) -> None:
+    """Learn in the run's folder, which may hold no other run."""
+    where = machine.begin(args)
+    settings = {
+        "hidden": hidden,
+        "resolution": resolution,
+        "steps": args.steps,
+        "seed": args.seed,
+        "data": maps.digest,
+        "generator": digest_of(synthesis),
+    }
+    claim(args.out, settings)
+    budget = Budget(args.steps, args.minutes)
+    fit(encoder, synthesis, maps, budget, resolution, seed=args.seed, folder=args.out, where=where)
 
 
 def _maps(args: argparse.Namespace, resolution: int) -> Maps:

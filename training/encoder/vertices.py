@@ -6,6 +6,8 @@ so points are taken of the skin divided once: vertices, midpoints of edges and o
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,8 @@ from tqdm import tqdm
 from ...backend.formats.identity import SKIN
 from ...backend.head.bilinear import Head
 from ..maps.data import Maps
-from ..networks.schedule import average, learning_rate
+from ..spine.schedule import averaged, lasting
+from ..spine.stage import Budget, Stage, run
 
 COUNTS = {"1.7K": 1700, "5K": 5000}
 """Points of the two encoders; the fewer are the first of the more."""
@@ -29,6 +32,19 @@ WIDTHS = (1024, 1024, 384, 256, 128)
 
 STEPS, BATCH, RATE, WEIGHT_DECAY = 2500, 128, 1e-3, 0.3
 """Of the training; rate and decay are those of the shipped encoder."""
+
+SETTINGS = {
+    "points": COUNTS,
+    "parts": PARTS,
+    "widths": WIDTHS,
+    "steps": STEPS,
+    "batch": BATCH,
+    "rate": RATE,
+    "weight_decay": WEIGHT_DECAY,
+}
+
+VERSION = 1
+"""Of what is computed here: raised by hand when a change alters results, so that kept ones are not used."""
 
 
 def sample_points(head: Head, count: int) -> sparse.csr_matrix:
@@ -143,30 +159,39 @@ class Readout(nn.Module):
         return total
 
 
-def learn(x: Tensor, coefficients: Tensor, title: str, steps: int = STEPS) -> dict[str, Tensor]:
+def readout(x: Tensor, coefficients: Tensor, title: str, steps: int) -> Stage:
+    """The stage, on the CPU: a :class:`Readout` from inputs (N, D) to coefficients (N, C) of unit mean square."""
+    torch.manual_seed(0)
+    network = Readout(x.shape[1], coefficients.shape[1])
+    optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=WEIGHT_DECAY)
+    order = np.random.default_rng(0).integers(len(x), size=(steps, BATCH))
+
+    def learn(stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+        rows = torch.from_numpy(order[stage.step])
+        loss = (network(x[rows]) - coefficients[rows]).square().mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        return {"loss": loss}
+
+    averages = {"readout": averaged(network, lambda count: lasting(count - 1))}
+    return Stage(title, {"readout": network}, {"readout": optimiser}, learn, averages, batch=BATCH)
+
+
+def learn(
+    x: Tensor, coefficients: Tensor, title: str, steps: int = STEPS, folder: Path | None = None
+) -> dict[str, Tensor]:
     """Train a :class:`Readout` from inputs (N, D) to coefficients (N, C); its averaged weights.
 
     Squared error of coefficients, which is that of maps; AdamW with a cosine, from a fixed seed.
+    Goes on where `folder` holds a checkpoint.
     """
-    torch.manual_seed(0)
-    network, shadow = (Readout(x.shape[1], coefficients.shape[1]) for _ in range(2))
-    shadow.load_state_dict(network.state_dict())
     unit = coefficients.square().mean(0).sum().sqrt() / coefficients.shape[1] ** 0.5
-    optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=WEIGHT_DECAY)
-    rng = np.random.default_rng(0)
-    for step in tqdm(range(steps), title):
-        rows = torch.from_numpy(rng.integers(len(x), size=BATCH))
-        optimiser.param_groups[0]["lr"] = RATE * learning_rate(step, step / steps)
-        wrong = network(x[rows]) - coefficients[rows] / unit
-        optimiser.zero_grad()
-        wrong.square().mean().backward()
-        optimiser.step()
-        average(shadow, network, step)
-    weights = shadow.state_dict()
-    for head in ("weight", "bias"):
-        for i in range(len(shadow.heads)):
-            weights[f"heads.{i}.{head}"] = weights[f"heads.{i}.{head}"] * unit
-    return weights
+    stage = readout(x, coefficients / unit, title, steps)
+    run(stage, folder, Budget(steps), "furrow evaluate encoder --full")
+    network = stage.averages["readout"].module
+    weights: dict[str, Tensor] = network.state_dict()
+    return {n: v * unit if n.startswith("heads.") else v for n, v in weights.items()}
 
 
 def apply(weights: dict[str, Tensor], x: Tensor) -> Tensor:

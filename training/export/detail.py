@@ -18,7 +18,6 @@ from ...backend.detail.engines.stylegan2 import SeededSynthesis
 from ...backend.detail.engines.torch_encoder import SCALE_SUFFIX, Encoder
 from ...backend.detail.engines.torch_networks import Synthesis
 from ...backend.formats.files import whole_file, write_whole
-from ..dnpm.setup import Networks
 from .bases_graph import Bases
 
 OPSET = 17
@@ -96,17 +95,17 @@ def export_onnx(
 
 
 @torch.no_grad()
-def export(networks: Networks, folder: Path, record: dict[str, Any]) -> None:
+def export(encoder: Encoder, synthesis: Synthesis, folder: Path, record: dict[str, Any]) -> None:
     """Write encoder and generator to `folder` as docs/architecture.md says.
 
     Parameters
     ----------
-    networks
+    encoder, synthesis
         Trained; changed in place by rounding.
     record
         What else ``detail.json`` shall say: data hashes, training command.
     """
-    encoder, synthesis = networks.encoder.eval(), networks.synthesis.eval()
+    encoder, synthesis = encoder.eval(), synthesis.eval()
     round_weights(synthesis)
     config = synthesis.config
     export_encoder(encoder, folder)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file, write_whole
+from ...backend.system.processor import physical_cores
 from ..corpus.chart import chart
 from ..corpus.compose import Skin
 from ..corpus.sampler import sample_expression, sample_identity
@@ -104,11 +105,12 @@ def draw(
     per_identity: int,
     seed: int,
     relief: bool = False,
-    workers: int = 2,
+    workers: int | None = None,
 ) -> Maps:
     """Return the set in `folder`, drawing it first if it is absent or was made with other arguments.
 
-    On one core a person takes about 0.2 s, and each map 4 ms at 256 and 8 ms at 512.
+    On one core a person takes about 0.2 s, and each map 4 ms at 256 and 8 ms at 512. As many people
+    are drawn at once as the machine has cores, or `workers`.
     """
     folder = Path(folder)
     made_by = {
@@ -120,7 +122,7 @@ def draw(
     }
     record = folder / "set.json"
     if not record.exists() or json.loads(record.read_text())["made_by"] != made_by:
-        _draw(folder, head, made_by, workers)
+        _draw(folder, head, made_by, workers or physical_cores() or 1)
     return read(folder)
 
 

@@ -16,6 +16,7 @@ from ...backend.formats.files import ASSETS
 from ...backend.formats.identity import ADJUSTMENTS
 from ...backend.head.bilinear import Head
 from ..networks.frechet import features, frechet, precision_recall
+from ..spine import machine
 from .attributes import Attributes
 from .codes import draw_people, drawn_lines, principal_axes, skin_mask
 from .directions import effects, read_directions
@@ -47,13 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--maps", type=int, default=200, help="of each kind that are compared")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="also draw space-*.jpg there")
     parser.add_argument("--pictures-only", action="store_true", help="measure nothing")
-    parser.add_argument("--threads", type=int, default=2)
+    machine.add_threads(parser)
 
 
 @torch.no_grad()
 def run(args: argparse.Namespace) -> list[Figure]:
     """Figures of W+; about 5 minutes on 2 cores."""
-    torch.set_num_threads(args.threads)
+    machine.set_threads(args.threads)
     head = Head.load()
     encoder, synthesis = load(args.assets)
     folder = args.space or args.assets

@@ -8,19 +8,18 @@ network; that one learns with the generator, this one after it.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ...backend.detail.engines.torch_encoder import restored
 from ...backend.detail.engines.torch_networks import W_SIZE
@@ -28,13 +27,17 @@ from ...backend.errors import FurrowError
 from ...backend.formats.files import write_whole
 from ...backend.formats.tensors import damaged
 from ..export.detail import export_onnx, round_weights, write_tensors
-from ..networks.schedule import Budget, average, learning_rate
+from ..spine.schedule import averaged, lasting
+from ..spine.stage import Budget, Stage, run
 from .codes import Components
 
 Z_SIZE = 512
 FORMAT = "furrow.mapping/1"
 
 TIME_FEATURES = 32
+
+BATCH, RATE = 512, 1e-3
+"""Codes of a step, and the learning rate at its highest."""
 
 
 @dataclass(frozen=True)
@@ -105,51 +108,72 @@ class Mapping(nn.Module):
         return self.time_features(self.frequency.new_full((1, 1), time))
 
 
-def fit(found: Components, config: MappingConfig, budget: Budget, seed: int) -> Mapping:
-    """Learn the flow from a normal cloud to the codes of `found`.
+def flow_matching(
+    mapping: Mapping, codes: Tensor, batch: int = BATCH, rate: float = RATE, seed: int = 0
+) -> Stage:
+    """The stage, where the mapping lies: straight paths from noise to codes (N, k) are regressed on."""
+    mapping.styles.requires_grad_(False)
+    optimiser = torch.optim.Adam(mapping.velocity_layers.parameters(), rate, betas=(0.9, 0.99))
+    codes = codes.to(mapping.frequency.device)
 
-    Straight paths from noise to codes are regressed on; a linear map then gives the samples the
-    codes' mean and covariance, which a network that averages falls short of.
+    def learn(stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:
+        end = codes[torch.randint(len(codes), (stage.batch,))]
+        start, time = torch.randn_like(end), torch.rand(len(end), 1).to(end)
+        at = torch.lerp(start, end, time)
+        error = mapping.velocity(at, mapping.time_features(time)) - (end - start)
+        loss = error.square().mean()
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        return {"loss": loss}
+
+    networks = {"mapping": mapping}
+    averages = {"mapping": averaged(mapping, lambda count: lasting(count - 1))}
+    return Stage(
+        "mapping", networks, {"mapping": optimiser}, learn, averages, seed=seed, batch=batch
+    )
+
+
+def fit(
+    components: Components,
+    config: MappingConfig,
+    budget: Budget,
+    seed: int = 0,
+    folder: Path | None = None,
+    where: torch.device | str = "cpu",
+    batch: int = BATCH,
+    rate: float = RATE,
+) -> Mapping:
+    """Learn the flow from a normal cloud to codes; goes on where `folder` holds a checkpoint.
+
+    A linear map then gives the samples the codes' mean and covariance, which a network that
+    averages falls short of.
     """
     torch.manual_seed(seed)
-    mapping = Mapping(config)
-    shadow = copy.deepcopy(mapping).requires_grad_(False)
-    deviation = _deviation(found)
-    codes = found.values / deviation
-    optimiser = torch.optim.Adam(mapping.velocity_layers.parameters(), 1e-3, betas=(0.9, 0.99))
-    mapping.styles.requires_grad_(False)
-    step = 0
-    with tqdm(total=100, unit="%", bar_format="{l_bar}{bar}", desc="mapping") as bar:
-        while (fraction := budget.fraction(step)) < 1.0:
-            bar.update(int(100 * fraction) - bar.n)
-            optimiser.param_groups[0]["lr"] = 1e-3 * learning_rate(step, fraction)
-            end = codes[torch.randint(len(codes), (512,))]
-            start, time = torch.randn_like(end), torch.rand(len(end), 1)
-            at = torch.lerp(start, end, time)
-            wrong = mapping.velocity(at, mapping.time_features(time)) - (end - start)
-            optimiser.zero_grad()
-            wrong.square().mean().backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            average(shadow, mapping, step)
-            step += 1
-    _set_styles(shadow, found, deviation)
-    return shadow.eval()
+    mapping = Mapping(config).to(where)
+    deviation = _deviation(components)
+    stage = flow_matching(mapping, components.values / deviation, batch, rate, seed)
+    run(stage, folder, budget, "furrow train space")
+    mapping.load_state_dict(stage.averages["mapping"].module.state_dict())
+    mapping.cpu().requires_grad_(False)
+    _set_styles(mapping, components, deviation)
+    return mapping.eval()
 
 
-def _deviation(found: Components) -> Tensor:
+def _deviation(components: Components) -> Tensor:
     """Standard deviations (k,) of the coordinates, above zero where one does not vary."""
-    deviation = found.values.std(0)
+    deviation = components.values.std(0)
     return deviation.clamp(min=1e-6 * float(deviation.max()))
 
 
 @torch.no_grad()
-def _set_styles(mapping: Mapping, found: Components, deviation: Tensor) -> None:
+def _set_styles(mapping: Mapping, components: Components, deviation: Tensor) -> None:
     """Set the linear map from the flow's end to W+, and mend mean and covariance on the way."""
     ends = mapping.flow(torch.randn(16000, mapping.config.coordinates))
-    mend = transport(ends, found.values / deviation)
-    back = mend @ (deviation[:, None] * found.back)
+    mend = transport(ends, components.values / deviation)
+    back = mend @ (deviation[:, None] * components.back)
     mapping.styles.weight.copy_(back.T)
-    mean = found.mean + found.values.mean(0) @ found.back
+    mean = components.mean + components.values.mean(0) @ components.back
     mapping.styles.bias.copy_(mean - ends.mean(0) @ back)
 
 
@@ -169,14 +193,14 @@ def _power(matrix: Tensor, exponent: float) -> Tensor:
     return vectors * values.clamp(min=1e-10) ** exponent @ vectors.T
 
 
-def gaussian(found: Components, config: MappingConfig) -> Mapping:
+def gaussian(components: Components, config: MappingConfig) -> Mapping:
     """A mapping that only has the codes' mean and covariance: what :func:`fit` must beat."""
     mapping = Mapping(config)
     last = mapping.velocity_layers[-1]
     assert isinstance(last, nn.Linear)
     nn.init.zeros_(last.weight)  # no velocity: points stay where they are
     nn.init.zeros_(last.bias)
-    _set_styles(mapping, found, _deviation(found))
+    _set_styles(mapping, components, _deviation(components))
     return mapping.eval()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file, write_whole
@@ -60,6 +62,15 @@ def differences(before: Any, after: Any, name: str = "") -> list[str]:
             for change in differences(before.get(key), after.get(key), prefix + key)
         ]
     return [] if before == after else [f"{name or 'it'} was {before} and is {after}"]
+
+
+def digest_of(*modules: nn.Module) -> str:
+    """SHA-256 of networks' parameters and buffers, in their order."""
+    digest = hashlib.sha256()
+    for module in modules:
+        for value in module.state_dict().values():
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:

@@ -34,6 +34,11 @@ def add_arguments(
                             help="end early after so many minutes; the budget is in steps")  # fmt: skip
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto",
                         help="auto: a GPU where PyTorch can use one")  # fmt: skip
+    add_threads(parser)
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add the number of threads, which every part of ``furrow evaluate`` that needs PyTorch has too."""
     parser.add_argument("--threads", type=int, metavar="N",
                         help="of the processor (default: its cores)")  # fmt: skip
 
