@@ -29,7 +29,7 @@ from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.chart import Chart, chart
 from furrow.training.corpus.pictures import front
 from furrow.training.maps.data import Maps, draw
-from furrow.training.dnpm.evaluate import TEST_SEED
+from furrow.training.maps.testset import TEST_SEED
 from furrow.training.encoder.baselines import baseline_maps
 from furrow.training.networks.metrics import psnr_db
 from PIL import Image
