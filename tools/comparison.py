@@ -28,9 +28,9 @@ from furrow.backend.formats.identity import SKIN, Identity
 from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.chart import Chart, chart
 from furrow.training.corpus.pictures import front
+from furrow.training.encoder.baselines import baseline_maps
 from furrow.training.maps.data import Maps, draw
 from furrow.training.maps.testset import TEST_SEED
-from furrow.training.encoder.baselines import baseline_maps
 from furrow.training.networks.metrics import psnr_db
 from PIL import Image
 from scipy import ndimage
