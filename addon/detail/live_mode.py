@@ -105,8 +105,4 @@ def state_text(obj: bpy.types.Object) -> str:
     """What the panel says about a head in this mode."""
     if not is_shown(obj):
         return "Not set up; press Refresh"
-    state = head_state.of(obj)
-    if state.request is not None or state.settling:
-        return "Updating ..."
-    exact = state.shown is not None and state.shown.exact
-    return "Up to date" if exact else "Waiting for the backend"
+    return head_state.of(obj).progress.value

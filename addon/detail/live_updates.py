@@ -40,17 +40,19 @@ def update(heads: Iterable[bpy.types.Object]) -> None:
     The wait is no longer than a tick, however many heads there are; later maps are shown by
     :func:`poll`.
     """
+    if not session.is_live():
+        return
     until = time.monotonic() + TICK_SECONDS
-    following = [head for head in heads if follows(head)]
-    earlier = [head for head in following if _awaits_live(head)]
-    for head in following:
-        _ask_live(head)
-    for head in following:
-        _show_in_time(head, until)
-    for head in earlier:  # what has arrived may be of the moment before
-        _ask_live(head)
-    for head in earlier:
-        _show_in_time(head, until)
+    following = [(head, head_state.of(head)) for head in heads if live_mode.is_shown(head)]
+    earlier = [(head, state) for head, state in following if _awaits_live(state)]
+    for head, state in following:
+        _ask_live(head, state)
+    for head, state in following:
+        _show_in_time(head, state, until)
+    for head, state in earlier:  # what has arrived may be of the moment before
+        _ask_live(head, state)
+    for head, state in earlier:
+        _show_in_time(head, state, until)
 
 
 def request(obj: bpy.types.Object, again: bool = False) -> None:
@@ -61,58 +63,50 @@ def request(obj: bpy.types.Object, again: bool = False) -> None:
     again
         Ask also if it is shown or has failed.
     """
-    if not follows(obj):
-        return
-    if again:
-        state = head_state.of(obj)
-        state.shown = None
-        state.retry()
-    _ask_live(obj)
-
-
-def follows(obj: bpy.types.Object) -> bool:
-    """Whether a head's maps follow its sliders now."""
-    return session.is_live() and live_mode.is_shown(obj)
-
-
-def _awaits_live(obj: bpy.types.Object) -> bool:
-    under_way = head_state.of(obj).request
-    return under_way is not None and not under_way.exact
-
-
-def _ask_live(obj: bpy.types.Object) -> None:
-    """Ask for the live map of this moment; while one is on its way poll() asks again when it is here."""
-    if _awaits_live(obj):
+    if not session.is_live() or not live_mode.is_shown(obj):
         return
     state = head_state.of(obj)
+    if again:
+        state.shown = None
+        state.retry()
+    _ask_live(obj, state)
+
+
+def _awaits_live(state: HeadState) -> bool:
+    return state.request is not None and not state.request.exact
+
+
+def _ask_live(obj: bpy.types.Object, state: HeadState) -> None:
+    """Ask for the live map of this moment; while one is on its way poll() asks again when it is here."""
+    if _awaits_live(state):
+        return
     try:
         now = moment.of(obj)
         if state.failure is not None and state.failure.key != now.key:
             state.retry()  # should the slider come back to what failed
         if not state.needs(now.key):
             return
-        _send(obj, now, exact=False)
+        state.request = _send(obj, now, exact=False)
     except FurrowError as error:
         state.failure = Failure(None, str(error))
         return
     _watch()
 
 
-def _send(obj: bpy.types.Object, now: Moment, exact: bool) -> None:
+def _send(obj: bpy.types.Object, now: Moment, exact: bool) -> MapRequest:
     parameters = now.parameters if exact else now.parameters | {"live": True}
     channel = f"head-{obj.furrow.id}"
     pending = jobs.client().request("map", parameters, channel=channel)
-    head_state.of(obj).request = MapRequest(now.key, exact, pending, time.monotonic())
+    return MapRequest(now.key, exact, pending, time.monotonic())
 
 
-def _show_in_time(obj: bpy.types.Object, until: float) -> None:
+def _show_in_time(obj: bpy.types.Object, state: HeadState, until: float) -> None:
     """Show the live map if it arrives before `until`, and within a tick from asking for it."""
-    under_way = head_state.of(obj).request
-    if under_way is None or under_way.exact:
+    if state.request is None or state.request.exact:
         return
-    limit = min(until, under_way.since + TICK_SECONDS)
-    if under_way.pending.wait(max(0.0, limit - time.monotonic())):
-        _show(obj.furrow.id)
+    limit = min(until, state.request.since + TICK_SECONDS)
+    if state.request.pending.wait(max(0.0, limit - time.monotonic())):
+        _show(obj, state)
 
 
 def _watch() -> None:
@@ -132,45 +126,50 @@ def poll() -> float | None:
         return 0.0  # no image is written while a render reads it
     for head_id, state in head_state.items():
         if state.request is not None and state.request.pending.done():
-            _show(head_id)
+            _show(_shown_head(head_id), state)
     update(head_object.all_heads())
+    states = head_state.items()
     if session.rested() > REST_SECONDS:
-        for head_id, state in head_state.items():
+        for head_id, state in states:
             if state.settling and state.request is None:
-                _ask_exact(head_id, state)
-    busy = any(state.request is not None or state.settling for _, state in head_state.items())
+                _ask_exact(_shown_head(head_id), state)
+    busy = any(state.request is not None or state.settling for _, state in states)
     return 0.0 if busy or session.rested() < WATCH_SECONDS else None
 
 
-def _show(head_id: str) -> None:
-    """Show the answer that has arrived."""
-    state = head_state.of_id(head_id)
-    answer, state.request = state.request, None
+def _shown_head(head_id: str) -> bpy.types.Object | None:
+    """The head with this id, if it still shows live maps."""
     obj = head_object.by_id(head_id)
-    if answer is None or obj is None or not live_mode.is_shown(obj):
+    return obj if obj is not None and live_mode.is_shown(obj) else None
+
+
+def _show(obj: bpy.types.Object | None, state: HeadState) -> None:
+    """Show the answer that has arrived; nothing if the head is gone or has another mode."""
+    answer, before = state.request, state.progress
+    state.request = None
+    if answer is None or obj is None:
         return
-    before = live_mode.state_text(obj)
     try:
         result = answer.pending.result()
         if answer.exact and answer.key != moment.of(obj).key:
             return  # a live map of the new moment comes
-        live_mode.show_map(obj, result["array"], ShownMap(answer.key, bool(result["exact"])))
+        shown = ShownMap(answer.key, bool(result["exact"]))
+        live_mode.show_map(obj, result["array"], shown)
         state.failure = None
     except FurrowError as error:
         if error.code not in {"superseded", "cancelled"}:
             state.failure = Failure(answer.key, str(error))
-    if live_mode.state_text(obj) != before or state.failure is not None:
+    if state.progress != before or state.failure is not None:
         jobs.redraw_panels()
 
 
-def _ask_exact(head_id: str, state: HeadState) -> None:
+def _ask_exact(obj: bpy.types.Object | None, state: HeadState) -> None:
     """Ask for the exact map of a head that shows a live one."""
-    obj = head_object.by_id(head_id)
-    if obj is None or not live_mode.is_shown(obj):
+    if obj is None:
         state.shown = None
         return
     try:
-        _send(obj, moment.of(obj), exact=True)
+        state.request = _send(obj, moment.of(obj), exact=True)
     except FurrowError as error:
         state.shown, state.failure = None, Failure(None, str(error))
 

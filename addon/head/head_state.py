@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import bpy
@@ -52,6 +53,14 @@ class Failure:
     message: str
 
 
+class Progress(Enum):
+    """How far a head's map is, in words for people."""
+
+    UPDATING = "Updating ..."
+    EXACT = "Up to date"
+    WAITING = "Waiting for the backend"
+
+
 @dataclass
 class HeadState:
     """One head in this session; linked duplicates (Alt-D) share it, as they share id and images.
@@ -84,6 +93,14 @@ class HeadState:
         """Whether a live map is shown, and the exact one shall follow."""
         failed = self.failure is not None and self.failure.key is not None
         return self.shown is not None and not self.shown.exact and not failed
+
+    @property
+    def progress(self) -> Progress:
+        """How far the map is."""
+        if self.request is not None or self.settling:
+            return Progress.UPDATING
+        exact = self.shown is not None and self.shown.exact
+        return Progress.EXACT if exact else Progress.WAITING
 
     def needs(self, key: str) -> bool:
         """Whether the map of a moment is neither shown, nor on its way, nor impossible."""
