@@ -2,9 +2,6 @@
 
 import atexit
 
-PACKAGE = __package__.rpartition(".")[0]
-"""bl_ext.<repo>.furrow in Blender, furrow in an environment."""
-
 
 def register() -> None:
     """Register everything with Blender, in the order of what needs what."""

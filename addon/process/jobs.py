@@ -16,7 +16,7 @@ from ...backend.detail.engines.kinds import KINDS
 from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.formats.identity import Identity
-from .. import PACKAGE
+from ..package import PACKAGE
 from .preferences import preferences
 
 if TYPE_CHECKING:
