@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import bpy
 import numpy as np
@@ -16,6 +16,9 @@ from ...backend.errors import FurrowError
 
 Curves = Mapping[tuple[str, int], tuple[np.ndarray, np.ndarray]]
 """Frames (n,) and values (n,) of each curve, by data path and array index."""
+
+Owner: TypeAlias = bpy.types.Object | bpy.types.Key
+"""What is animated."""
 
 SOURCE, START = "furrow_source", "furrow_start"
 """Custom properties of an imported Action: the file it came from, and the frame it starts at."""
@@ -48,7 +51,7 @@ class Clip:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def add_clip(owner: bpy.types.ID, curves: Curves, clip: Clip) -> bpy.types.Action:
+def add_clip(owner: Owner, curves: Curves, clip: Clip) -> bpy.types.Action:
     """Let `curves` play on `owner` as a clip; what else plays there is kept.
 
     As an Action: one that played before stays in the file, and its curves of other properties play
@@ -77,17 +80,18 @@ def add_clip(owner: bpy.types.ID, curves: Curves, clip: Clip) -> bpy.types.Actio
     return action
 
 
-def note(owner: bpy.types.ID, name: str) -> Any:
+def note(owner: Owner, name: str) -> Any:
     """The custom property `name` of the Action that plays on `owner` or of one of its strips, or None."""
     animation = owner.animation_data
     if animation is None:
         return None
     strips = [strip for track in animation.nla_tracks for strip in track.strips]
     playing = [animation.action, *(strip.action for strip in reversed(strips))]
-    return next((action[name] for action in playing if action is not None and name in action), None)
+    notes = (action.get(name) for action in playing if action is not None)
+    return next((value for value in notes if value is not None), None)
 
 
-def animates(owner: bpy.types.ID, paths: Iterable[str]) -> bool:
+def animates(owner: Owner, paths: Iterable[str]) -> bool:
     """Whether a curve, strip or driver of `owner` moves one of these data paths."""
     animation = owner.animation_data
     if animation is None:
@@ -100,7 +104,7 @@ def animates(owner: bpy.types.ID, paths: Iterable[str]) -> bool:
 
 
 def _action(
-    owner: bpy.types.ID, animation: bpy.types.AnimData, curves: Curves, clip: Clip
+    owner: Owner, animation: bpy.types.AnimData, curves: Curves, clip: Clip
 ) -> bpy.types.Action:
     """The Action that plays: this clip's own, or a copy of the one that played, or a new one."""
     previous, handle = animation.action, _handle(animation)
@@ -122,7 +126,7 @@ def _action(
 
 
 def _strip(
-    owner: bpy.types.ID, animation: bpy.types.AnimData, curves: Curves, clip: Clip
+    owner: Owner, animation: bpy.types.AnimData, curves: Curves, clip: Clip
 ) -> bpy.types.Action:
     """The Action of a strip: of the one that this clip has already, or of a new one."""
     _push_down(animation, curves)
@@ -168,7 +172,7 @@ def _push_down(animation: bpy.types.AnimData, curves: Curves) -> None:
     if action is None or not _moves(action, handle, set(curves)):
         return
     slot = animation.action_slot if hasattr(animation, "action_slot") else None
-    start, end = action.frame_range
+    start, end = action.frame_range.x, action.frame_range.y
     animation.action = None
     own = {(curve.data_path, curve.array_index) for curve in _curves(action, handle)}
     _place(animation, action, slot, action.name, start, max(end, start + 1.0), own)
@@ -207,7 +211,7 @@ def _has_room(track: bpy.types.NlaTrack, start: float, end: float) -> bool:
     """Whether a track of imported clips only, open to changes, is free from `start` to `end`."""
     if track.lock or track.mute or _is_foreign(track):
         return False
-    imported = all(strip.action is not None and SOURCE in strip.action for strip in track.strips)
+    imported = all(s.action is not None and s.action.get(SOURCE) is not None for s in track.strips)
     return imported and all(s.frame_end <= start or s.frame_start >= end for s in track.strips)
 
 
@@ -251,25 +255,27 @@ def _curves(action: bpy.types.Action, handle: int) -> Iterator[bpy.types.FCurve]
         return
     for layer in action.layers:
         for strip in layer.strips:
-            for bag in strip.channelbags:
-                if bag.slot_handle == handle:
-                    yield from bag.fcurves
+            if isinstance(strip, bpy.types.ActionKeyframeStrip):
+                bags = (bag for bag in strip.channelbags if bag.slot_handle == handle)
+                yield from (curve for bag in bags for curve in bag.fcurves)
 
 
-def _write(action: bpy.types.Action, owner: bpy.types.ID, handle: int, curves: Curves) -> Any:
+def _write(action: bpy.types.Action, owner: Owner, handle: int, curves: Curves) -> Any:
     """Write all keys of the curves, in the place of those that are there.
 
     Returns
     -------
     The slot; None before Blender 4.4.
     """
-    slot, collection = None, None
+    slot: bpy.types.ActionSlot | None = None
+    collection: bpy.types.ActionFCurves | bpy.types.ActionChannelbagFCurves
     if hasattr(action, "slots"):
         slot = next((s for s in action.slots if s.handle == handle), None)
         if slot is None:
             slot = action.slots.new(owner.id_type, owner.name)
         layer = action.layers[0] if action.layers else action.layers.new("Layer")
         strip = layer.strips[0] if layer.strips else layer.strips.new(type="KEYFRAME")
+        assert isinstance(strip, bpy.types.ActionKeyframeStrip)
         collection = strip.channelbag(slot, ensure=True).fcurves
     else:
         collection = action.fcurves

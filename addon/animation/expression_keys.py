@@ -10,7 +10,7 @@ import numpy as np
 from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.formats.weights import Weights
-from ..head import head_object
+from ..head import head_object, typed
 from . import actions, key_reduction, shape_names, timeline
 
 
@@ -19,7 +19,7 @@ def face_names(obj: bpy.types.Object | None) -> dict[str, str]:
 
     See :func:`.shape_names.match` for the spellings that are known.
     """
-    keys = obj.data.shape_keys if obj is not None and obj.type == "MESH" else None
+    keys = typed.shape_keys(obj) if obj is not None else None
     if keys is None:
         return {}
     return shape_names.match(k.name for k in keys.key_blocks if k != keys.reference_key)
@@ -33,14 +33,14 @@ def shape_keys(obj: bpy.types.Object) -> tuple[bpy.types.Key, dict[str, str]]:
     FurrowError
         If it has no shape keys, or none that is called like an expression.
     """
-    names = face_names(obj)
-    if names:
-        return obj.data.shape_keys, names
-    if obj.type != "MESH" or obj.data.shape_keys is None:
+    keys, names = typed.shape_keys(obj), face_names(obj)
+    if keys is None:
         raise FurrowError(
             f'"{obj.name}" has no shape keys: select a Furrow head, or a mesh with shape keys under '
             "ARKit's names, such as jawOpen."
         )
+    if names:
+        return keys, names
     raise FurrowError(
         f'No shape key of "{obj.name}" has an ARKit name such as jawOpen, JawOpen or eyeBlink_L: '
         "rename them, or select another mesh."
@@ -63,13 +63,14 @@ def _editable_shape_keys(obj: bpy.types.Object) -> tuple[bpy.types.Key, dict[str
     keys, names = shape_keys(obj)
     if keys.is_editable:
         return keys, names
-    mesh = obj.data.override_create(remap_local_usages=True)
-    if mesh is None or not mesh.shape_keys.is_editable:
+    mesh = typed.mesh(obj).override_create(remap_local_usages=True)
+    keys_here = mesh.shape_keys if isinstance(mesh, bpy.types.Mesh) else None
+    if keys_here is None or not keys_here.is_editable:
         raise FurrowError(
             f'The mesh of "{obj.name}" is linked and cannot be overridden: make it local (Object > '
             "Relations > Make Local), then import again."
         )
-    return mesh.shape_keys, names
+    return keys_here, names
 
 
 def write(

@@ -8,7 +8,6 @@ motion keeps that as its rest; the note ``furrow_rest`` of the Action remembers 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import bpy
@@ -36,7 +35,7 @@ class Target:
     @property
     def posed(self) -> bpy.types.Object | bpy.types.PoseBone:
         """Where the rotation is."""
-        return self.owner.pose.bones[self.bone] if self.bone else self.owner
+        return bones(self.owner)[self.bone] if self.bone else self.owner
 
     @property
     def path(self) -> str:
@@ -52,7 +51,15 @@ class Target:
     @property
     def axes(self) -> Matrix:
         """From the axes that the rotation is about to those of the face, (3, 3)."""
-        return self.posed.bone.matrix_local.to_3x3() if self.bone else Matrix.Identity(3)
+        if not self.bone:
+            return Matrix.Identity(3)
+        return bones(self.owner)[self.bone].bone.matrix_local.to_3x3()
+
+
+def bones(armature: bpy.types.Object) -> bpy.types.bpy_prop_collection[bpy.types.PoseBone]:
+    """The bones of an armature, as they are posed."""
+    assert armature.pose is not None
+    return armature.pose.bones
 
 
 def armature_of(obj: bpy.types.Object) -> bpy.types.Object | None:
@@ -78,8 +85,9 @@ def target(obj: bpy.types.Object, bone: str | None) -> Target:
         raise FurrowError(
             f'"{obj.name}" has no armature: let the object itself turn, or parent it to one.'
         )
-    if bone not in armature.pose.bones:
-        near = ", ".join(b.name for b in armature.pose.bones if "head" in b.name.lower())
+    names = [b.name for b in bones(armature)]
+    if bone not in names:
+        near = ", ".join(name for name in names if "head" in name.lower())
         raise FurrowError(
             f'The armature "{armature.name}" has no bone "{bone}".'
             + (f" Is it one of these: {near}?" if near else "")
@@ -130,7 +138,7 @@ def write(
     frames = timeline.frames_of(len(rows), fps, scene, start_frame)
     paths = [(what.path, index) for index in range(rows.shape[1])]
     curves = key_reduction.curves(paths, frames, rows, BOUND if reduce else 0.0)
-    notes = {what.note: list(rest)}
+    notes = {what.note: [rest.w, rest.x, rest.y, rest.z]}
     clip = actions.Clip(f"{name} head", frames[0], frames[-1], source, as_strip, notes)
     return actions.add_clip(what.owner, curves, clip)
 
@@ -155,8 +163,8 @@ def turn(what: Target, depsgraph: bpy.types.Depsgraph) -> tuple[float, float, fl
         face = axes @ rotation @ rest.transposed() @ axes.transposed()
     else:
         face = rest.transposed() @ rotation
-    pitch, roll, yaw = face.to_euler(_ORDER)
-    return yaw, pitch, -roll
+    angles = face.to_euler(_ORDER)
+    return angles.z, angles.x, -angles.y
 
 
 def _rest(what: Target) -> Quaternion:
@@ -169,19 +177,22 @@ def _rotations(what: Target, rest: Quaternion, head: np.ndarray) -> np.ndarray:
     """Values (N, 3 or 4) of the rotation's property, without jumps between two frames."""
     axes, base = what.axes, rest.to_matrix()
     mode = what.posed.rotation_mode
-    rows: list[Sequence[float]] = []
-    before: Quaternion | Euler | None = None
+    rows: list[tuple[float, ...]] = []
+    quaternion: Quaternion | None = None
+    euler: Euler | None = None
     for yaw, pitch, roll in head.astype(float).tolist():
         face = Euler((pitch, -roll, yaw), _ORDER).to_matrix()
         matrix = axes.transposed() @ face @ axes @ base if what.bone else base @ face
         if mode in _PATHS:
-            now = matrix.to_quaternion()
+            before, quaternion = quaternion, matrix.to_quaternion()
             if before is not None:
-                now.make_compatible(before)
-            axis, angle = now.to_axis_angle()
-            rows.append(now if mode == "QUATERNION" else (angle, *axis))
+                quaternion.make_compatible(before)
+            if mode == "QUATERNION":
+                rows.append((quaternion.w, quaternion.x, quaternion.y, quaternion.z))
+            else:
+                axis, angle = quaternion.to_axis_angle()
+                rows.append((angle, axis.x, axis.y, axis.z))
         else:
-            now = matrix.to_euler(mode, before) if before else matrix.to_euler(mode)
-            rows.append(now)
-        before = now
+            euler = matrix.to_euler(mode, euler) if euler else matrix.to_euler(mode)
+            rows.append((euler.x, euler.y, euler.z))
     return np.array(rows, np.float32)

@@ -83,7 +83,8 @@ def place_sound(scene: bpy.types.Scene, path: str | Path, start_frame: int = 1) 
         if not sound.users:
             bpy.data.sounds.remove(sound)
     scene.sync_mode = "AUDIO_SYNC"
-    scene.render.ffmpeg.audio_codec = "AAC"  # so that a film rendered from the scene is heard
+    if scene.render.ffmpeg is not None:  # built with it
+        scene.render.ffmpeg.audio_codec = "AAC"  # so that a film rendered from the scene is heard
     return strip
 
 

@@ -9,6 +9,7 @@ import bpy
 import numpy as np
 
 from ...backend.errors import FurrowError
+from ..head import typed
 
 
 def frame_rate(scene: bpy.types.Scene) -> float:
@@ -55,7 +56,7 @@ def _bare(scene: bpy.types.Scene) -> Iterator[None]:
     shown = [
         modifier
         for obj in scene.objects
-        if obj.type == "MESH" and obj.data.shape_keys and obj.is_editable
+        if typed.shape_keys(obj) is not None and obj.is_editable
         for modifier in obj.modifiers
         if modifier.show_viewport
     ]

@@ -15,7 +15,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file
 from ..animation import expression_keys, head_turn, speech, timeline
 from ..detail import detail_modes
-from ..head import head_object
+from ..head import head_object, typed
 from . import bake_record, stage
 from .take import Take
 
@@ -38,7 +38,7 @@ def new_scene(take: Take, sound: Path | None = None) -> bpy.types.Object:
         If the sound cannot be read.
     """
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    scene = bpy.context.scene
+    scene = typed.scene(bpy.context)
     timeline.set_frame_rate(scene, take.weights.fps)
     obj = head_object.create_head(take.identity, "Head", scene.collection)
     scene.frame_start, scene.frame_end = take.first, take.last
@@ -73,10 +73,11 @@ def play_baked(takes: Mapping[str, Path], first: int, count: int) -> None:
 
 def _drop_live(obj: bpy.types.Object) -> None:
     """Remove the live map, which a baked file has no use for."""
-    texture = obj.furrow.live_texture
+    stored = typed.properties(obj)
+    texture = stored.live_texture
     if texture is not None:
         image = texture.image
-        obj.furrow.live_texture = None
+        stored.live_texture = None
         bpy.data.textures.remove(texture)
         if image is not None:
             bpy.data.images.remove(image)
@@ -91,6 +92,7 @@ def save(folder: Path) -> Path:
         If it cannot be written.
     """
     path = folder.resolve() / NAME
+    assert bpy.context.preferences is not None  # only while Blender starts
     preferences = bpy.context.preferences.filepaths
     versions, preferences.save_version = preferences.save_version, 0
     try:
@@ -110,8 +112,8 @@ def save(folder: Path) -> Path:
 
 def _make_relative() -> None:
     """Relative paths for the maps; sound packed, or by relative path."""
-    for head in head_object.heads(bpy.context.scene):
-        texture = head.furrow.baked_texture
+    for head in head_object.heads(typed.scene(bpy.context)):
+        texture = typed.properties(head).baked_texture
         if texture is not None and texture.image is not None:
             image = texture.image
             image.filepath = bpy.path.relpath(bpy.path.abspath(image.filepath))

@@ -17,7 +17,7 @@ from ...backend.formats.identity import Identity, read_identity
 from ...backend.formats.weights import Weights, read_weights, resample
 from ...commands import bake, flags, terminal
 from ..animation import speech
-from ..head import head_object
+from ..head import head_object, typed
 from ..process import client, jobs
 from . import baked_file, map_sequence
 from .take import Take, scene_take
@@ -156,7 +156,7 @@ def _bake_shot(
 ) -> None:
     """The heads of a .blend as they are animated there."""
     _open(path)
-    scene = bpy.context.scene
+    scene = typed.scene(bpy.context)
     heads = _chosen(path, arguments.object)
     folders = _shot_folders(heads, folder)
     digest = sha256(path)
@@ -192,7 +192,7 @@ def _finish_shot(
 
 def _chosen(path: Path, wanted: str | None) -> list[str]:
     """Names of the heads to bake."""
-    heads = [obj.name for obj in head_object.heads(bpy.context.scene)]
+    heads = [obj.name for obj in head_object.heads(typed.scene(bpy.context))]
     if not heads:
         raise FurrowError(f"{path} has no Furrow head in its scene.")
     if wanted is None:

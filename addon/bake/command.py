@@ -13,8 +13,9 @@ _command: Any = None
 def register() -> None:
     """The bpy module has no such dispatcher."""
     global _command
-    if hasattr(bpy.utils, "register_cli_command"):
-        _command = bpy.utils.register_cli_command("furrow", _main)
+    dispatch: Any = getattr(bpy.utils, "register_cli_command", None)
+    if dispatch is not None:
+        _command = dispatch("furrow", _main)
 
 
 def unregister() -> None:

@@ -18,6 +18,7 @@ import bpy
 from ...backend.errors import FurrowError
 from ...backend.formats.files import whole_file
 from ..animation import speech
+from ..head import typed
 from . import stage
 
 NAME = "preview.mp4"
@@ -188,7 +189,7 @@ def encode(
 
     `quality` is Blender's name of a constant rate factor: LOSSLESS, HIGH, MEDIUM, LOW ...
     """
-    source = bpy.context.scene
+    source = typed.scene(bpy.context)
     scene = bpy.data.scenes.new("Furrow Film")
     try:
         render = scene.render
@@ -196,7 +197,8 @@ def encode(
         picture = bpy.data.images.load(files[0], check_existing=False)
         render.resolution_x, render.resolution_y = picture.size
         bpy.data.images.remove(picture)
-        scene.view_settings.view_transform = "Standard"  # the pictures are finished
+        view: Any = scene.view_settings  # names of the colour configuration
+        view.view_transform = "Standard"  # the pictures are finished
         scene.frame_start, scene.frame_end = 1, len(files)
         strip = speech.strips(scene).new_image("Film", files[0], 1, 1)
         for file in files[1:]:
@@ -231,10 +233,11 @@ def _copy_sound(source: bpy.types.Scene, scene: bpy.types.Scene, shift: int) -> 
 
 
 def _movie_format(render: bpy.types.RenderSettings, quality: str, sound_kbps: int) -> None:
+    image: Any = render.image_settings
     if bpy.app.version >= (5, 0):  # pictures and films became two kinds
-        render.image_settings.media_type = "VIDEO"
-    render.image_settings.file_format = "FFMPEG"
-    ffmpeg = render.ffmpeg
+        image.media_type = "VIDEO"
+    image.file_format = "FFMPEG"
+    ffmpeg: Any = render.ffmpeg
     ffmpeg.format, ffmpeg.codec, ffmpeg.audio_codec = "MPEG4", "H264", "AAC"
     ffmpeg.constant_rate_factor, ffmpeg.audio_bitrate = quality, sound_kbps
     ffmpeg.gopsize = 15

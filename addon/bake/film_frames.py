@@ -26,7 +26,8 @@ def main(job: dict[str, Any]) -> None:
     stage = _module("stage")
     scene = bpy.data.scenes.new("Furrow Film")
     scene.collection.objects.link(obj)
-    for window in bpy.context.window_manager.windows:
+    manager = bpy.context.window_manager
+    for window in manager.windows if manager is not None else ():
         window.scene = (
             scene  # Blender renders a scene that no window shows as it was first evaluated
         )
@@ -38,10 +39,12 @@ def main(job: dict[str, Any]) -> None:
     render = scene.render
     render.engine = job["engine"]
     if job["engine"] != "CYCLES":
+        assert scene.eevee is not None
         scene.eevee.taa_render_samples = 16
+    cycles: Any = scene.cycles
     if stage.denoises():
-        scene.cycles.denoising_quality = "FAST"
-    scene.cycles.max_bounces, scene.cycles.diffuse_bounces, scene.cycles.glossy_bounces = 4, 1, 2
+        cycles.denoising_quality = "FAST"
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 4, 1, 2
     render.use_persistent_data = True
     render.resolution_x, render.resolution_y = job["size"]
     render.threads_mode, render.threads = "FIXED", job["threads"]

@@ -14,7 +14,7 @@ from ...backend.formats.expressions import FACESCAPE_PRESETS
 from ...backend.formats.files import whole_file
 from ..detail import detail_modes, displacement, live_mode, live_updates, moment
 from ..detail.live_session import session
-from ..head import head_object
+from ..head import head_object, typed
 from . import baked_file, film, stage
 from .take import Take
 
@@ -69,8 +69,8 @@ def contact_sheet(
 
     The head's animation is taken off for it: work on a file that is saved.
     """
-    for data in (obj.data.shape_keys, obj):
-        data.animation_data_clear()
+    typed.keys(obj).animation_data_clear()
+    obj.animation_data_clear()
     scene = bpy.data.scenes.new("Furrow Preview")
     scene.collection.objects.link(obj)
     camera = stage.build(scene, obj, yaw=20.0, margin=1.03)
@@ -85,7 +85,9 @@ def contact_sheet(
             asked = moment.map_request(obj, resolution)
             answer = client.call("map", asked, timeout=live_updates.EXACT_TIMEOUT)
             live_mode.show_map(obj, answer["array"])
-            obj.modifiers[displacement.SUBDIVISION].render_levels = SUBDIVISIONS
+            subdivision = obj.modifiers[displacement.SUBDIVISION]
+            assert isinstance(subdivision, bpy.types.SubsurfModifier)
+            subdivision.render_levels = SUBDIVISIONS
             row = []
             for shown in (False, True):
                 progress(len(tiles) / len(EXPRESSIONS), f"Portrait {name}")
@@ -101,20 +103,24 @@ def contact_sheet(
     return path
 
 
-def _label(scene: bpy.types.Scene, camera: bpy.types.Object) -> Any:
+def _label(scene: bpy.types.Scene, camera: bpy.types.Object) -> bpy.types.TextCurve:
     """A line of text at the upper left of the picture, fixed to the camera."""
     curve = bpy.data.curves.new("Furrow Label", "FONT")
+    assert isinstance(curve, bpy.types.TextCurve)
     material = bpy.data.materials.new("Furrow Label")
     if bpy.app.version < (5, 0):
         material.use_nodes = True
+    assert material.node_tree is not None
     nodes = material.node_tree.nodes
     nodes.clear()
     emission, output = nodes.new("ShaderNodeEmission"), nodes.new("ShaderNodeOutputMaterial")
-    emission.inputs["Color"].default_value = (0.75, 0.78, 0.80, 1.0)
+    stage.set_input(emission, "Color", (0.75, 0.78, 0.80, 1.0))
     material.node_tree.links.new(emission.outputs[0], output.inputs["Surface"])
     curve.materials.append(material)
     distance = 0.2
-    half = distance * camera.data.sensor_height / 2 / camera.data.lens
+    lens = camera.data
+    assert isinstance(lens, bpy.types.Camera)
+    half = distance * lens.sensor_height / 2 / lens.lens
     curve.size = half * 0.09
     text = bpy.data.objects.new("Furrow Label", curve)
     text.parent = camera
@@ -129,7 +135,8 @@ def _pixels(path: Path) -> np.ndarray:
     image = bpy.data.images.load(str(path), check_existing=False)
     width, height = image.size
     pixels = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(pixels)
+    values: Any = image.pixels  # an array; the stubs say a number
+    values.foreach_get(pixels)
     bpy.data.images.remove(image)
     return pixels.reshape(height, width, 4)
 
@@ -151,7 +158,8 @@ def _sheet(tiles: list[list[np.ndarray]]) -> np.ndarray:
 def _write(path: Path, pixels: np.ndarray) -> None:
     height, width = pixels.shape[:2]
     image = bpy.data.images.new("Furrow Preview", width, height)
-    image.pixels.foreach_set(pixels.ravel())
+    values: Any = image.pixels
+    values.foreach_set(pixels.ravel())
     try:
         with whole_file(path) as temporary:
             image.filepath_raw, image.file_format = str(temporary), "PNG"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import bpy
 import numpy as np
@@ -45,6 +46,7 @@ def build(
     centre, height = _face(obj)
     for name, side, up, distance, size, watts, colour in _LIGHTS:
         light = bpy.data.lights.new(f"Furrow {name}", "AREA")
+        assert isinstance(light, bpy.types.AreaLight)
         light.shape, light.size, light.energy, light.color = "DISK", size, watts, colour
         _place(collection, light, centre + _from(side, up) * distance, centre)
     lens = bpy.data.cameras.new("Furrow Camera")
@@ -65,19 +67,24 @@ def remove() -> None:
     for obj in list(collection.objects):
         data = obj.data
         bpy.data.objects.remove(obj)
-        (bpy.data.lights if isinstance(data, bpy.types.Light) else bpy.data.cameras).remove(data)
+        if isinstance(data, bpy.types.Light):
+            bpy.data.lights.remove(data)
+        elif isinstance(data, bpy.types.Camera):
+            bpy.data.cameras.remove(data)
     bpy.data.collections.remove(collection)
 
 
 def _face(obj: bpy.types.Object) -> tuple[Vector, float]:
     """Centre of the head between crown and chin, and the height between them, in world space, metres."""
-    points = np.empty(len(obj.data.vertices) * 3, np.float32)
-    obj.data.vertices.foreach_get("co", points)
+    mesh = obj.data
+    assert isinstance(mesh, bpy.types.Mesh)
+    points = np.empty(len(mesh.vertices) * 3, np.float32)
+    mesh.vertices.foreach_get("co", points)
     points = points.reshape(-1, 3)
     chin = obj.vertex_groups.get("chin")
     members = [
         v.index
-        for v in obj.data.vertices
+        for v in mesh.vertices
         if chin is not None and any(g.group == chin.index and g.weight > 0.5 for g in v.groups)
     ]
     bottom = points[members, 2].min() if members else points[:, 2].min()
@@ -115,20 +122,27 @@ def _world() -> bpy.types.World:
     world.color = _BACKDROP
     if bpy.app.version < (5, 0):
         world.use_nodes = True
+    assert world.node_tree is not None
     nodes, links = world.node_tree.nodes, world.node_tree.links
     nodes.clear()
     path = nodes.new("ShaderNodeLightPath")
     output = nodes.new("ShaderNodeOutputWorld")
-    seen, ambient = nodes.new("ShaderNodeBackground"), nodes.new("ShaderNodeBackground")
-    seen.inputs[0].default_value = (*_BACKDROP, 1.0)
-    ambient.inputs[0].default_value = (0.82, 0.90, 1.0, 1.0)
-    ambient.inputs[1].default_value = _AMBIENT
+    backdrop, ambient = nodes.new("ShaderNodeBackground"), nodes.new("ShaderNodeBackground")
+    set_input(backdrop, 0, (*_BACKDROP, 1.0))
+    set_input(ambient, 0, (0.82, 0.90, 1.0, 1.0))
+    set_input(ambient, 1, _AMBIENT)
     mix = nodes.new("ShaderNodeMixShader")
     links.new(path.outputs["Is Camera Ray"], mix.inputs[0])
     links.new(ambient.outputs[0], mix.inputs[1])
-    links.new(seen.outputs[0], mix.inputs[2])
+    links.new(backdrop.outputs[0], mix.inputs[2])
     links.new(mix.outputs[0], output.inputs[0])
     return world
+
+
+def set_input(node: bpy.types.Node, key: int | str, value: Any) -> None:
+    """Set the value of a socket; those of every kind have one, but not their base class."""
+    socket: Any = node.inputs[key]
+    socket.default_value = value
 
 
 def denoises() -> bool:
@@ -142,13 +156,15 @@ def denoises() -> bool:
 
 def render_settings(scene: bpy.types.Scene, samples: int = 64) -> None:
     """Cycles with few bounces, denoised or with more samples, a portrait format."""
-    scene.render.engine = "CYCLES"
-    cycles = scene.cycles
+    render: Any = scene.render
+    render.engine = "CYCLES"  # an engine that registers itself: the stubs know EEVEE alone
+    cycles: Any = scene.cycles
     cycles.use_denoising = denoises()
     cycles.samples = samples if denoises() else INSTEAD_OF_DENOISING * samples
     if denoises():
         cycles.denoising_prefilter = "FAST"
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 6, 2, 3
-    scene.render.resolution_x, scene.render.resolution_y = 1080, 1240
-    scene.view_settings.view_transform = "AgX"
-    scene.view_settings.look = "AgX - Medium High Contrast"
+    render.resolution_x, render.resolution_y = 1080, 1240
+    view: Any = scene.view_settings  # names of the colour configuration
+    view.view_transform = "AgX"
+    view.look = "AgX - Medium High Contrast"

@@ -16,7 +16,7 @@ from ...backend.formats.figures import Figure
 from ...commands.timing import latency, timed
 from ..detail import detail_modes, live_mode, live_updates, portable_mode
 from ..detail.live_session import session
-from ..head import head_object, head_state
+from ..head import head_object, head_state, typed
 from ..process import jobs
 from ..process.client import Client
 from . import memory
@@ -121,16 +121,16 @@ def portable(runs: int) -> list[Figure]:
     detail_modes.make_portable(obj, basis)
     figures = [Figure("portable_make_s", time.perf_counter() - begin, "s")]
     jobs.stop()  # frames need no backend, and get the machine for themselves
-    key = obj.data.shape_keys.key_blocks["browInnerUp"]
+    key = typed.keys(obj).key_blocks["browInnerUp"]
 
     def frame(number: int) -> None:
         key.value = _value(number)
         _evaluated(obj)
 
     for name, shown in (("portable", True), ("plain", False)):
-        obj.furrow.detail_enabled = shown
+        typed.properties(obj).detail_enabled = shown
         for level in (0, 1, 2):
-            obj.furrow.detail_viewport_levels = level
+            typed.properties(obj).detail_viewport_levels = level
             seconds = timed(frame, runs + SETTLING)[SETTLING:]
             figures += latency(f"{name}_frame_level{level}", seconds)
     return figures
@@ -139,8 +139,8 @@ def portable(runs: int) -> list[Figure]:
 def _head() -> bpy.types.Object:
     """A head with detail at 1024 texels, and a backend that is ready."""
     obj = head_object.create_head(head_object.head().random(PERSON))
-    obj.furrow.detail_resolution = str(RESOLUTIONS[-1])
-    obj.furrow.detail_viewport_levels = 0
+    settings = typed.properties(obj)
+    settings.detail_resolution, settings.detail_viewport_levels = str(RESOLUTIONS[-1]), 0
     detail_modes.attach(obj)
     jobs.client().wait_ready()
     return obj
@@ -154,10 +154,11 @@ def _at_aimed_vertices(levels: dict[int, float]) -> Figure:
 
 def _ticks(obj: bpy.types.Object, name: str, mode: str, level: int, runs: int) -> list[Figure]:
     """From the value of a shape key to the evaluated mesh, with the map of that value."""
-    obj.furrow.detail_viewport_levels, obj.furrow.detail_viewport = level, mode
+    settings = typed.properties(obj)
+    settings.detail_viewport_levels, settings.detail_viewport = level, mode
     _evaluated(obj)
     _settle(obj)
-    key = obj.data.shape_keys.key_blocks["browInnerUp"]
+    key = typed.keys(obj).key_blocks["browInnerUp"]
 
     def tick(number: int) -> None:
         key.value = _value(number)
@@ -172,7 +173,7 @@ def _ticks(obj: bpy.types.Object, name: str, mode: str, level: int, runs: int) -
 
 def _identity(obj: bpy.types.Object, runs: int) -> list[Figure]:
     """From a slider of the identity to the new head, with its live map, and with its exact one."""
-    slider = obj.furrow.directions[0]
+    slider = typed.properties(obj).directions[0]
     written, live, exact = [], [], []
     for number in range(runs):
         begin = time.perf_counter()
@@ -198,7 +199,7 @@ def _value(number: int) -> float:
 
 def _evaluated(obj: bpy.types.Object) -> bpy.types.Mesh:
     """The mesh as the viewport shows it now."""
-    return obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    return typed.mesh(obj.evaluated_get(bpy.context.evaluated_depsgraph_get()))
 
 
 def _settle(obj: bpy.types.Object) -> None:

@@ -12,7 +12,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats.figures import Figure
 from ...backend.formats.files import ASSETS
 from ..animation import motion, speech
-from ..head import head_object
+from ..head import head_object, typed
 from ..process import jobs
 from . import memory
 
@@ -24,7 +24,7 @@ SPEECH_TIMEOUT = 600.0
 
 def keys(_runs: int) -> list[Figure]:
     """From a WAV of ten seconds, and of ten minutes, to keys on a head."""
-    scene = bpy.context.scene
+    scene = typed.scene(bpy.context)
     scene.render.fps = 30
     obj = head_object.create_head(head_object.head().average())
     jobs.client().wait_ready()

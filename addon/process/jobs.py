@@ -156,7 +156,8 @@ def readable(status: dict[str, Any]) -> list[str]:
 
 def redraw_panels() -> None:
     """Draw the sidebars again, since a state that they show has changed."""
-    for window in bpy.context.window_manager.windows:
+    manager = bpy.context.window_manager
+    for window in manager.windows if manager is not None else ():
         for area in window.screen.areas:
             if area.type == "VIEW_3D":
                 for region in area.regions:

@@ -33,6 +33,7 @@ DEFAULTS = Preferences()
 
 def preferences() -> Preferences:
     """The user's preferences; :data:`DEFAULTS` where Furrow runs without being an installed add-on."""
+    assert bpy.context.preferences is not None  # only while Blender starts
     addon = bpy.context.preferences.addons.get(PACKAGE)
     if addon is None or addon.preferences is None:
         return DEFAULTS
