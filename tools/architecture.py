@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +25,9 @@ Graph = dict[str, set[str]]
 WITHIN = ("detail.engines",)
 """Folders in a wing that are wings of their own."""
 
+_TURNS = 8
+"""How often rows of a drawing are put in order by their neighbours: they are at rest after a few."""
+
 Arrows = Counter[tuple[str, str]]
 """How many imports lead from one wing to another."""
 
@@ -32,9 +36,11 @@ def main() -> None:
     """Draw the rooms and print where."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rooms", nargs="*", default=ROOMS, metavar="ROOM", help="all otherwise")
-    for room in parser.parse_args().rooms:
+    rooms = parser.parse_args().rooms
+    graph = imports(ROOT)
+    for room in rooms:
         path = PICTURES / f"architecture-{room}.png"
-        draw(arrows(imports(ROOT), room), path)
+        draw(wings(graph, room), arrows(graph, room), path)
         print(path.relative_to(ROOT))
 
 
@@ -140,70 +146,105 @@ def arrows(graph: Mapping[str, set[str]], room: str) -> Arrows:
     )
 
 
-def layers(between: Arrows) -> dict[str, int]:
+def wings(graph: Mapping[str, set[str]], room: str) -> set[str]:
+    """All wings of a room, those without arrows too."""
+    return {wing(module) for module in graph if module.startswith(f"furrow.{room}.")} - {""}
+
+
+def layers(names: Iterable[str], between: Iterable[tuple[str, str]]) -> dict[str, int]:
     """How high each wing stands: one above the highest that it needs; 0 needs none."""
+    targets: dict[str, list[str]] = {name: [] for name in names}
+    for source, target in between:
+        targets[source].append(target)
     heights: dict[str, int] = {}
 
     def height(name: str) -> int:
         if name not in heights:
             heights[name] = 0  # ends a circle, which the test of the house reports
-            below = [height(target) for source, target in between if source == name]
-            heights[name] = max(below, default=-1) + 1
+            heights[name] = max(map(height, targets[name]), default=-1) + 1
         return heights[name]
 
-    for pair in between:
-        for name in pair:
-            height(name)
+    for name in targets:
+        height(name)
     return heights
+
+
+def direct(between: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The arrows that do not follow from others: a drawing of these alone can be read."""
+    targets: dict[str, set[str]] = {}
+    for source, target in between:
+        targets.setdefault(source, set()).add(target)
+
+    def reach(name: str) -> set[str]:
+        return set().union(*({t} | reach(t) for t in targets.get(name, ())))
+
+    return [
+        (source, target)
+        for source, ends in sorted(targets.items())
+        for target in sorted(ends)
+        if not any(target in reach(other) for other in ends - {target})
+    ]
 
 
 # --- drawing -------------------------------------------------------------------------------------
 
 
-def draw(between: Arrows, path: Path) -> None:
-    """Write a picture of a room's wings and the arrows between them as PNG."""
+def arrange(
+    heights: Mapping[str, int], lines: Iterable[tuple[str, str]]
+) -> dict[str, tuple[float, float]]:
+    """Places (x, y) of wings, rows by height; each near those that its arrows lead to and from."""
+    near: dict[str, set[str]] = {name: set() for name in heights}
+    for source, target in lines:
+        near[source].add(target)
+        near[target].add(source)
+    rows = [sorted(n for n in heights if heights[n] == h) for h in range(max(heights.values()) + 1)]
+    widest = max(map(len, rows)) - 1
+    x: dict[str, float] = {}
+
+    def place(row: list[str]) -> None:
+        for index, name in enumerate(row):
+            x[name] = (index + 0.5) * (widest + 1) / len(row) - 0.5
+
+    for row in rows:
+        place(row)
+    for turn in range(_TURNS):
+        for row in rows if turn % 2 else reversed(rows):
+            row.sort(key=lambda n: statistics.fmean([x[other] for other in near[n]] or [x[n]]))
+            place(row)
+    return {name: (x[name], float(height)) for name, height in heights.items()}
+
+
+def draw(names: Iterable[str], between: Arrows, path: Path) -> None:
+    """Write a picture of a room's wings and of the arrows between them, those that follow left out."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    heights = layers(between)
-    rows = [sorted(n for n in heights if heights[n] == h) for h in range(max(heights.values()) + 1)]
-    widest = max(map(len, rows))
-    places = {
-        name: ((index + 0.5) * widest / len(row), float(h))
-        for h, row in enumerate(rows)
-        for index, name in enumerate(row)
-    }
-    figure, axes = pyplot.subplots(figsize=(1.9 * widest + 1, 1.15 * len(rows) + 0.4), dpi=100)
-    for (source, target), count in between.items():
-        _arrow(axes, places[source], places[target], count)
+    lines = direct(between)
+    places = arrange(layers(names, between), lines)
+    width, height = (max(ends) for ends in zip(*places.values(), strict=True))
+    figure, axes = pyplot.subplots(figsize=(1.6 * width + 1.5, 0.95 * height + 1.2), dpi=100)
+    boxes = {}
     for name, (x, y) in places.items():
-        box = {"boxstyle": "round,pad=0.45", "facecolor": "#eef2f7", "edgecolor": "#44546a"}
-        axes.text(x, y, name, ha="center", va="center", fontsize=11, bbox=box, zorder=3)
-    axes.set_xlim(0, widest)
-    axes.set_ylim(-0.5, len(rows) - 0.5)
+        style = {"boxstyle": "round,pad=0.45", "facecolor": "#eef2f7", "edgecolor": "#44546a"}
+        boxes[name] = axes.text(x, y, name, ha="center", va="center", fontsize=11, bbox=style)
+    for source, target in lines:
+        axes.annotate(
+            "", xy=places[target], xytext=places[source],
+            arrowprops={
+                "arrowstyle": "-|>", "color": "#44546a", "linewidth": 1.2, "mutation_scale": 14,
+                "patchA": boxes[source].get_bbox_patch(), "patchB": boxes[target].get_bbox_patch(),
+                "shrinkA": 0, "shrinkB": 2,
+            },
+        )  # fmt: skip
+    axes.set_xlim(-0.5, width + 0.5)
+    axes.set_ylim(-0.5, height + 0.5)
     axes.set_axis_off()
     path.parent.mkdir(exist_ok=True)
     # Without the program's version the same drawing is the same file.
     figure.savefig(path, bbox_inches="tight", metadata={"Software": None})
     pyplot.close(figure)
-
-
-def _arrow(axes, source: tuple[float, float], target: tuple[float, float], count: int) -> None:
-    """An arrow as wide as imports are many; one over several layers bends around what is between."""
-    span = source[1] - target[1]
-    bend = 0.0 if span <= 1 else 0.12 + 0.04 * span
-    style = {
-        "arrowstyle": "-|>",
-        "color": "#44546a" if span > 0 else "#c00000",
-        "linewidth": min(0.6 + 0.15 * count, 3.0),
-        "connectionstyle": f"arc3,rad={bend if source[0] >= target[0] else -bend}",
-        "shrinkA": 16,
-        "shrinkB": 16,
-        "alpha": 0.75,
-    }
-    axes.annotate("", xy=target, xytext=source, arrowprops=style)
 
 
 if __name__ == "__main__":
