@@ -17,6 +17,8 @@ import json
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import bpy
 import numpy as np
@@ -40,9 +42,17 @@ def install(path: str) -> None:
     assert not bpy.app.online_access
 
 
-def room(name: str):  # type: ignore[no-untyped-def]
+def room(name: str) -> ModuleType:
     """A module of the installed extension."""
     return importlib.import_module(f"{EXTENSION}.{name}")
+
+
+def evaluated(obj: bpy.types.Object) -> np.ndarray:
+    """Vertices of the head as it shows (V, 3) in metres, whatever mode its detail is in."""
+    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
+    values = np.empty(3 * len(mesh.vertices), np.float32)
+    mesh.vertices.foreach_get("co", values)
+    return values.reshape(-1, 3).astype(np.float64)
 
 
 def positions(obj: bpy.types.Object, detail: bool = True) -> np.ndarray:
@@ -50,11 +60,29 @@ def positions(obj: bpy.types.Object, detail: bool = True) -> np.ndarray:
     modifier = obj.modifiers["Furrow Detail"]
     before = modifier.show_viewport
     modifier.show_viewport = detail
-    mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
-    values = np.empty(3 * len(mesh.vertices), np.float32)
-    mesh.vertices.foreach_get("co", values)
+    values = evaluated(obj)
     modifier.show_viewport = before
-    return values.reshape(-1, 3).astype(np.float64)
+    return values
+
+
+def plain_vertices(obj: bpy.types.Object) -> np.ndarray:
+    """The same with detail switched off."""
+    obj.furrow.detail_enabled = False
+    values = evaluated(obj)
+    obj.furrow.detail_enabled = True
+    return values
+
+
+def smooth_basis() -> dict[str, Any]:
+    """What the backend says of a basis: fitting one takes half a minute, and is no matter of Blender."""
+    hinges = room("backend.detail.hinges").weights()
+    error = room("backend.detail.map_error").Error(1.0, 2.0, 3.0)
+    v, u = np.mgrid[0:RESOLUTION, 0:RESOLUTION].astype(np.float32) / RESOLUTION
+    maps = np.stack([np.sin(9 * k * u) * np.cos(7 * v) for k in range(1, 6)])
+    coefficients = np.full((len(hinges), 4), 0.2, np.float32)
+    errors = {"speech": error, "strong": error}
+    basis = room("backend.detail.wrinkle_basis").WrinkleBasis(maps, hinges, coefficients, errors)
+    return {"array": maps, **json.loads(json.dumps(basis.message()))}
 
 
 def surface(obj: bpy.types.Object) -> dict[str, np.ndarray]:
@@ -160,6 +188,12 @@ def make(zip_path: str, speech: str, folder: Path) -> None:
     bpy.ops.wm.open_mainfile(filepath=str(saved))
     obj = next(o for o in bpy.data.objects if room("addon.head.head_object").is_head(o))
     bpy.context.view_layer.objects.active = obj
+
+    step("make it portable")
+    room("addon.detail.detail_modes").make_portable(obj, smooth_basis())
+    assert obj.furrow.detail_mode == "PORTABLE"
+    bpy.context.scene.frame_set(last // 2)
+    assert np.abs(evaluated(obj) - plain_vertices(obj)).max() > 1e-4
 
     step("bake")
     cli, weights_room = room("addon.bake.cli"), room("backend.formats.weights")
