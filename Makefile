@@ -7,6 +7,10 @@
 #   make extension   dist/furrow-<version>-<platform>.zip
 #   make bench       out/bench.json and a table
 #   make train-env   adds PyTorch and what training and evaluation need, pretrained networks included
+#   make peers       adds PyTorch and OpenVINO, which make bench then compares with
+#   make lock        requirements.lock anew, after a change of pins in pyproject.toml
+#   make docs        drawings and tables in docs/ that come from the sources
+#   make docs-pictures, make docs-renders    the other pictures: half an hour; hours, and a window
 #
 # PYTHON          the Python 3.11 to make the environments with
 # PIP_TORCH_ARGS  options of pip for PyTorch. Plain pip brings the CUDA build and some gigabytes; for
@@ -36,7 +40,8 @@ BPY50 := .venv-bpy50/.installed
 MOONSHINE := assets/speech/moonshine_encoder.ort
 PERCEPTUAL := out/perceptual/vgg16.safetensors
 
-.PHONY: demo test check lint types test-gui extension bench train-env docs clean
+.PHONY: demo test check lint types test-gui extension bench train-env peers lock \
+	docs docs-pictures docs-renders clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME) $(MOONSHINE)
@@ -69,7 +74,30 @@ bench: $(RUNTIME) $(MOONSHINE)
 	@mkdir -p out
 	$(BIN)/furrow bench --json out/bench.json
 
-train-env: $(TRAIN) $(PERCEPTUAL)
+train-env: $(TRAIN) $(MOONSHINE) $(PERCEPTUAL)
+
+peers: $(PEERS)
+
+docs: $(TRAIN)
+	$(BIN)/python tools/architecture.py
+	$(BIN)/python tools/bench_tables.py docs/bench.json
+
+# detail-curves.png and gan-64.png are not here: training leaves them, as curves.png and preview.png.
+docs-pictures: docs train-env
+	$(BIN)/furrow evaluate corpus --picture docs/pictures/corpus.png --muscles docs/pictures/muscles.png
+	$(BIN)/furrow evaluate encoder --picture docs/pictures/detail.png
+	$(BIN)/furrow evaluate space --pictures docs/pictures --pictures-only
+	$(BIN)/python tools/portable_pictures.py
+	$(BIN)/python tools/demo.py --guide
+
+# Cycles renders many heads; then a real window, as make test-gui opens it.
+docs-renders: $(DEV) train-env extension
+	$(BIN)/python tools/closeups.py
+	$(BIN)/python tools/closeups.py --strip
+	$(BIN)/python tools/comparison.py
+	$(BIN)/python tools/speech_film.py
+	$(BIN)/python tools/slider_film.py
+	$(BIN)/python tests/gui/artist_day.py --guide
 
 # Needed after a change of pins in pyproject.toml. What is locked stays where it fits; with
 # UPGRADE=--upgrade everything becomes as new as the pins admit.
