@@ -6,6 +6,7 @@ import functools
 import uuid
 from collections import OrderedDict
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import bpy
 import numpy as np
@@ -31,7 +32,7 @@ def head() -> Head:
     return Head.load()
 
 
-def is_head(obj: bpy.types.Object | None) -> bool:
+def is_head(obj: bpy.types.Object | None) -> TypeGuard[bpy.types.Object]:
     """Whether the object is a Furrow head."""
     return obj is not None and obj.type == "MESH" and bool(obj.furrow.id)
 

@@ -74,3 +74,23 @@ def active(context: bpy.types.Context) -> bpy.types.Object:
     """The active object, where a poll has seen to it that there is one."""
     assert context.object is not None
     return context.object
+
+
+class Drawn(Protocol):
+    """A panel, menu, operator or preferences page."""
+
+    @property
+    def layout(self) -> bpy.types.UILayout | None:
+        """Where it is drawn; None at other times."""
+
+
+def layout(owner: Drawn) -> bpy.types.UILayout:
+    """The layout of something that is being drawn."""
+    assert owner.layout is not None
+    return owner.layout
+
+
+def manager(context: bpy.types.Context) -> bpy.types.WindowManager:
+    """The window manager: only while Blender starts there is none."""
+    assert context.window_manager is not None
+    return context.window_manager

@@ -8,8 +8,9 @@ import bpy
 
 from ...backend.errors import FurrowError
 from ..detail import live_updates
-from ..head import head_object
+from ..head import head_object, typed
 from ..process import jobs
+from . import registration
 from .operator_bases import FurrowOperator, JobOperator
 
 if TYPE_CHECKING:
@@ -92,10 +93,10 @@ class FURROW_OT_check_installation(JobOperator):
 
         def draw(self: bpy.types.UIPopupMenu, _context: bpy.types.Context) -> None:
             for line in lines:
-                self.layout.label(text=line)
+                typed.layout(self).label(text=line)
 
         icon = "CHECKMARK" if good else "ERROR"
-        context.window_manager.popup_menu(draw, title=title, icon=icon)
+        typed.manager(context).popup_menu(draw, title=title, icon=icon)
 
 
 CLASSES = (
@@ -105,4 +106,4 @@ CLASSES = (
     FURROW_OT_check_installation,
 )
 
-register, unregister = bpy.utils.register_classes_factory(CLASSES)
+register, unregister = registration.of_classes(CLASSES)

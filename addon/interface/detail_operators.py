@@ -12,8 +12,9 @@ from ...backend.errors import FurrowError
 from ..bake import bake_record, map_sequence, stage
 from ..bake.take import scene_take
 from ..detail import baked_mode, detail_modes, live_mode, live_updates, portable_mode
-from ..head import head_object
+from ..head import head_object, typed
 from ..process import jobs
+from . import registration, scene_settings
 from .operator_bases import (
     HeadOperator,
     JobOperator,
@@ -21,7 +22,6 @@ from .operator_bases import (
     no_editable_mesh,
     no_head,
 )
-from .scene_settings import RELATIVE
 
 if TYPE_CHECKING:
     from .operator_bases import Result
@@ -54,7 +54,7 @@ class FURROW_OT_detail_sequence(HeadOperator):
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
-        context.window_manager.fileselect_add(self)
+        typed.manager(context).fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def act(self, head: bpy.types.Object) -> None:
@@ -75,10 +75,10 @@ then plays in any Blender from 4.2 on, without Furrow"""
         return self.run_modal(context)
 
     def begin(self, context: bpy.types.Context) -> jobs.Job:
-        head = context.object
+        head = typed.active(context)
         self._head, self._person = head.name, portable_mode.person(head)
         parameters = portable_mode.request(head)
-        channel = f"basis-{head.furrow.id}"
+        channel = f"basis-{typed.properties(head).id}"
         return jobs.client().request("wrinkle_basis", parameters, channel=channel)
 
     def commit(self, _context: bpy.types.Context, result: Any) -> None:
@@ -104,7 +104,7 @@ class FURROW_OT_portable_remove(HeadOperator):
 
     def act(self, head: bpy.types.Object) -> None:
         portable_mode.remove(head)
-        head.furrow.detail_mode = "LIVE"
+        typed.properties(head).detail_mode = "LIVE"
 
 
 class FURROW_OT_bake(JobOperator):
@@ -116,25 +116,25 @@ class FURROW_OT_bake(JobOperator):
     disabled_reason = staticmethod(no_editable_head)
 
     directory: StringProperty(
-        name="Folder", subtype="DIR_PATH", default="//furrow/", options=RELATIVE
+        name="Folder", subtype="DIR_PATH", default="//furrow/", options=scene_settings.RELATIVE
     )
     resolution: EnumProperty(
         name="Resolution", items=[(s, s, "") for s in ("256", "512", "1024")], default="1024"
     )
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> Result:
-        self.directory = context.scene.furrow.bake_folder
-        self.resolution = context.scene.furrow.bake_resolution
+        settings = scene_settings.of(typed.scene(context))
+        self.directory, self.resolution = settings.bake_folder, settings.bake_resolution
         return self.run_modal(context)
 
     def begin(self, context: bpy.types.Context) -> jobs.Job:
-        head = context.object
+        head = typed.active(context)
         self._head = head.name
         if self.directory.startswith("//") and not bpy.data.filepath:
             raise FurrowError("Save the file first, or choose a folder for the maps.")
         folder = Path(bpy.path.abspath(self.directory)) / bpy.path.clean_name(head.name)
         self._folder = folder
-        self._take = scene_take(head, context.scene, int(self.resolution))
+        self._take = scene_take(head, typed.scene(context), int(self.resolution))
         return jobs.Background(
             map_sequence.bake, take=self._take, folder=folder, client=jobs.client()
         )
@@ -157,7 +157,7 @@ class FURROW_OT_stage_add(HeadOperator):
     disabled_reason = staticmethod(no_head)
 
     def act(self, head: bpy.types.Object) -> None:
-        stage.build(bpy.context.scene, head)
+        stage.build(typed.scene(bpy.context), head)
 
 
 CLASSES = (
@@ -169,4 +169,4 @@ CLASSES = (
     FURROW_OT_stage_add,
 )
 
-register, unregister = bpy.utils.register_classes_factory(CLASSES)
+register, unregister = registration.of_classes(CLASSES)

@@ -11,8 +11,9 @@ from bpy.props import StringProperty
 from ...backend.detail.engines import engine_speed
 from ...backend.errors import FurrowError
 from ...backend.process import accelerator
+from ..head import typed
 from ..process import jobs
-from . import installation
+from . import installation, registration
 from .operator_bases import FurrowOperator, ImportHelper, JobOperator
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class FURROW_OT_openvino_download(OpenvinoAdd):
             f"{accelerator.megabytes()} MB from the Python Package Index, "
             "into Furrow's own folder. Nothing else is installed."
         )
-        return context.window_manager.invoke_confirm(
+        return typed.manager(context).invoke_confirm(
             self, event, title="Download OpenVINO?", message=text, confirm_text="Download"
         )
 
@@ -135,7 +136,7 @@ class FURROW_MT_openvino_add(bpy.types.Menu):
     bl_label = "Add OpenVINO"
 
     def draw(self, _context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout = typed.layout(self)
         layout.operator_context = "INVOKE_DEFAULT"
         layout.operator("furrow.openvino_add_file", icon="FILE_FOLDER")
         layout.operator("furrow.openvino_download", text=_download_text(), icon="URL")
@@ -163,4 +164,4 @@ CLASSES = (
     FURROW_MT_openvino_add,
 )
 
-register, unregister = bpy.utils.register_classes_factory(CLASSES)
+register, unregister = registration.of_classes(CLASSES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import bpy
@@ -11,7 +12,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, mirrored
 from ...backend.formats.identity import ADJUSTMENTS, Identity, read_identity, write_identity
 from ..detail import detail_modes, live_updates
-from ..head import head_object, head_state
+from ..head import head_object, head_state, typed
 from .operator_bases import (
     ExportHelper,
     FurrowOperator,
@@ -52,22 +53,26 @@ class MESH_OT_furrow_head_add(FurrowOperator):
             detail_modes.attach(head)
         except FurrowError as error:
             return self.refuse(error)
-        head.location = context.scene.cursor.location
+        scene, layer = typed.scene(context), context.view_layer
+        head.location = scene.cursor.location
         for obj in context.selected_objects:
             obj.select_set(False)
         head.select_set(True)
-        context.view_layer.objects.active = head
+        if layer is not None:
+            layer.objects.active = head
         # Renders write maps; the window must not read them meanwhile.
-        context.scene.render.use_lock_interface = True
+        scene.render.use_lock_interface = True
         live_updates.request(head)
-        if self.frame and bpy.ops.view3d.view_selected.poll():
-            bpy.ops.view3d.view_selected()
+        if self.frame:
+            with contextlib.suppress(RuntimeError):  # called from elsewhere than a 3D view
+                bpy.ops.view3d.view_selected()
         return {"FINISHED"}
 
     def draw(self, _context: bpy.types.Context) -> None:
-        self.layout.prop(self, "frame")
-        self.layout.prop(self, "average")
-        row = self.layout.row()
+        layout = typed.layout(self)
+        layout.prop(self, "frame")
+        layout.prop(self, "average")
+        row = layout.row()
         row.active = not self.average
         row.prop(self, "seed")
 
@@ -216,7 +221,7 @@ class FURROW_OT_adjustments_reset(HeadOperator):
     def act(self, head: bpy.types.Object) -> None:
         with head_state.quiet(head):  # one new map, not four
             for name in ADJUSTMENTS:
-                setattr(head.furrow, name, 0.0)
+                setattr(typed.properties(head), name, 0.0)
         head_object.share_identity(head)
         live_updates.request(head)
 
@@ -235,7 +240,7 @@ CLASSES = (
 
 
 def _menu(self: bpy.types.Menu, _context: bpy.types.Context) -> None:
-    self.layout.operator(MESH_OT_furrow_head_add.bl_idname, icon="USER")
+    typed.layout(self).operator(MESH_OT_furrow_head_add.bl_idname, icon="USER")
 
 
 def register() -> None:

@@ -12,9 +12,9 @@ from ...backend.formats.weights import read_weights, write_weights
 from ...backend.head import reenactment
 from ..animation import expression_keys, motion, speech
 from ..detail.live_session import session
-from ..head import head_object
+from ..head import head_object, typed
 from ..process import jobs
-from . import speech_options
+from . import registration, scene_settings, speech_options
 from .operator_bases import ExportHelper, FurrowOperator, ImportHelper, JobOperator
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ class FaceOperator(FurrowOperator):
         return "Select a Furrow head, or a mesh with ARKit's shape keys"
 
     def prepare(self, context: bpy.types.Context, turns: str) -> None:
-        """Fill in what the caller left open; `turns` as in :func:`.speech_options.recall`."""
-        speech_options.recall(self, context.scene, turns)
+        """Fill in what the caller left open; `turns` as in :func:`.scene_settings.recall`."""
+        scene_settings.recall(self, typed.scene(context), turns)
 
     def is_ready(self, context: bpy.types.Context, turns: str) -> bool:
         """From invoke(): whether there is a face, before the artist chooses a file; else says why."""
         try:
-            expression_keys.shape_keys(active(context))
+            expression_keys.shape_keys(typed.active(context))
         except FurrowError as error:
             self.refuse(error)
             return False
@@ -61,12 +61,12 @@ class MotionImport(FaceOperator, speech_options.HeadOptions, speech_options.Plac
         is_given = self.properties.is_property_set("start_frame")
         start = self.start_frame
         super().prepare(context, turns)  # moves the start, as choosing a place does
-        ordinary = speech_options.start_of(context.scene, self.place_as)
+        ordinary = speech_options.start_of(typed.scene(context), self.place_as)
         self.start_frame = start if is_given else ordinary
 
     def faces(self, context: bpy.types.Context) -> list[bpy.types.Object]:
         """The active face first, then the others that are wanted; each set of keys once."""
-        face = active(context)
+        face = typed.active(context)
         by_mesh = {face.data: face}
         for obj in context.selected_objects if self.all_selected else ():
             if expression_keys.face_names(obj):
@@ -87,16 +87,9 @@ class MotionImport(FaceOperator, speech_options.HeadOptions, speech_options.Plac
     def finish(self, scene: bpy.types.Scene, lacking: str, summary: str) -> None:
         """Show the new curves, remember what was chosen, and report."""
         scene.frame_set(scene.frame_current)
-        speech_options.remember(self, scene)
+        scene_settings.remember(self, scene)
         text = "; ".join(filter(None, [summary, lacking]))
         self.report({"WARNING"} if lacking else {"INFO"}, text)
-
-
-def active(context: bpy.types.Context) -> bpy.types.Object:
-    """The active object, which polls have seen to."""
-    obj = context.object
-    assert obj is not None
-    return obj
 
 
 def default_turns(context: bpy.types.Context) -> str:
@@ -120,15 +113,17 @@ class FURROW_OT_speech_import(
         return self.run_modal(context)
 
     def draw(self, context: bpy.types.Context) -> None:
-        speech_options.draw_performance(self, self.layout)
-        speech_options.draw_placement(self, self.layout, context.object)
+        speech_options.draw_performance(self, typed.layout(self))
+        speech_options.draw_placement(self, typed.layout(self), context.object)
 
     def begin(self, context: bpy.types.Context) -> jobs.Job:
         self.prepare(context, default_turns(context))
         faces = self.faces(context)
         motion.check(faces, self.placement)
-        self._faces, self._scene = [face.name for face in faces], context.scene.name
-        return speech.request(jobs.client(), self.filepath, context.scene, self.asked(self.turns))
+        self._faces, self._scene = [face.name for face in faces], typed.scene(context).name
+        return speech.request(
+            jobs.client(), self.filepath, typed.scene(context), self.asked(self.turns)
+        )
 
     def commit(self, _context: bpy.types.Context, result: Any) -> None:
         faces, scene = self._remembered()
@@ -169,8 +164,8 @@ class FURROW_OT_motion_import(MotionImport, ImportHelper):
     )
 
     def draw(self, context: bpy.types.Context) -> None:
-        self.layout.prop(self, "normalise")
-        speech_options.draw_placement(self, self.layout, context.object)
+        typed.layout(self).prop(self, "normalise")
+        speech_options.draw_placement(self, typed.layout(self), context.object)
 
     def execute(self, context: bpy.types.Context) -> Result:
         try:
@@ -180,10 +175,12 @@ class FURROW_OT_motion_import(MotionImport, ImportHelper):
             weights = read_weights(self.filepath)
             if self.normalise:
                 weights = reenactment.normalised(weights)
-            lacking = motion.apply(faces, context.scene, self.filepath, weights, self.placement)
+            lacking = motion.apply(
+                faces, typed.scene(context), self.filepath, weights, self.placement
+            )
         except FurrowError as error:
             return self.refuse(error)
-        self.finish(context.scene, lacking, f"{len(weights.values)} frames of motion")
+        self.finish(typed.scene(context), lacking, f"{len(weights.values)} frames of motion")
         return {"FINISHED"}
 
 
@@ -202,15 +199,15 @@ class FURROW_OT_motion_export(FaceOperator, speech_options.HeadOptions, ExportHe
         return super().invoke(context, event) if ready else {"CANCELLED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        speech_options.draw_head(self, self.layout, context.object)
+        speech_options.draw_head(self, typed.layout(self), context.object)
 
     def execute(self, context: bpy.types.Context) -> Result:
-        scene = context.scene
+        scene = typed.scene(context)
         self.prepare(context, "OBJECT")
         placement = motion.Placement(turns=self.turns, bone=self.bone)
         try:
             with session.paused():
-                weights = motion.read(context.object, scene, placement)
+                weights = motion.read(typed.active(context), scene, placement)
             write_weights(self.filepath, weights)
         except FurrowError as error:
             return self.refuse(error)
@@ -224,4 +221,4 @@ CLASSES = (
     FURROW_OT_motion_export,
 )
 
-register, unregister = bpy.utils.register_classes_factory(CLASSES)
+register, unregister = registration.of_classes(CLASSES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal, Protocol, TypeAlias
 
 import bpy
 
@@ -11,13 +12,16 @@ from ...backend.formats.expressions import INDEX, REGIONS, mirrored
 from ...backend.formats.identity import ADJUSTMENTS, SKIN
 from ..animation import expression_keys, shape_names
 from ..detail import detail_modes, portable_mode
-from ..head import head_object, head_state, materials
+from ..head import head_object, head_state, materials, typed
 from ..process import jobs
-from . import engine_operators, installation
+from . import engine_operators, installation, registration, scene_settings
+
+Icon: TypeAlias = Literal["ERROR", "INFO", "NONE", "BLANK1"]
+"""What stands before the lines of a message."""
 
 
-class FurrowPanel:
-    """Where the panels live."""
+class FurrowPanel(bpy.types.Panel):
+    """Base of the panels: where they live."""
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
@@ -25,14 +29,14 @@ class FurrowPanel:
 
 
 class HeadPanel(FurrowPanel):
-    """Mixin of panels that need a head."""
+    """Base of panels that need a head."""
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         return head_object.is_head(context.object)
 
 
-class FURROW_PT_start(FurrowPanel, bpy.types.Panel):
+class FURROW_PT_start(FurrowPanel):
     """Shown while no head is active"""
 
     bl_label = "Furrow"
@@ -42,18 +46,19 @@ class FURROW_PT_start(FurrowPanel, bpy.types.Panel):
         return not head_object.is_head(context.object)
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        if any(map(head_object.is_head, context.scene.objects)):
+        layout = typed.layout(self)
+        if any(map(head_object.is_head, typed.scene(context).objects)):
             layout.label(text="Select a head, or add another:")
         layout.operator("mesh.furrow_head_add", text="Add Head", icon="USER")
 
 
-class FURROW_PT_identity(HeadPanel, bpy.types.Panel):
+class FURROW_PT_identity(HeadPanel):
     bl_label = "Identity"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, state = self.layout, context.object.furrow
-        problem = head_state.of(context.object).identity_problem
+        layout, head = typed.layout(self), typed.active(context)
+        state = typed.properties(head)
+        problem = head_state.of(head).identity_problem
         if problem:
             _message(layout, problem)
         layout.prop(state, "person", text="")
@@ -75,14 +80,21 @@ class FURROW_PT_identity(HeadPanel, bpy.types.Panel):
         header.label(text="Look")
         if body is not None:
             for name in materials.LOOKS:
-                if name in context.object:
+                if head.get(name) is not None:
                     text = _title(name.removeprefix("furrow_"))
-                    body.prop(context.object, f'["{name}"]', text=text)
+                    body.prop(head, f'["{name}"]', text=text)
 
 
-def _directions(layout: bpy.types.UILayout, sliders: Iterable[bpy.types.PropertyGroup]) -> None:
+class Slider(Protocol):
+    """A named slider of the identity, as properties.py declares it."""
+
+    name: str
+    group: str
+
+
+def _directions(layout: bpy.types.UILayout, sliders: Iterable[Slider]) -> None:
     """The named sliders: those of the whole person open, those of the regions behind one header."""
-    groups: dict[str, list[bpy.types.PropertyGroup]] = {}
+    groups: dict[str, list[Slider]] = {}
     for slider in sliders:
         groups.setdefault(slider.group, []).append(slider)
     person, *regions = groups
@@ -95,7 +107,7 @@ def _directions(layout: bpy.types.UILayout, sliders: Iterable[bpy.types.Property
 
 
 def _direction_group(
-    layout: bpy.types.UILayout, name: str, sliders: list[bpy.types.PropertyGroup], closed: bool
+    layout: bpy.types.UILayout, name: str, sliders: list[Slider], closed: bool
 ) -> None:
     header, body = layout.panel(f"furrow_identity_{name}", default_closed=closed)
     header.label(text=_title(name))
@@ -105,16 +117,16 @@ def _direction_group(
             column.prop(slider, "value", text=_title(slider.name), slider=True)
 
 
-class FURROW_PT_expression(HeadPanel, bpy.types.Panel):
+class FURROW_PT_expression(HeadPanel):
     bl_label = "Expression"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout = typed.layout(self)
         layout.operator_menu_enum("furrow.expression_preset", "preset", text="Preset")
         row = layout.row(align=True)
         row.operator("furrow.expression_reset", text="Reset", icon="LOOP_BACK")
         row.operator_menu_enum("furrow.expression_mirror", "side", text="Mirror", icon="MOD_MIRROR")
-        keys = context.object.data.shape_keys
+        keys = typed.shape_keys(typed.active(context))
         if keys is None:
             _message(layout, "The shape keys are gone: undo, or add a new head.")
             return
@@ -151,15 +163,17 @@ def _expression(
             row.prop(blocks[key], "value", text=side, slider=True)
 
 
-class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
+class FURROW_PT_detail(HeadPanel):
     bl_label = "Detail"
 
     def draw_header(self, context: bpy.types.Context) -> None:
-        self.layout.prop(context.object.furrow, "detail_enabled", text="")
+        state = typed.properties(typed.active(context))
+        typed.layout(self).prop(state, "detail_enabled", text="")
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, state = self.layout, context.object.furrow
-        failure = head_state.of(context.object).failure
+        layout, head = typed.layout(self), typed.active(context)
+        state = typed.properties(head)
+        failure = head_state.of(head).failure
         if failure is not None and state.detail_enabled:
             _message(layout, failure.message)
         layout.active = state.detail_enabled
@@ -177,7 +191,7 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
             column.prop(state, "detail_viewport_levels", text="Levels Viewport")
         column.prop(state, "detail_render_levels", text="Levels Render")
         _adjustments(layout, state)
-        text = detail_modes.state_text(context.object)
+        text = detail_modes.state_text(head)
         if mode == "PORTABLE":  # longer than a line of the sidebar
             _message(layout, text, icon="INFO")
         else:
@@ -189,11 +203,11 @@ class FURROW_PT_detail(HeadPanel, bpy.types.Panel):
         if mode != "BAKED":
             layout.prop(state, "portable_components")
             layout.operator("furrow.make_portable", icon="PACKAGE")
-        if portable_mode.has_basis(context.object):
+        if portable_mode.has_basis(head):
             layout.operator("furrow.portable_remove", icon="X")
 
 
-def _adjustments(layout: bpy.types.UILayout, state: bpy.types.PropertyGroup) -> None:
+def _adjustments(layout: bpy.types.UILayout, state: typed.HeadProperties) -> None:
     """The sliders along directions of W+, off where the networks came without directions."""
     header, body = layout.panel("furrow_detail_skin", default_closed=False)
     header.label(text="Skin")
@@ -210,7 +224,7 @@ def _adjustments(layout: bpy.types.UILayout, state: bpy.types.PropertyGroup) -> 
     body.prop(state, "relief_from")
 
 
-class FURROW_PT_speech(FurrowPanel, bpy.types.Panel):
+class FURROW_PT_speech(FurrowPanel):
     """Also for meshes that are no heads, if they have shape keys under ARKit's names"""
 
     bl_label = "Speech"
@@ -220,7 +234,7 @@ class FURROW_PT_speech(FurrowPanel, bpy.types.Panel):
         return bool(expression_keys.face_names(context.object))
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout = typed.layout(self)
         missing = shape_names.missing(expression_keys.face_names(context.object))
         if missing:
             _message(layout, f"No shape key for {shape_names.in_words(missing)}.", icon="INFO")
@@ -230,26 +244,27 @@ class FURROW_PT_speech(FurrowPanel, bpy.types.Panel):
         row.operator("furrow.motion_export", icon="EXPORT")
 
 
-class FURROW_PT_bake(HeadPanel, bpy.types.Panel):
+class FURROW_PT_bake(HeadPanel):
     bl_label = "Bake"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, scene = self.layout, context.scene
+        layout, scene = typed.layout(self), typed.scene(context)
+        settings = scene_settings.of(scene)
         layout.use_property_split = True
-        layout.prop(scene.furrow, "bake_folder")
-        layout.row().prop(scene.furrow, "bake_resolution", expand=True)
+        layout.prop(settings, "bake_folder")
+        layout.row().prop(settings, "bake_resolution", expand=True)
         layout.label(text=f"Frames {scene.frame_start} to {scene.frame_end}")
         layout.operator("furrow.bake", icon="RENDER_ANIMATION")
         layout.operator("furrow.stage_add", icon="LIGHT_AREA")
 
 
-class FURROW_PT_backend(FurrowPanel, bpy.types.Panel):
+class FURROW_PT_backend(FurrowPanel):
     bl_label = "Backend"
     bl_options = {"DEFAULT_CLOSED"}
     bl_order = 10
 
     def draw(self, _context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout = typed.layout(self)
         client = jobs.running()
         for line in jobs.state_lines():
             layout.label(text=line)
@@ -265,14 +280,14 @@ class FURROW_PT_backend(FurrowPanel, bpy.types.Panel):
         layout.operator("furrow.check_installation", icon="CHECKMARK")
 
 
-def _message(layout: bpy.types.UILayout, text: str, icon: str = "ERROR") -> None:
+def _message(layout: bpy.types.UILayout, text: str, icon: Icon = "ERROR") -> None:
     """A message in lines that fit the sidebar."""
     column = layout.box().column(align=True)
     line = ""
     for word in text.split():
         if len(line) + len(word) > 33:
             column.label(text=line, icon=icon)
-            line, icon = "", "NONE" if icon == "NONE" else "BLANK1"
+            line, icon = "", ("NONE" if icon == "NONE" else "BLANK1")
         line += f"{word} "
     column.label(text=line, icon=icon)
 
@@ -293,4 +308,4 @@ CLASSES = (
     FURROW_PT_backend,
 )
 
-register, unregister = bpy.utils.register_classes_factory(CLASSES)
+register, unregister = registration.of_classes(CLASSES)

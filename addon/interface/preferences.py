@@ -6,9 +6,10 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from ...backend.detail.engines.kinds import AUTO, KINDS
+from ..head import typed
 from ..package import PACKAGE
 from ..process import jobs
-from . import engine_operators
+from . import engine_operators, registration
 
 
 def _backend_changed(_self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
@@ -42,7 +43,7 @@ class FurrowPreferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, _context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout = typed.layout(self)
         layout.use_property_split = True
         layout.prop(self, "python", placeholder="Blender's own")
         layout.prop(self, "engine")
@@ -50,4 +51,4 @@ class FurrowPreferences(bpy.types.AddonPreferences):
         layout.operator("furrow.check_installation", icon="CHECKMARK")
 
 
-register, unregister = bpy.utils.register_classes_factory((FurrowPreferences,))
+register, unregister = registration.of_classes((FurrowPreferences,))

@@ -19,6 +19,7 @@ from bpy.props import (
 from ...backend.formats.identity import SHAPE_LIMIT, SKIN
 from ..detail import detail_modes, live_updates
 from ..head import head_object, head_state
+from . import registration
 
 RESOLUTIONS = (
     ("256", "256", "For a fast preview"),
@@ -35,22 +36,31 @@ SHAPE_ROWS = (8, 16)
 """A vector property holds 32 numbers at most, so the shape is stored in rows; 128 fit."""
 
 
+def _owner(group: bpy.types.bpy_struct) -> bpy.types.Object:
+    """The object that a property group belongs to."""
+    assert isinstance(group.id_data, bpy.types.Object)
+    return group.id_data
+
+
 def _identity_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
-    if not head_state.of(self.id_data).quiet:
-        head_object.sliders_moved(self.id_data)
-        live_updates.request(self.id_data)
+    head = _owner(self)
+    if not head_state.of(head).quiet:
+        head_object.sliders_moved(head)
+        live_updates.request(head)
 
 
 def _styles_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
-    if not head_state.of(self.id_data).quiet:
-        head_object.share_identity(self.id_data)
-        live_updates.request(self.id_data)
+    head = _owner(self)
+    if not head_state.of(head).quiet:
+        head_object.share_identity(head)
+        live_updates.request(head)
 
 
 def _detail_changed(self: bpy.types.bpy_struct, _context: bpy.types.Context) -> None:
-    if not head_state.of(self.id_data).quiet and head_object.is_head(self.id_data):
-        detail_modes.attach(self.id_data)
-        live_updates.request(self.id_data)
+    head = _owner(self)
+    if not head_state.of(head).quiet and head_object.is_head(head):
+        detail_modes.attach(head)
+        live_updates.request(head)
 
 
 def _is_other_head(self: bpy.types.bpy_struct, obj: bpy.types.Object) -> bool:
@@ -241,10 +251,10 @@ CLASSES = (FurrowDirection, FurrowHead)
 def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
-    bpy.types.Object.furrow = PointerProperty(type=FurrowHead)
+    registration.attach(bpy.types.Object, FurrowHead)
 
 
 def unregister() -> None:
-    del bpy.types.Object.furrow
+    registration.detach(bpy.types.Object)
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

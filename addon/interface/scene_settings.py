@@ -9,14 +9,19 @@ import bpy
 from bpy.app.handlers import persistent
 from bpy.props import EnumProperty, PointerProperty, StringProperty
 
+from . import registration
 from .properties import RESOLUTIONS
-from .speech_options import FurrowSpeech
+from .speech_options import HeadOptions, PerformanceOptions, PlaceOptions
 
 RELATIVE = {"PATH_SUPPORTS_BLEND_RELATIVE"} if bpy.app.version >= (4, 5, 0) else set()
 """Options of a folder that may begin with //, which Blender asks for from 4.5 on."""
 
 OLD_NAMES = ("furrow_bake_folder", "furrow_bake_resolution", "furrow_speech")
 """Properties of the scene itself, in files of Furrow 0.1."""
+
+
+class FurrowSpeech(PerformanceOptions, HeadOptions, PlaceOptions, bpy.types.PropertyGroup):
+    """What was chosen last in a scene, as ``scene.furrow.speech``."""
 
 
 class FurrowScene(bpy.types.PropertyGroup):
@@ -33,6 +38,44 @@ class FurrowScene(bpy.types.PropertyGroup):
     speech: PointerProperty(type=FurrowSpeech)
 
 
+def of(scene: bpy.types.Scene) -> FurrowScene:
+    """What a scene remembers."""
+    return scene.furrow  # type: ignore[attr-defined]  # registered below
+
+
+def recall(operator: Any, scene: bpy.types.Scene, turns: str) -> None:
+    """Give the operator what its caller left open: as in the scene's last import.
+
+    Parameters
+    ----------
+    turns
+        What turns with the head where the scene does not say.
+    """
+    stored = of(scene).speech
+    for name in _shared(operator):
+        if operator.properties.is_property_set(name):
+            continue
+        if name != "turns" or stored.is_property_set(name):
+            setattr(operator, name, getattr(stored, name))
+        else:
+            operator.turns = turns
+
+
+def remember(operator: Any, scene: bpy.types.Scene) -> None:
+    """Let the scene keep what the operator was given."""
+    for name in _shared(operator):
+        setattr(of(scene).speech, name, getattr(operator, name))
+
+
+def _shared(operator: Any) -> list[str]:
+    stored = FurrowSpeech.bl_rna.properties
+    return [
+        p.identifier
+        for p in operator.rna_type.properties
+        if p.identifier in stored and p.identifier not in ("rna_type", "name")
+    ]
+
+
 @persistent
 def adopt_old_names(*_arguments: object) -> None:
     """Take over what a scene has under :data:`OLD_NAMES`, once."""
@@ -41,8 +84,8 @@ def adopt_old_names(*_arguments: object) -> None:
             continue
         for stored in _stored(scene):
             values = {name: stored[name] for name in OLD_NAMES if name in stored}
-            _adopt(scene.furrow.speech, values.pop("furrow_speech", {}))
-            _adopt(scene.furrow, {k.removeprefix("furrow_"): v for k, v in values.items()})
+            _adopt(of(scene).speech, values.pop("furrow_speech", {}))
+            _adopt(of(scene), {k.removeprefix("furrow_"): v for k, v in values.items()})
             for name in OLD_NAMES:
                 if name in stored:
                     del stored[name]
@@ -71,13 +114,13 @@ CLASSES = (FurrowSpeech, FurrowScene)
 def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
-    bpy.types.Scene.furrow = PointerProperty(type=FurrowScene)
+    registration.attach(bpy.types.Scene, FurrowScene)
     bpy.app.handlers.load_post.append(adopt_old_names)
 
 
 def unregister() -> None:
     if adopt_old_names in bpy.app.handlers.load_post:
         bpy.app.handlers.load_post.remove(adopt_old_names)
-    del bpy.types.Scene.furrow
+    registration.detach(bpy.types.Scene)
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

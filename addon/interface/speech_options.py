@@ -1,4 +1,4 @@
-"""What may be chosen when speech or motion is imported, and what a scene remembers of it."""
+"""What may be chosen when speech or motion is imported."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from ...backend.liveliness import performance
 from ...backend.liveliness.performance import EMOTIONS
 from ..animation import head_turn
+from ..head import typed
 
 WHAT_TURNS = (
     ("NONE", "Nothing", "Leave the turn of the head out"),
@@ -28,14 +29,14 @@ def start_of(scene: bpy.types.Scene, place_as: str) -> int:
     return int(scene.frame_current if place_as == "STRIP" else scene.frame_start)
 
 
-def _place_changed(self: bpy.types.bpy_struct, context: bpy.types.Context) -> None:
+def _place_changed(self: PlaceOptions, context: bpy.types.Context) -> None:
     if hasattr(self, "start_frame"):
-        self.start_frame = start_of(context.scene, self.place_as)
+        self.start_frame = start_of(typed.scene(context), self.place_as)
 
 
 def _strength(name: str, description: str) -> Any:
     return FloatProperty(
-        name=name, description=description, options=_OURS,
+        name=name, description=description, options={"SKIP_SAVE"},
         default=1.0, min=0.0, max=2.0, step=10, precision=2,
     )  # fmt: skip
 
@@ -127,43 +128,6 @@ class PlaceOptions:
         default=False,
         options=_OURS,
     )
-
-
-class FurrowSpeech(PerformanceOptions, HeadOptions, PlaceOptions, bpy.types.PropertyGroup):
-    """What was chosen last in a scene, as ``scene.furrow.speech``."""
-
-
-def recall(operator: Any, scene: bpy.types.Scene, turns: str) -> None:
-    """Give the operator what its caller left open: as in the scene's last import.
-
-    Parameters
-    ----------
-    turns
-        What turns with the head where the scene does not say.
-    """
-    kept = scene.furrow.speech
-    for name in _shared(operator):
-        if operator.properties.is_property_set(name):
-            continue
-        if name != "turns" or kept.is_property_set(name):
-            setattr(operator, name, getattr(kept, name))
-        else:
-            operator.turns = turns
-
-
-def remember(operator: Any, scene: bpy.types.Scene) -> None:
-    """Let the scene keep what the operator was given."""
-    for name in _shared(operator):
-        setattr(scene.furrow.speech, name, getattr(operator, name))
-
-
-def _shared(operator: Any) -> list[str]:
-    kept = FurrowSpeech.bl_rna.properties
-    return [
-        p.identifier
-        for p in operator.rna_type.properties
-        if p.identifier in kept and p.identifier not in ("rna_type", "name")
-    ]
 
 
 def draw_performance(operator: Any, layout: bpy.types.UILayout) -> None:
