@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from furrow.backend.errors import FurrowError
 from furrow.backend.formats.identity import read_identity
 from furrow.backend.formats.maps import read_map
@@ -198,8 +199,8 @@ def test_no_more_processes_start_than_memory_carries(monkeypatch: pytest.MonkeyP
         (["--people", 0], "at least one person"),
         (["--processes", 0], "processes"),
         (["--seed", -1], "seed"),
-        (["--device", "cuda:99"], "device cuda:99"),
-        (["--device", "abacus"], "device abacus"),
+        (["--device", "cuda:99"], "cuda:99"),
+        (["--device", "abacus"], "abacus"),
     ],
 )
 def test_options_that_make_no_set_are_refused_before_anything_is_written(
@@ -257,13 +258,13 @@ def test_a_batch_with_torch_equals_the_maps_one_by_one(
 ) -> None:
     skin, expressions = drawn
     monkeypatch.setattr(batch, "PER_CHUNK", 4 * 128**2)
-    together = list(batch.BatchSkin(skin, batch.device("cpu")).maps(expressions, relief))
+    together = list(batch.BatchSkin(skin, torch.device("cpu")).maps(expressions, relief))
     one_by_one = [skin.map(expression, relief) for expression in expressions]
     assert len(together) == len(one_by_one)
     assert together[0].dtype == np.float32
     np.testing.assert_allclose(np.stack(together), np.stack(one_by_one), rtol=0, atol=1e-5)
     with pytest.raises(FurrowError, match="between 0 and 1"):
-        list(batch.BatchSkin(skin, batch.device("cpu")).maps(2.0 + expressions))
+        list(batch.BatchSkin(skin, torch.device("cpu")).maps(2.0 + expressions))
 
 
 def test_a_set_folded_with_torch_is_the_same_up_to_rounding(whole: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ YOUNG = 0.25
 """Age of who is compared with the scanned adult: about 35 years, smooth enough at rest."""
 
 FINE_RESOLUTION = 2048
-"""Where the band of 0.5 to 1 mm is judged: texels of 0.15 mm, as fine as the scan's were."""
+"""Where the band of 0.5 to 1 mm is compared: texels of 0.15 mm, as fine as the scan's were."""
 
 
 def reference_person(head: Head) -> Identity:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from ...backend.errors import FurrowError
 from ...backend.formats.expressions import check_expression
 from .compose import Skin
 
@@ -27,14 +26,14 @@ class BatchSkin:
     skin
         Its matrices are copied; the identity's set-up itself stays on the processor.
     device
-        As :func:`device` returns it.
+        A tensor's: :func:`machine.device`.
     """
 
     def __init__(self, skin: Skin, device: torch.device) -> None:
         self._resolution = skin.chart.resolution
         self._device = device
-        self._layers = _moved(skin.layers, device)
-        self._seeded = _moved(skin.seeded(), device)
+        self._layers = _to_device(skin.layers, device)
+        self._seeded = _to_device(skin.seeded(), device)
 
     def maps(self, expressions: Sequence[np.ndarray], relief: bool = True) -> Iterator[np.ndarray]:
         """Yield displacement (R, R) float32 mm of each of the weights (n, 52) in [0, 1].
@@ -55,21 +54,7 @@ class BatchSkin:
             yield from flat.cpu().numpy().reshape(-1, size, size)
 
 
-def device(name: str) -> torch.device:
-    """Return the device of that name, such as cpu, cuda or cuda:1; raises FurrowError if it cannot be used."""
-    try:
-        where = torch.device(name)
-        torch.zeros(1, device=where)
-    except (RuntimeError, AssertionError) as error:  # builds without CUDA assert
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise FurrowError(
-            f"PyTorch cannot use the device {name} here: {reason}. Leave out --device to fold skin on the processor.",
-            "engine_unavailable",
-        ) from None
-    return where
-
-
-def _moved(value: Any, device: torch.device) -> Any:
+def _to_device(value: Any, device: torch.device) -> Any:
     """Return arrays, sparse matrices, and tuples and dataclasses of them, as tensors on a device."""
     if sparse.issparse(value):
         with warnings.catch_warnings():
@@ -86,8 +71,8 @@ def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, np.ndarray):
         return torch.as_tensor(value, device=device)
     if isinstance(value, tuple):
-        return tuple(_moved(part, device) for part in value)
+        return tuple(_to_device(part, device) for part in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return dataclasses.replace(value, **{k: _moved(v, device) for k, v in fields.items()})
+        return dataclasses.replace(value, **{k: _to_device(v, device) for k, v in fields.items()})
     return value

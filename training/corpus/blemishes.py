@@ -59,10 +59,10 @@ def moles(skin: Chart, habit: Habit) -> np.ndarray:
     ):
         if there == 0:
             continue
-        placed = skin.place(np.array([[82.0 * across, low + (high - low) * up]]))[0, :3]
-        if not np.isfinite(placed).all():
+        centre = skin.place(np.array([[82.0 * across, low + (high - low) * up]]))[0, :3]
+        if not np.isfinite(centre).all():
             continue
-        square = ((skin.position - placed.astype(np.float32)) ** 2).sum(1) / radius**2
+        square = ((skin.position - centre.astype(np.float32)) ** 2).sum(1) / radius**2
         # Steeper than a Gaussian at the rim, flat on top.
         out += np.float32(there * height) * np.exp(-0.5 * square * square).astype(np.float32)
     # None on lids, lips or nostrils' rims, where they would be a deformity.

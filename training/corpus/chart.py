@@ -1,6 +1,6 @@
 """The skin of the average head as a chart: what lies under each texel, and where a place on the face is.
 
-Furrows are laid out in *face coordinates* (s, z): millimetres along a horizontal arc around a
+Places are in *face coordinates* (s, z): millimetres along a horizontal arc around a
 vertical axis inside the head, and millimetres upwards. Distances from a furrow are taken in 3D on
 the average head, so widths and spacings are true millimetres whatever the UV layout does.
 """

@@ -59,7 +59,7 @@ class Layers:
 class Skin:
     """The skin of one identity at one resolution.
 
-    Set-up lays the furrows out and rasterises them; a map then only scales their depths. Maps are
+    Set-up places the furrows and rasterises them; a map then only scales their depths. Maps are
     smooth in the skin coefficients and the expression; the shape coefficients do not enter, since
     the tile belongs to the skin and not to the bones under it.
 

@@ -1,4 +1,4 @@
-"""`furrow evaluate corpus`: how the synthesised skin compares with what is known of real skin."""
+"""`furrow evaluate corpus`: how the synthesised skin compares with real skin."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .sampler import sample_identity
 SEED = 7
 
 RAMPS = ("brow-raiser", "smile")
-"""Expressions whose growth from rest is looked at."""
+"""Expressions whose growth from rest is measured."""
 
 RAMPED = 2
-"""People whose ramps are looked at."""
+"""People whose ramps are measured."""
 
 TURNED = 4
-"""People whose furrows' directions are looked at."""
+"""People whose furrows' directions are measured."""
 
 RESOLUTION = 1024
-"""Where maps are judged, if their fine structure matters."""
+"""Where maps are measured, if their fine structure matters."""
 
 LINE_RESOLUTION = 512
 """Where people's lines are compared."""

@@ -6,7 +6,7 @@ bits, 4096 texels; 32768 is zero and 32768 steps are 0.914 mm, by its authors' w
 inner corners are about 40 mm apart. Its archives unpack to ``facescape_trainset_001_100/{id}/...``.
 
 Three things differ from our own sets. Its UV layout is its mesh's, so its maps fit no head of ours,
-and maps of both must never be mixed. Its people are not fitted to our head model: a is known only
+and maps of both must never be mixed. Its people are not fitted to our head model: there is an a only
 where somebody has put ``identity/{id}.json`` beside; without a the generator can learn, the
 encoder cannot. And b is what the pose was called, as ARKit weights, not what the person did.
 """
@@ -54,7 +54,7 @@ class Sample:
     map
         (R, R) float32, mm outward.
     identity
-        a, or None where nobody knows it.
+        a, or None where there is none.
     """
 
     person: str
@@ -133,7 +133,7 @@ class MapFolder:
             raise FurrowError(complaint(problems))
 
     def identity(self, person: str, head: Head) -> Identity | None:
-        """Return a person's a, if it is known."""
+        """Return a person's a, or None."""
         path = self.identities.get(person)
         return read_identity(path, head.shape_count) if path else None
 
@@ -259,7 +259,7 @@ class Convert:
     _head: Head | None = field(default=None, init=False, repr=False)
 
     def begin(self) -> None:
-        """Load the head, which tells whether an identity is one of its own."""
+        """Load the head, which identities are checked against."""
         self._head = Head.load()
 
     def missing(self, person: str) -> list[str]:

@@ -166,20 +166,20 @@ def rasterise(strokes: list[Stroke], chart: Chart, strain: Strain) -> Furrows:
         k: [] for k in ("place", "across", "s", "depth", "rest", "threshold", "family", "stroke")
     }
     families = tuple(dict.fromkeys(stroke.family for stroke, _, _ in sampled))
-    for number, (stroke, placed, strength) in enumerate(sampled):
-        hit, at, valley, bulge, across = _draw(stroke, placed, chart)
-        low = np.minimum(at.astype(np.int64), len(placed) - 2)
+    for number, (stroke, samples, strength) in enumerate(sampled):
+        hit, at, valley, bulge, across = _draw(stroke, samples, chart)
+        low = np.minimum(at.astype(np.int64), len(samples) - 2)
         part = (at - low).astype(np.float32)
         for step, share in ((0, 1 - part), (1, part)):
             rows.append(hit)
             columns.append(start + low + step)
             valleys.append(share * valley**MERGE)
             bulges.append(share * bulge)
-        count = len(placed)
+        count = len(samples)
         start += count
-        per_sample["place"].append(placed[:, :3])
+        per_sample["place"].append(samples[:, :3])
         per_sample["across"].append(across)
-        per_sample["s"].append(placed[:, 8])
+        per_sample["s"].append(samples[:, 8])
         per_sample["depth"].append(stroke.depth * strength)
         per_sample["rest"].append(np.full(count, stroke.rest))
         # Ends form last: a furrow grows from its middle.
@@ -252,10 +252,12 @@ def _sample(strokes: list[Stroke], chart: Chart) -> list[tuple[Stroke, np.ndarra
             strength = strength * np.interp(at, along, stroke.strength)
         strengths.append(strength)
     points = np.concatenate(pieces)
-    placed = np.concatenate([chart.place(points), points[:, :1]], 1)
+    samples = np.concatenate([chart.place(points), points[:, :1]], 1)
     out = []
     ends = np.cumsum([len(p) for p in pieces])
-    for stroke, part, strength in zip(strokes, np.split(placed, ends[:-1]), strengths, strict=True):
+    for stroke, part, strength in zip(
+        strokes, np.split(samples, ends[:-1]), strengths, strict=True
+    ):
         on = np.isfinite(part).all(1)
         if on.sum() >= 3:
             out.append((stroke, part[on], strength[on]))
@@ -263,11 +265,11 @@ def _sample(strokes: list[Stroke], chart: Chart) -> list[tuple[Stroke, np.ndarra
 
 
 def _draw(
-    stroke: Stroke, placed: np.ndarray, chart: Chart
+    stroke: Stroke, samples: np.ndarray, chart: Chart
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Find a stroke's texels: their numbers, places along the samples, section values; and across (m, 3)."""
+    """Return a stroke's texels: their numbers, places along the samples, section values; and across (m, 3)."""
     size = chart.resolution
-    points, normal, uv = placed[:, :3], placed[:, 3:6], placed[:, 6:8]
+    points, normal, uv = samples[:, :3], samples[:, 3:6], samples[:, 6:8]
     tangent = np.gradient(points, axis=0)
     across = np.cross(normal, tangent)
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-9)
@@ -289,7 +291,7 @@ def _draw(
         hit = hit[above if stroke.half == "upper" else ~above]
     origin = points.mean(0).astype(np.float32)
     x, p = chart.position[hit] - origin, points.astype(np.float32) - origin
-    # Every sixth sample tells most texels of a long slanting stroke's window that they are too far.
+    # Every sixth sample is enough to leave out most texels of a long slanting stroke's window.
     coarse = _squares(x, p[2::6] if len(p) > 8 else p).min(1, initial=np.inf)
     close = coarse < (edge + 4.0 * STEP_MM) ** 2
     hit, x = hit[close], x[close]

@@ -1,7 +1,7 @@
 """Whether furrows lie across what compresses the skin: muscles' fibres, and the mesh's own strain.
 
 Fibres follow the courses that anatomy gives (Standring, Gray's Anatomy, "Muscles of the face";
-Freilinger et al. 1987, Knize 2000), between landmarks of the average head. Whoever laid the furrows out read the
+Freilinger et al. 1987, Knize 2000), between landmarks of the average head. Whoever placed the furrows read the
 same books, so agreement with fibres shows that the maps are what was meant, and no more. The mesh's
 compression was sculpted by others, and gives some furrows a part of their depth but none its course.
 """
@@ -23,7 +23,7 @@ from .muscles import MUSCLES
 from .strain import Strain, strain
 
 ENERGY = 0.02
-"""Texels whose furrows have a smaller part of their muscle's largest energy are not looked at."""
+"""Texels whose furrows have a smaller part of their muscle's largest energy are left out."""
 
 FOLD_MM = 26.0
 """The nasolabial fold, with the cheek that bulges over it, crosses the course of zygomaticus major within

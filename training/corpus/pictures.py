@@ -27,10 +27,12 @@ GREYS = 26
 
 def shaded(image: np.ndarray, texel_mm: float) -> np.ndarray:
     """Return the shading, (R, R) uint8, of a map (R, R) in mm whose texels measure `texel_mm`."""
-    return (np.rint(lit(image, texel_mm) * (GREYS - 1)) * (255 / (GREYS - 1))).astype(np.uint8)
+    return (np.rint(brightness(image, texel_mm) * (GREYS - 1)) * (255 / (GREYS - 1))).astype(
+        np.uint8
+    )
 
 
-def lit(image: np.ndarray, texel_mm: float) -> np.ndarray:
+def brightness(image: np.ndarray, texel_mm: float) -> np.ndarray:
     """Return the Lambertian shading, (R, R) in [0, 1], of a map (R, R) in mm."""
     rows, columns = np.gradient(EXAGGERATION * image / texel_mm)
     normal = np.stack([-columns, rows, np.ones_like(image)], -1)

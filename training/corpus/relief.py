@@ -1,7 +1,7 @@
 """Static relief of the skin: what it looks like where nothing folds.
 
 Bands up to 4 mm come from the detail seed; the broad ones from the skin coefficients, because a
-network must be able to tell them from (a, b).
+network must be able to predict them from (a, b).
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
-"""Random people and expressions for training, in memory: what (identity, expression, map) are drawn from."""
+"""Random people and expressions: what sets, and training in memory, are drawn from."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ...backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, INDEX, mirrored, vector
 from ...backend.formats.identity import SKIN, Identity
-from .compose import Skin
 
 _PRESETS = [vector(weights) for name, weights in FACESCAPE_PRESETS.items() if name != "neutral"]
 
@@ -72,30 +71,3 @@ def _muscles(numbers: Iterable[int], rng: np.random.Generator) -> np.ndarray:
         if mirrored(name) != name:
             weights[INDEX[mirrored(name)]] = other
     return weights
-
-
-def sample(
-    head: Any, rng: np.random.Generator, resolution: int, relief: bool = True
-) -> tuple[Identity, np.ndarray, np.ndarray]:
-    """Return one random (identity, expression (52,), map (R, R) float32 mm).
-
-    Most of the time goes into the identity: where several expressions of one person will do,
-    :func:`samples` is several times as fast.
-    """
-    return next(samples(head, rng, resolution, 1, relief))
-
-
-def samples(
-    head: Any,
-    rng: np.random.Generator,
-    resolution: int,
-    per_identity: int = 8,
-    relief: bool = True,
-) -> Iterator[tuple[Identity, np.ndarray, np.ndarray]]:
-    """Yield random (identity, expression, map) for ever, `per_identity` expressions of each person in turn."""
-    while True:
-        identity = sample_identity(head, rng)
-        skin = Skin(head, identity, resolution)
-        for _ in range(per_identity):
-            expression = sample_expression(rng)
-            yield identity, expression, skin.map(expression, relief)

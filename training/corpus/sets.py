@@ -2,7 +2,7 @@
 
 A set is a folder in FaceScape's manner: ``dpmap/{id}_{expression}.png`` (16-bit, millimetres by the
 scale in its metadata), ``identity/{id}.json`` (format furrow.identity/1), ``expression/{id}.npz``
-(names and weights (n, 52)), and ``set.json``, which says how it was made.
+(names and weights (n, 52)), and ``set.json``, which says what decided the maps.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Plan:
     stream
         Number of the set's own random numbers: no seed makes a person of one set one of another's.
     people
-        How many, unless asked otherwise.
+        How many by default.
     poses
         Whether everybody shows FaceScape's 20 expressions.
     mixtures
@@ -196,6 +196,7 @@ class Fold:
     def _draw(self, skin: Skin, expressions: list[np.ndarray]) -> Iterator[np.ndarray]:
         if self.device is None:
             return map(skin.map, expressions)
-        from . import batch  # imports PyTorch
+        from ..spine import machine  # imports PyTorch
+        from .batch import BatchSkin
 
-        return batch.BatchSkin(skin, batch.device(self.device)).maps(expressions)
+        return BatchSkin(skin, machine.device(self.device)).maps(expressions)

@@ -38,8 +38,8 @@ class Strain:
         for k, offset in enumerate(moved):
             ends = [offset[triangles[:, i]] for i in range(3)]
             gradient = np.stack([ends[1] - ends[0], ends[2] - ends[0]], 2) @ inverse
-            turned = gradient.transpose(0, 2, 1)
-            green = 0.5 * (gradient + turned + turned @ gradient)
+            transpose = gradient.transpose(0, 2, 1)
+            green = 0.5 * (gradient + transpose + transpose @ gradient)
             flat = np.zeros((len(vertices), 9))
             for i in range(3):
                 np.add.at(flat, triangles[:, i], green.reshape(-1, 9) * area[:, None])

@@ -82,9 +82,9 @@ def _fold(args: argparse.Namespace) -> None:
         raise FurrowError(f"The seed {args.seed} is outside 0 to {SEEDS - 1}.")
     device = None if args.device == "cpu" else args.device
     if device:
-        from . import batch  # imports PyTorch
+        from ..spine import machine  # imports PyTorch
 
-        batch.device(device)
+        machine.device(device)  # an error before anything is written
     output = args.output or Path("out/corpus") / args.set
     sets.claim(output, sets.record(args.set, people, args.resolution, args.seed))
     keys = [f"{number + 1:04d}" for number in range(people)]

@@ -11,7 +11,7 @@ from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.head.contact import VIEW, Contacts, Eye, Lids, depth_in_eye, gaze_of, outside
 from .atlas import smoothstep, unwrap_skin
 from .contact import Opening, rings
-from .eyes import LOWERED, RADIUS_SHARE, EyeFit, cornea, eyeball, turned
+from .eyes import LOWERED, RADIUS_SHARE, EyeFit, cornea, eyeball, rotate
 from .hair import make_brows, make_lashes
 from .regions import landmarks, soft_regions
 from .source import Source
@@ -24,7 +24,7 @@ MATERIALS = ("skin", "brows", "lashes", "eye", "cornea", "teeth", "gums", "tongu
 """By slot. `gums` is mucous membrane: mouth cavity and the sacs behind the lids."""
 
 LIP_REACH, LID_REACH = 0.010, 0.012
-"""How far around the rims the skin follows when lips and lids are made to meet, metres."""
+"""How far around the rims the skin follows when lips and lids close, metres."""
 MOUTH_TOP = 0.712
 """Height in body space between the mouth's cavity and the sockets, metres."""
 WALL = 0.0025
@@ -182,7 +182,7 @@ class Anatomy:
         bald = np.concatenate([skin, *balls, self._inner(body)])
         hair = self._hair(skin, eyes)
         rest = np.concatenate([bald, hair]) - origin
-        shifted = (moved_eye(eyes[0], -origin), moved_eye(eyes[1], -origin))
+        shifted = (shift_eye(eyes[0], -origin), shift_eye(eyes[1], -origin))
         if not with_units:
             return Face(rest, None, shifted)
         offsets = self._offsets(bald, eyes)
@@ -205,7 +205,7 @@ class Anatomy:
         for part in self._eye_parts:
             for eye, side in zip(eyes, ("Left", "Right"), strict=True):
                 points = eye.radius * part.points
-                turns = [turned(points, np.zeros(3), *gaze_of(n, side)) for n in EXPRESSIONS]
+                turns = [rotate(points, np.zeros(3), *gaze_of(n, side)) for n in EXPRESSIONS]
                 gaze.append(np.stack(turns) - points)
         whole = np.concatenate([offsets, *gaze, self._inner_units], axis=1)
         self.contacts.in_motion(bald, whole)
@@ -249,11 +249,11 @@ class Anatomy:
         for name, hair in (("brows", self._brows), ("lashes", self._lashes)):
             add(name, hair.faces(), hair.uv(), hair.count)
         skin_weight = _skin_weight(bust, body)
-        weights = {"skin": _padded(skin_weight, count)}
+        weights = {"skin": _pad(skin_weight, count)}
         for name, vertices in members.items():
             weights[name] = np.zeros(count)
             weights[name][np.concatenate(vertices)] = 1.0
-        weights |= {name: _padded(values, count) for name, values in soft_regions(body).items()}
+        weights |= {name: _pad(values, count) for name, values in soft_regions(body).items()}
         return Layout(
             np.concatenate(faces).astype(np.int32),
             np.concatenate(uv).astype(np.float32),
@@ -264,7 +264,7 @@ class Anatomy:
         )
 
 
-def moved_eye(eye: Eye, shift: np.ndarray) -> Eye:
+def shift_eye(eye: Eye, shift: np.ndarray) -> Eye:
     """The eye at another place."""
     return Eye(eye.centre + shift, eye.radius, eye.view)
 
@@ -274,7 +274,7 @@ def average_person(source: Source) -> np.ndarray:
     return source.macro(0.2, 0.5, (1.0, 1.0, 1.0))
 
 
-def _padded(values: np.ndarray, count: int) -> np.ndarray:
+def _pad(values: np.ndarray, count: int) -> np.ndarray:
     """Weights of the bust followed by zeros for every other part."""
     return np.concatenate([values, np.zeros(count - len(values))])
 

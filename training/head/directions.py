@@ -97,16 +97,16 @@ def directions(
             sides = {t.replace("/L-", f"/{side}-") for t in targets for side in "lr"}
             ends.append(middle + sum(source.target(t) for t in sorted(sides)) * 0.5)
         travel = HEAD_TRAVEL if group == "Head" else TRAVEL
-        fitted.append((name, group, scaled(0.5 * fit(*ends), basis, travel)))
+        fitted.append((name, group, scale(0.5 * fit(*ends), basis, travel)))
     pushed = [sum(source.target(f"asym/{t}-{s}") for t in _ASYMMETRY) * 0.5 for s in "rl"]
-    vector = scaled(0.3 * fit(middle + pushed[0], middle + pushed[1]), basis, TRAVEL)
+    vector = scale(0.3 * fit(middle + pushed[0], middle + pushed[1]), basis, TRAVEL)
     vector[len(basis) + SKIN.index("asymmetry")] = 0.2
     fitted.append(("Asymmetry", "Person", vector))
     order = ("Person", "Head", "Brows", "Eyes", "Nose", "Mouth", "Cheeks", "Jaw", "Ears", "Neck")
     return sorted(fitted, key=lambda one: order.index(one[1]))
 
 
-def scaled(vector: np.ndarray, basis: np.ndarray, travel: float) -> np.ndarray:
+def scale(vector: np.ndarray, basis: np.ndarray, travel: float) -> np.ndarray:
     """Scale a direction so that one unit moves its most moved vertex by `travel` metres or less."""
     shape = vector[: len(basis)]
     moved = np.linalg.norm((shape @ basis).reshape(-1, 3), axis=1).max()

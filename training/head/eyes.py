@@ -113,7 +113,7 @@ class EyeFit:
         return solved[0], float(np.trace(solved[1:]) / 3)
 
 
-def turned(points: np.ndarray, centre: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
+def rotate(points: np.ndarray, centre: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
     """Turn points about a centre: yaw > 0 towards +X, pitch > 0 upwards, radians."""
     cy, sy, cp, sp_ = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
     about_x = np.array([[1, 0, 0], [0, cp, sp_], [0, -sp_, cp]])

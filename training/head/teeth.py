@@ -183,7 +183,7 @@ def _outwards(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     a, b, c = (points[faces[:, k]] - points.mean(0) for k in range(3))
     if (np.cross(a, b) * c).sum() > 0:
         return faces
-    turned = faces[:, ::-1].copy()
+    flipped = faces[:, ::-1].copy()
     triangle = faces[:, 3] < 0
-    turned[triangle] = np.column_stack([faces[triangle][:, [0, 2, 1]], faces[triangle][:, 3]])
-    return turned
+    flipped[triangle] = np.column_stack([faces[triangle][:, [0, 2, 1]], faces[triangle][:, 3]])
+    return flipped

@@ -1,4 +1,4 @@
-"""The bust's own mesh: cut from the package's body along a smooth surface, cavities told from skin.
+"""The bust's own mesh: cut from the package's body along a smooth surface, and its cavities.
 
 Every vertex is an interpolation of at most two vertices of the package's base mesh, so that every
 target of the package carries over to it.

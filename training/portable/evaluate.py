@@ -24,8 +24,9 @@ from ...backend.formats.identity import Identity
 from ...backend.head.bilinear import Head
 from ...backend.speech.speech_model import SpeechModel
 from ..corpus.chart import chart
-from ..corpus.pictures import lit
+from ..corpus.pictures import brightness
 from ..networks.perceptual import lpips
+from ..spine import machine
 
 SEEDS = (1, 2, 3)
 """Of the random people that are measured beside the average one."""
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--each", type=int, default=EACH, help="expressions of speech, and strong ones"
     )
     parser.add_argument("--people", type=int, default=1 + len(SEEDS), help="1 to 4")
-    parser.add_argument("--threads", type=int, default=2)
+    machine.add_threads(parser)
 
 
 @torch.inference_mode()
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> list[Figure]:
     neutral map; ``k4`` to ``k32`` are bases of so many components, ``k4_linear`` to ``k32_linear``
     those without correctives.
     """
-    torch.set_num_threads(args.threads)
+    machine.set_threads(args.threads)
     head = Head.load()
     model = DetailModel(engines.load("ort", args.assets), args.assets)
     random = np.random.RandomState(_STRONG_SEED)
@@ -138,13 +139,13 @@ class Comparison:
         for name, method in methods.items():
             image = method(expression)
             entry = errors.setdefault((kind, name), Errors())
-            # Every third texel along each side tells as much, in a ninth of the memory.
+            # Every third texel along each side says as much, in a ninth of the memory.
             entry.mm.append((image - exact)[::3, ::3][self._skin[::3, ::3]])
             entry.lpips.append(float(self._metric.compare(aim, self._layers(image))))
 
     def _layers(self, map_mm: np.ndarray) -> list[torch.Tensor]:
         """What AlexNet sees of a map under light from the side."""
-        shading = lit(resample(map_mm, LPIPS_RESOLUTION), self._texel_mm)
+        shading = brightness(resample(map_mm, LPIPS_RESOLUTION), self._texel_mm)
         grey = (torch.from_numpy(shading).float() * 2 - 1) * self._small_skin
         return self._metric.layers.of_picture(grey.expand(1, 3, -1, -1))
 

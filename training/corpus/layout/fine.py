@@ -64,7 +64,7 @@ class Hatch:
     thin = Trend("thickness", 1.25, -0.5)
     """Factor on the depth: thin skin crosshatches sooner."""
     rest = 0.75
-    """Part of the depth at rest; also what tells these lines from the others."""
+    """Part of the depth at rest; also by what these lines are recognised."""
     width_mm = 0.42
     reach_mm = 1.15
     area_s_mm = (28.0, 98.0)
