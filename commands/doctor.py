@@ -20,6 +20,7 @@ from .. import __version__
 from ..backend.detail.engines import engine_speed, engines
 from ..backend.detail.engines.engine_choice import measurable
 from ..backend.detail.engines.engine_speed import Speed
+from ..backend.detail.engines.network_files import DIRECTIONS, MAPPING
 from ..backend.errors import FurrowError
 from ..backend.formats.files import ASSETS, sha256, write_whole
 from ..backend.process import protocol
@@ -44,7 +45,7 @@ MODELS = (
     "speech/decoder.onnx",
     "speech/moonshine_encoder.ort",
 )
-OPTIONAL_MODELS = ("detail/directions.safetensors", "detail/mapping.onnx")
+OPTIONAL_MODELS = (f"detail/{DIRECTIONS}", f"detail/{MAPPING}")
 """What detail adjustments and random people need, and nothing else does."""
 
 FREE_BYTES = 1_000_000_000

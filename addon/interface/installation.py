@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import bpy
 
-from ...backend.detail import space
-from ...backend.detail.engines import engine_speed, engines
+from ...backend.detail.engines import engine_speed, network_files
 from ...backend.detail.engines.kinds import KINDS
 from ...backend.process import accelerator
 from ..process import jobs
@@ -77,7 +76,7 @@ def _read() -> Installation:
     return Installation(
         speeds=tuple(lines),
         has_openvino=accelerator.installed(folder) is not None,
-        has_directions=(engines.DETAIL / space.DIRECTIONS).is_file(),
+        has_directions=(network_files.DETAIL / network_files.DIRECTIONS).is_file(),
     )
 
 

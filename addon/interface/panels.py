@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import bpy
 
-from ...backend.detail import space
+from ...backend.detail.engines.network_files import DIRECTIONS
 from ...backend.formats.expressions import INDEX, REGIONS, mirrored
 from ...backend.formats.identity import ADJUSTMENTS, SKIN
 from ..animation import expression_keys, shape_names
@@ -219,7 +219,7 @@ def _adjustments(layout: bpy.types.UILayout, state: typed.HeadProperties) -> Non
     for name in ADJUSTMENTS:
         column.prop(state, name, slider=True)
     if not has_directions:
-        _message(body, f"{space.DIRECTIONS} is missing: install Furrow again to use these.")
+        _message(body, f"{DIRECTIONS} is missing: install Furrow again to use these.")
     body.operator("furrow.adjustments_reset", icon="LOOP_BACK")
     body.prop(state, "relief_from")
 

@@ -16,15 +16,13 @@ from ..errors import FurrowError
 from ..formats.identity import ADJUSTMENTS
 from ..formats.tensors import damaged, read_tensors
 from .engines.engines import Engine, load_mapping
+from .engines.network_files import DIRECTIONS, MAPPING
 
 Z_SIZE = 512
 """Numbers of z, which the mapping network turns into W+."""
 
 TRUNCATION_LIMIT = 1.5
 """Largest psi; beyond it the generator has seen nothing like the styles it is given."""
-
-DIRECTIONS = "directions.safetensors"
-MAPPING = "mapping.onnx"
 
 
 class Space:

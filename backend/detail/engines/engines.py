@@ -20,18 +20,13 @@ from typing import Any
 import numpy as np
 
 from ...errors import FurrowError
-from ...formats.files import ASSETS
 from ...system import processor
 from . import cuda
 from .engine import Engine
 from .engine_speed import Speed
 from .kinds import AUTO, KINDS
+from .network_files import DETAIL, NETWORKS, TORCH_NETWORKS
 from .ports import check_ports
-
-DETAIL = ASSETS / "detail"
-NETWORKS = ("encoder.onnx", "noise.onnx", "bases.onnx", "generator.onnx")
-TORCH_NETWORKS = ("encoder.safetensors", "generator.safetensors")
-"""Files that engines load."""
 
 
 @dataclass(frozen=True)

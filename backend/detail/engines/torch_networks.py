@@ -62,9 +62,10 @@ class SynthesisConfig:
     resolution
         Width and height R of the maps in texels, a power of two.
     channels
-        Activations' channels at 4, 8, 16, ... R.
+        Activations' channels at 4, 8, 16, ... R; or none at all, ( ), where the local bases draw
+        everything but the relief.
     const_channels
-        Learned constant images at 16, 32, ... R.
+        Learned constant images at 16, 32, ... R; as many as there are channels above 8.
     basis_images
         Images for each patch of the local basis at 16, 32, ... R; 0 where there is none.
     texel_mm
@@ -79,16 +80,21 @@ class SynthesisConfig:
 
 
 class Block(nn.Module):
-    """Doubles the resolution of the activations and adds detail to the image."""
+    """Doubles the resolution of the activations and adds detail to the image.
+
+    Without channels it has no convolutions, and its local basis is all that it adds.
+    """
 
     def __init__(self, inputs: int, outputs: int, const: int, images: int, resolution: int) -> None:
         super().__init__()
-        self.conv0 = ModulatedConv(inputs, outputs, 3)
-        self.conv1 = ModulatedConv(outputs, outputs, 3)
-        self.to_map = ModulatedConv(outputs, 1, 1, demodulate=False)
-        # Zero at the start: a block that is switched on while training grows changes nothing yet.
-        nn.init.zeros_(self.to_map.weight)
-        self.image_strength = nn.Parameter(torch.randn(inputs, 1, 1))
+        self.channels = outputs
+        if outputs:
+            self.conv0 = ModulatedConv(inputs, outputs, 3)
+            self.conv1 = ModulatedConv(outputs, outputs, 3)
+            self.to_map = ModulatedConv(outputs, 1, 1, demodulate=False)
+            # Zero at the start: a block that is switched on while training grows changes nothing yet.
+            nn.init.zeros_(self.to_map.weight)
+            self.image_strength = nn.Parameter(torch.randn(inputs, 1, 1))
         if const:
             self.noise_const = nn.Parameter(torch.randn(const, resolution, resolution))
             self.noise_strength = nn.Parameter(torch.randn(outputs, const))
@@ -108,12 +114,13 @@ class Block(nn.Module):
         `crop` (row, column, size), in texels of the result, says which part of the tile x is.
         `mixed` is what the local basis gives for ws, where that is known already.
         """
-        const = self.const_images(crop) if self.const else None
-        # The convolutions see the map so far: what they add is drawn on it.
-        x = x + (self.image_strength * image).to(x.dtype)
-        x = enlarge(self.conv0(x, ws[:, 0]), 2)
-        x = self.conv0.activate(x, None if const is None else self.place(const))
-        x = self.conv1.activate(self.conv1(x, ws[:, 1]))
+        if self.channels:
+            const = self.const_images(crop) if self.const else None
+            # The convolutions see the map so far: what they add is drawn on it.
+            x = x + (self.image_strength * image).to(x.dtype)
+            x = enlarge(self.conv0(x, ws[:, 0]), 2)
+            x = self.conv0.activate(x, None if const is None else self.place(const))
+            x = self.conv1.activate(self.conv1(x, ws[:, 1]))
         image = enlarge(image, 2)
         if self.basis is not None:
             mixed = self.basis(ws[:, 2]) if mixed is None else mixed
@@ -121,6 +128,8 @@ class Block(nn.Module):
                 row, column, size = crop
                 mixed = mixed[..., row : row + size, column : column + size]
             image = image + mixed
+        if not self.channels:
+            return x, image
         return x, image + self.to_map(x, ws[:, 2]).float() + self.to_map.bias[:, None, None]
 
     def const_images(self, crop: tuple[int, int, int] | None = None) -> Tensor:
@@ -147,16 +156,17 @@ class Synthesis(nn.Module):
         super().__init__()
         self.config = config
         levels = int(math.log2(config.resolution)) - 1
-        above = {len(config.const_channels), len(config.basis_images)}
-        if len(config.channels) != levels or above != {levels - 2}:
+        channels = config.channels or (0,) * levels
+        above = config.const_channels if config.channels else (0,) * (levels - 2)
+        if len(channels) != levels or {len(above), len(config.basis_images)} != {levels - 2}:
             raise ValueError(f"{config} needs channels for {levels} resolutions")
         self.num_ws = style_count(config.resolution)
-        channels = config.channels
-        self.input = nn.Parameter(torch.randn(1, channels[0], 4, 4))
-        self.first = ModulatedConv(channels[0], channels[0], 3)
-        self.first_to_map = ModulatedConv(channels[0], 1, 1, demodulate=False)
-        nn.init.zeros_(self.first_to_map.weight)
-        const, images = (0, *config.const_channels), (0, *config.basis_images)
+        if config.channels:
+            self.input = nn.Parameter(torch.randn(1, channels[0], 4, 4))
+            self.first = ModulatedConv(channels[0], channels[0], 3)
+            self.first_to_map = ModulatedConv(channels[0], 1, 1, demodulate=False)
+            nn.init.zeros_(self.first_to_map.weight)
+        const, images = (0, *above), (0, *config.basis_images)
         self.blocks = nn.ModuleList(
             Block(channels[i], channels[i + 1], const[i], images[i], 8 << i)
             for i in range(levels - 1)
@@ -225,11 +235,17 @@ class Synthesis(nn.Module):
         `mixed` as in :meth:`forward`.
         """
         known = dict(zip(self.levels(), mixed, strict=True)) if mixed else {}
-        x = self.input.to(dtype).expand(w.shape[0], -1, -1, -1)
-        x = x.contiguous(memory_format=torch.channels_last)
-        x = self.first.activate(self.first(x, w[:, 0]))
-        image = self.first_to_map(x, w[:, 1]).float()
-        for index in range(int(math.log2(resolution)) - 2):
+        begin, end = 0, int(math.log2(resolution)) - 2
+        if self.config.channels:
+            x = self.input.to(dtype).expand(w.shape[0], -1, -1, -1)
+            x = x.contiguous(memory_format=torch.channels_last)
+            x = self.first.activate(self.first(x, w[:, 0]))
+            image = self.first_to_map(x, w[:, 1]).float()
+        else:  # nothing is drawn below the first basis
+            begin = min([end, *(int(math.log2(level)) - 3 for level in self.levels())])
+            image = w.new_zeros(w.shape[0], 1, 4 << begin, 4 << begin)
+            x = image[:, :0]
+        for index in range(begin, end):
             x, image = self.block(index, x, image, w, mixed=known.get(8 << index))
         return x, image
 

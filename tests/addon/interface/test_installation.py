@@ -29,8 +29,7 @@ from furrow.addon.interface import (
 )
 from furrow.addon.interface.operator_bases import FurrowOperator
 from furrow.addon.process import jobs
-from furrow.backend.detail import space
-from furrow.backend.detail.engines import engine_speed, engines
+from furrow.backend.detail.engines import engine_speed, network_files
 from furrow.backend.detail.engines.engine_speed import Speed
 
 DISK = (
@@ -122,13 +121,13 @@ def test_no_panel_touches_the_disk(portable, client, draw, monkeypatch):
 def test_what_lies_on_the_disk_is_shown_once_it_was_read(head, monkeypatch, tmp_path):
     folder = tmp_path / "user"
     monkeypatch.setattr(jobs, "user_folder", lambda create=True: folder)
-    monkeypatch.setattr(engines, "DETAIL", tmp_path)
+    monkeypatch.setattr(network_files, "DETAIL", tmp_path)
     installation.read()
     assert installation.current() == installation.Installation((), False, has_directions=False)
     assert not folder.exists()
     folder.mkdir()
     engine_speed.write(folder, "any", {"ort": Speed("onnxruntime", "1", 72.6, "2026-11-23")})
-    (tmp_path / space.DIRECTIONS).touch()
+    (tmp_path / network_files.DIRECTIONS).touch()
     assert not installation.current().speeds
     installation.read()
     lines = ("ONNX Runtime: 73 ms a map", "Measured on 2026-11-23")

@@ -15,8 +15,7 @@ from furrow.addon.interface import (
     preferences,
     speech_options,
 )
-from furrow.backend.detail import space
-from furrow.backend.detail.engines import engines
+from furrow.backend.detail.engines import network_files
 
 
 @pytest.mark.parametrize("panel", panels.CLASSES)
@@ -52,10 +51,10 @@ def test_the_redo_panels_of_operators_draw(head, layout):
 
 
 def test_sliders_without_directions_are_off_and_say_why(head, draw, monkeypatch, tmp_path):
-    monkeypatch.setattr(engines, "DETAIL", tmp_path)
+    monkeypatch.setattr(network_files, "DETAIL", tmp_path)
     for there in (False, True):
         if there:
-            (tmp_path / space.DIRECTIONS).touch()
+            (tmp_path / network_files.DIRECTIONS).touch()
         installation.read()
         shown = draw(panels.FURROW_PT_detail)
         off = [part for part in shown.all_parts("column") if not part.__dict__.get("enabled", True)]
