@@ -49,7 +49,9 @@ def _solve(points: np.ndarray, polygons: list[list[int]]) -> np.ndarray:
     mesh.from_pydata(points.tolist(), [], polygons)
     mesh.uv_layers.new(name="uv")
     obj = bpy.data.objects.new("atlas", mesh)
-    bpy.context.collection.objects.link(obj)
+    collection, layer = bpy.context.collection, bpy.context.view_layer
+    assert collection is not None and layer is not None
+    collection.objects.link(obj)
     middle = np.abs(points[:, 0]) < 1e-5
     crown = points[middle][points[middle][:, 2].argmax(), 1]
     for edge in mesh.edges:
@@ -61,7 +63,7 @@ def _solve(points: np.ndarray, polygons: list[list[int]]) -> np.ndarray:
     for i, value in enumerate(weight):
         group.add([i], float(value), "REPLACE")
     bpy.ops.object.select_all(action="DESELECT")
-    bpy.context.view_layer.objects.active = obj
+    layer.objects.active = obj
     obj.select_set(True)
     bpy.ops.object.mode_set(mode="EDIT")
     bpy.ops.mesh.select_all(action="SELECT")

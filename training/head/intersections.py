@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .anatomy import triangles
@@ -16,7 +18,8 @@ def crossing_faces(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     from mathutils.bvhtree import BVHTree
 
     corner = triangles(faces)
-    tree = BVHTree.FromPolygons(points.tolist(), corner.tolist(), all_triangles=True)
+    # The stubs say that it returns nothing.
+    tree: Any = BVHTree.FromPolygons(points.tolist(), corner.tolist(), all_triangles=True)
     pairs = np.array(tree.overlap(tree), int).reshape(-1, 2)
     pairs = pairs[pairs[:, 0] < pairs[:, 1]]
     shared = (corner[pairs[:, 0], :, None] == corner[pairs[:, 1], None, :]).any((1, 2))

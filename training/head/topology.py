@@ -7,6 +7,7 @@ target of the package carries over to it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -89,7 +90,8 @@ def find_cavities(person: np.ndarray, quads: np.ndarray, eyes: np.ndarray) -> np
     from mathutils import Vector
     from mathutils.bvhtree import BVHTree
 
-    tree = BVHTree.FromPolygons(person.tolist(), np.concatenate([quads, eyes]).tolist())
+    # The stubs say that it returns nothing.
+    tree: Any = BVHTree.FromPolygons(person.tolist(), np.concatenate([quads, eyes]).tolist())
     corners = person[quads]
     centres = corners.mean(1)
     normals = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
