@@ -80,7 +80,6 @@ LISTED = {
         ("path_step_ratio", "path_step_ratio_blend", "largest over mean step on a way through W+"),
         ("inversion_psnr_db", "", "PSNR in dB of unseen maps found again in W+"),
         ("energy_explained", "", "share of unseen maps' energy that encoder and generator explain"),
-        ("energy_explained_no_convolutions", "", "the same without what the convolutions draw"),
     ),
 }  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +9,29 @@ import onnx
 import pytest
 import torch
 from furrow.backend.detail.engines import engines
-from furrow.training.dnpm.setup import Options, networks
+from furrow.backend.detail.engines.torch_encoder import Encoder, EncoderConfig
+from furrow.backend.detail.engines.torch_networks import Synthesis, SynthesisConfig, style_split
 from furrow.training.export.detail import export
 
-SMALL = Options(
-    resolution=128,
-    channels=(16, 16, 16, 16, 8, 4),
-    const_channels=(4, 4, 2, 0),
-    hidden=(64,) * 5,
-)
+CHANNELS = (16, 16, 16, 16, 8, 4)
 
 
+@pytest.mark.parametrize("channels", [(), CHANNELS], ids=["bases", "convolutions"])
 @pytest.mark.parametrize(
     "basis_images", [(0, 6, 4, 0), (0, 0, 0, 0), (0, 0, 0, 3), (5, 0, 3, 0)], ids=str
 )
-def test_exported_networks_equal_pytorch(tmp_path: Path, basis_images: tuple[int, ...]) -> None:
+def test_exported_networks_equal_pytorch(
+    tmp_path: Path, basis_images: tuple[int, ...], channels: tuple[int, ...]
+) -> None:
     torch.manual_seed(1)
-    model = networks(replace(SMALL, basis_images=basis_images), (26, 52), 0.3)
+    encoder = Encoder(EncoderConfig(26, 52, style_split(128), (64,) * 5))
+    const = (4, 4, 2, 0) if channels else ()
+    synthesis = Synthesis(SynthesisConfig(128, channels, const, basis_images))
     with torch.no_grad():
-        for name, parameter in model.synthesis.named_parameters():
-            if "basis" in name or "to_map.weight" in name:
+        for name, parameter in synthesis.named_parameters():
+            if "basis" in name or "to_map.weight" in name or "texture2" in name:
                 parameter.normal_(0.0, 0.2)
-    export(model.encoder, model.synthesis, tmp_path, {"data": {}})
+    export(encoder, synthesis, tmp_path, {"data": {}})
     ort, torch_engine = engines.load("ort", tmp_path), engines.load("torch", tmp_path)
     random = np.random.RandomState(2)
     w = random.standard_normal((ort.num_ws, 512)).astype(np.float32)

@@ -21,8 +21,6 @@ from furrow.backend.detail.engines.torch_networks import load
 from furrow.backend.errors import FurrowError
 from furrow.backend.head.bilinear import Head
 from furrow.training.dnpm.bases import Bases, fit_bases
-from furrow.training.dnpm.convolutions import convolutions
-from furrow.training.dnpm.inversion import without_convolutions
 from furrow.training.dnpm.regression import regression, restore_amplitude
 from furrow.training.dnpm.relief import adversarial, begin
 from furrow.training.dnpm.samples import correct, draw_samples, samples_of
@@ -32,7 +30,6 @@ from furrow.training.encoder import image_to_image, vertices
 from furrow.training.encoder.train import fit, matching
 from furrow.training.export.detail import export
 from furrow.training.maps.data import Maps, draw
-from furrow.training.networks.losses import furrow_loss
 from furrow.training.space import mapping
 from furrow.training.spine.stage import Budget, Stage, run
 
@@ -40,8 +37,6 @@ CPU = torch.device("cpu")
 
 TINY = Options(
     resolution=128,
-    channels=(16, 16, 16, 16, 8, 4),
-    const_channels=(4, 4, 2, 0),
     basis_images=(0, 6, 4, 0),
     hidden=(128,) * 5,
     unit_mm=0.05,
@@ -50,7 +45,6 @@ TINY = Options(
     bfloat16=False,
     encoder=StageOptions(1500, 64, 3e-3),
     relief=StageOptions(6, 2, 2e-3),
-    convolutions=StageOptions(100, 8, 5e-3),
 )
 
 
@@ -145,11 +139,6 @@ def frozen() -> Networks:
         return networks(TINY, (26, 52), 0.3)
 
 
-def convolutions_stage(sets: Sets, bases: Bases) -> Stage:
-    synthesis = networks(TINY, (26, 52), 0.3).synthesis
-    return convolutions(frozen().encoder, synthesis, sets.half, sets.full, 4, 5e-3, False)
-
-
 def matching_stage(sets: Sets, bases: Bases) -> Stage:
     encoder = networks(TINY, (26, 52), 0.3).encoder
     return matching(encoder, frozen().synthesis, sets.half, 64, 4)
@@ -179,8 +168,7 @@ def pictures_stage(sets: Sets, bases: Bases) -> Stage:
 
 
 STAGES = (
-    encoder_stage, relief_stage, convolutions_stage, matching_stage, mapping_stage, readout_stage,
-    pictures_stage,
+    encoder_stage, relief_stage, matching_stage, mapping_stage, readout_stage, pictures_stage,
 )  # fmt: skip
 STEPS, HALT = 5, 3
 """Of the test: 3 is odd, and just before the relief's first gradient penalty."""
@@ -257,14 +245,6 @@ def test_training_leaves_networks_that_follow_people_and_come_back_from_disk(
         made = model.synthesis.lower(w, 64)[1] * TINY.unit_mm
     target = targets(sets.half, known)
     assert share_explained(made, target) > 0.4
-    with torch.no_grad():
-        plain = without_convolutions(model.synthesis).lower(w, 64)[1] * TINY.unit_mm
-    mask = torch.ones(1, 1, 64, 64)
-    with_them, without = (
-        float(furrow_loss(image / TINY.unit_mm, target / TINY.unit_mm, mask))
-        for image in (made, plain)
-    )
-    assert with_them < without, "what the convolutions were trained for"
     assert (tmp_path / "relief.csv").exists()
     export(model.encoder, model.synthesis, tmp_path, {"data": {}})
     encoder, synthesis = load(tmp_path)
@@ -303,8 +283,7 @@ def test_a_configuration_says_what_it_does_not_know(tmp_path: Path) -> None:
 def test_coarse_samples_are_corrected_by_people_drawn_finer(tmp_path: Path) -> None:
     head = Head.load()
     half = draw(tmp_path / "half", head, 128, 4, 2, seed=3, workers=1)
-    sizes = replace(TINY, resolution=256, channels=(4,) * 7, const_channels=(0,) * 5,
-                    basis_images=(0, 0, 3, 2, 0))  # fmt: skip
+    sizes = replace(TINY, resolution=256, basis_images=(0, 0, 3, 2, 0))
     model = networks(sizes, (half.identity.shape[1], 52), 0.3)
     bases = fit_bases(model.synthesis, half, np.arange(8), tmp_path / "bases.pt")
     held = samples_of(bases, half, np.arange(8))

@@ -18,7 +18,7 @@ from ..maps.testset import draw_test_set
 from ..networks.metrics import psnr_db, resized
 from ..space.mapping import Mapping, load_mapping
 from ..spine import machine
-from .inversion import explained, invert, plain_maps, without_convolutions
+from .inversion import explained, invert, plain_maps
 from .sampling_quality import (
     copy_ratio,
     corpus_features,
@@ -84,11 +84,9 @@ def inversion_figures(
     target = plain_maps(test, np.linspace(1, len(test.map) - 1, count).astype(int), size)
     found = torch.cat([invert(encoder, synthesis, one, mask) for one in target.split(1)])
     rows = np.linspace(0, len(test.map) - 1, 6 * count).astype(int)
-    plain = without_convolutions(synthesis)
     return [
         Figure("inversion_psnr_db", psnr_db(found, target, mask), "dB"),
         Figure("energy_explained", explained(encoder, synthesis, test, rows), ""),
-        Figure("energy_explained_no_convolutions", explained(encoder, plain, test, rows), ""),
     ]
 
 

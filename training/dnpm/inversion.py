@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -85,12 +83,3 @@ def explained(encoder: Encoder, synthesis: Synthesis, maps: Maps, rows: np.ndarr
         wrong += float((mask * difference.square()).sum())
         energy += float((mask * target.square()).sum())
     return 1.0 - wrong / energy
-
-
-@torch.no_grad()
-def without_convolutions(synthesis: Synthesis) -> Synthesis:
-    """A copy that draws only the mixture of its constant images, and relief."""
-    plain = copy.deepcopy(synthesis)
-    for layer in (plain.first_to_map, *(block.to_map for block in plain.blocks)):
-        layer.weight.zero_()  # type: ignore[union-attr, operator]
-    return plain

@@ -61,14 +61,14 @@ class Options:
     ----------
     resolution
         R of the networks.
-    channels, const_channels, basis_images
+    basis_images
         Of `SynthesisConfig`; bases stand at R / 4 and R / 2.
     hidden
         Five widths of the encoder.
     unit_mm
         Millimetres of one raw unit of the synthesis.
     people, expressions
-        Of the set at R / 2, which bases and convolutions learn from and the encoder does not.
+        Of the set at R / 2, which the bases learn from and the encoder does not.
     bases_people
         How many of those the bases are fitted on.
     fine_people, fine_expressions
@@ -92,8 +92,8 @@ class Options:
         Of the encoder (AdamW).
     bfloat16
         Whether products are computed in it, where the machine does so.
-    encoder, relief, convolutions, mapping
-        The stages; convolutions may be none.
+    encoder, relief, mapping
+        The stages.
     mapping_people, direction_people
         Whose codes the mapping network is fitted to, and whose the directions are sought among.
     test_people
@@ -101,8 +101,6 @@ class Options:
     """
 
     resolution: int = 1024
-    channels: tuple[int, ...] = (32, 32, 32, 32, 32, 32, 16, 8, 4)
-    const_channels: tuple[int, ...] = (8, 8, 8, 8, 4, 1, 0)
     basis_images: tuple[int, ...] = (0, 0, 0, 0, 32, 8, 0)
     hidden: tuple[int, ...] = (1024, 1024, 512, 512, 256)
     unit_mm: float = 0.07
@@ -122,7 +120,6 @@ class Options:
     bfloat16: bool = True
     encoder: StageOptions = StageOptions(36_909, 256, 4e-3)
     relief: StageOptions = StageOptions(5_290, 8, 2e-3)
-    convolutions: StageOptions = StageOptions(1_824, 4, 5e-3)
     mapping: StageOptions = StageOptions(6_000, 512, 1e-3)
     mapping_people: int = 40_000
     direction_people: int = 1_000
@@ -154,7 +151,7 @@ def read_options(path: Path) -> Options:
     return _build(Options, content, path)
 
 
-STAGES = ("encoder", "relief", "convolutions", "mapping")
+STAGES = ("encoder", "relief", "mapping")
 
 
 def settings(options: Options) -> dict[str, Any]:
@@ -204,13 +201,7 @@ def networks(options: Options, sizes: tuple[int, int], texel_mm: float) -> Netwo
     encoder = Encoder(EncoderConfig(*sizes, split, options.hidden))
     scale_inputs(encoder, options.shape_gain, options.skin_gains)
     synthesis = Synthesis(
-        SynthesisConfig(
-            options.resolution,
-            options.channels,
-            options.const_channels,
-            options.basis_images,
-            texel_mm,
-        )
+        SynthesisConfig(options.resolution, (), (), options.basis_images, texel_mm)
     )
     synthesis.scale.fill_(options.unit_mm)
     return Networks(encoder, synthesis)

@@ -4,8 +4,7 @@
 2. Encoder: regression from (a, b) to the bases' styles, on many people and no image
    (`samples.py`, `regression.py`).
 3. Relief: seeded noise learns the look of pores, adversarially (`relief.py`).
-4. Convolutions: what the bases leave, on people whom the encoder never saw (`convolutions.py`).
-5. Export, and on the exported networks the mapping network and the sliders' directions
+4. Export, and on the exported networks the mapping network and the sliders' directions
    (`furrow train space`), curves and figures.
 
 Each stage leaves NAME.pt and NAME.csv in the run's folder: a run that was cut off goes on where it
@@ -36,8 +35,7 @@ from ..spine.curves import write_curves
 from ..spine.files import claim
 from ..spine.stage import run as run_stage
 from .bases import Bases, fit_bases
-from .convolutions import convolutions
-from .inversion import explained, without_convolutions
+from .inversion import explained
 from .regression import regression, restore_amplitude, spread_styles
 from .relief import adversarial, begin
 from .samples import Samples, correct, draw_samples, joined, samples_of
@@ -53,7 +51,7 @@ class Sets:
     Attributes
     ----------
     half
-        Maps at R / 2, for bases and convolutions.
+        Maps at R / 2, for the bases.
     full
         Maps at R, with relief.
     """
@@ -123,25 +121,6 @@ def learn_relief(
     relief.cpu()
 
 
-def learn_convolutions(
-    model: Networks, options: Options, sets: Sets, out: Path, where: torch.device
-) -> None:
-    """The convolutions' stage, for an encoder that is trained."""
-    half, choice = sets.half, options.convolutions
-    rows = np.linspace(0, len(half.map) - 1, 4).astype(int)
-    a, b = torch.from_numpy(half.identity[rows]), torch.from_numpy(half.expression[rows])
-    with torch.no_grad():
-        model.synthesis.calibrate(model.encoder(a, b), options.resolution)
-    model.to(where)
-    stage = convolutions(
-        model.encoder, model.synthesis, half, sets.full, choice.batch, choice.rate,
-        options.bfloat16, options.seed,
-    )  # fmt: skip
-    run_stage(stage, out, choice.budget, COMMAND)
-    model.synthesis.load_state_dict(stage.averages["synthesis"].module.state_dict())
-    model.cpu()
-
-
 SamplesOf = Callable[[Bases], tuple[Samples, Samples]]
 """From the bases to the encoder's samples: of people who are held back, and of those it learns from."""
 
@@ -158,7 +137,6 @@ def train(
     validation, training = samples(bases)
     learn_encoder(model, options, bases, validation, training, out, where)
     learn_relief(model, options, full, out, where)
-    learn_convolutions(model, options, sets, out, where)
     centre_styles(model.encoder, *validation.inputs())
     return model
 
@@ -198,15 +176,11 @@ def samples_on_disk(sets: Sets) -> SamplesOf:
 
 
 def measure(assets: Path, data: Path, people: int) -> list[Figure]:
-    """Share of the energy of unseen people's maps that networks explain, with and without convolutions."""
+    """Share of the energy of unseen people's maps that networks explain."""
     encoder, synthesis = load(assets)
     test = draw_test_set(data, Head.load(), synthesis.config.resolution, people)
     rows = np.arange(len(test.map))
-    plain = without_convolutions(synthesis)
-    return [
-        Figure("energy_explained", explained(encoder, synthesis, test, rows), ""),
-        Figure("energy_explained_no_convolutions", explained(encoder, plain, test, rows), ""),
-    ]
+    return [Figure("energy_explained", explained(encoder, synthesis, test, rows), "")]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
