@@ -17,6 +17,8 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import lock
+
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = "blender_manifest.toml"
 WHEELS = ROOT / "wheels"
@@ -73,11 +75,17 @@ def stage(allowed: list[str], folder: Path) -> None:
     (folder / MANIFEST).write_text(text + "\n")
 
 
-def requirements() -> list[str]:
-    """Return the pinned packages of the backend process, from the runtime extra of pyproject.toml."""
+def requirements() -> dict[str, str]:
+    """Return what the backend process needs, from the runtime extra, as the lock has it: by package
+    its pin and the hashes of its wheels."""
+    locked = lock.entries(lock.sections()["runtime"])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    runtime = project["optional-dependencies"]["runtime"]
-    return [pin for pin in runtime if re.split(r"[<>=]", pin)[0] not in COMMANDS_ONLY]
+    runtime = (re.split(r"[<>=]", pin)[0] for pin in project["optional-dependencies"]["runtime"])
+    return {
+        lock.normalised(name): locked[lock.normalised(name)]
+        for name in runtime
+        if name not in COMMANDS_ONLY
+    }
 
 
 def gather_wheels() -> None:
@@ -85,22 +93,26 @@ def gather_wheels() -> None:
 
     Dependencies are left out: NumPy is Blender's, and nothing else is imported at run time.
     """
-    wanted = "\n".join((*requirements(), *PYTHONS, PLATFORM))
+    text = "\n".join(requirements().values())
+    state = "\n".join((text, *PYTHONS, PLATFORM))
     stamp = WHEELS / ".stamp"
-    if stamp.exists() and stamp.read_text() == wanted:
+    if stamp.exists() and stamp.read_text() == state:
         return
     WHEELS.mkdir(exist_ok=True)
     for old in WHEELS.iterdir():
         old.unlink()
     platforms = [f"--platform={tag}_x86_64" for tag in PLATFORM_TAGS]
-    for python in PYTHONS:
-        subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-             "--no-deps", "--only-binary=:all:", f"--python-version={python}", *platforms,
-             f"--dest={WHEELS}", *requirements()],
-            check=True,
-        )  # fmt: skip
-    stamp.write_text(wanted)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "requirements.txt"
+        file.write_text(text)
+        for python in PYTHONS:
+            subprocess.run(
+                [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+                 "--no-deps", "--require-hashes", "--only-binary=:all:", *platforms,
+                 f"--python-version={python}", f"--dest={WHEELS}", f"--requirement={file}"],
+                check=True,
+            )  # fmt: skip
+    stamp.write_text(state)
 
 
 def fault_of(path: Path) -> str | None:
@@ -111,10 +123,10 @@ def fault_of(path: Path) -> str | None:
     if ENCODER not in names:
         return f"{path.name} lacks {ENCODER}"
     wheels = [name for name in names if name.endswith(".whl")]
-    for pin in requirements():
-        package = pin.split("==")[0].lower()
-        if not any(name.lower().startswith(f"wheels/{package}-") for name in wheels):
-            return f"{path.name} lacks a wheel of {pin}"
+    for package in requirements():
+        start = f"wheels/{package.replace('-', '_')}-"
+        if not any(name.lower().startswith(start) for name in wheels):
+            return f"{path.name} lacks a wheel of {package}"
     return None
 
 

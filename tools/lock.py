@@ -7,7 +7,8 @@
 pyproject.toml says what an environment needs, and why; the lock names every package that this
 brings, with the hashes of all its files, so that it serves each Python and processor. PyTorch is
 not in it: each of its builds (CPU, CUDA, ROCm) has hashes of its own, and the CUDA build brings
-libraries that no other build needs. The packages that every build needs are in it.
+libraries that no other build needs. The packages that every build needs are in it. Nor is
+openvino-telemetry, which reports use to OpenVINO's makers and is not needed to run it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ STAGES = {
 GROUPS = ("bpy42", "bpy50", "lock")
 """Environments of their own, as dependency groups of pyproject.toml."""
 
-_OF_TORCH = re.compile(r"(torch|triton|cuda|nvidia)(-|$)")
+_LEFT_OUT = re.compile(r"(torch|triton|cuda|nvidia)(-|$)|openvino-telemetry$")
 _HEADER = "# What each environment installs, made by `make lock` from pyproject.toml; see tools/lock.py.\n"
 _SECTION = re.compile(r"^# == (\w+) ==\n", re.MULTILINE)
 _ENTRY = re.compile(r"^[\w.-]+==.*(?:\n +--hash=.*)*", re.MULTILINE)
@@ -119,7 +120,7 @@ def _resolve(pins: Iterable[str], preference: str) -> dict[str, str]:
             input="\n".join(pins), text=True, check=True, cwd=folder, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         resolution = entries(output.read_text())
-    return {name: entry for name, entry in resolution.items() if not _OF_TORCH.match(name)}
+    return {name: entry for name, entry in resolution.items() if not _LEFT_OUT.match(name)}
 
 
 if __name__ == "__main__":
