@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-PAGES = ("CONTRIBUTING.md", "docs/README.md", "docs/architecture.md", "docs/architecture/*.md")
+PAGES = (
+    "CONTRIBUTING.md",
+    "docs/README.md",
+    "docs/architecture.md",
+    "docs/backend.md",
+    "docs/ways.md",
+    "docs/architecture/*.md",
+)
 
 
 @pytest.fixture(scope="module")
