@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..backend.detail.detail_model import RESOLUTIONS, DetailModel
+from ..backend.detail.detail_model import DetailModel
 from ..backend.detail.engines import engines
 from ..backend.detail.engines.engine import Engine
 from ..backend.formats.expressions import EXPRESSIONS
 from ..backend.formats.figures import Figure
 from ..backend.formats.identity import Identity
+from ..backend.formats.maps import RESOLUTIONS
 from . import timing
 from .timing import Contender, latency, rate
 

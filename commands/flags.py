@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..backend.detail.engines import kinds
+from ..backend.formats.maps import RESOLUTIONS
 from ..backend.liveliness.performance import EMOTIONS, Life, Style, from_values
-
-RESOLUTIONS = (256, 512, 1024)
 
 _STRENGTHS = {
     "blinks": "how often the eyes blink",

@@ -13,6 +13,7 @@ import numpy as np
 from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.formats.figures import Figure
+from ...backend.formats.maps import RESOLUTIONS
 from ...commands.timing import latency, timed
 from ..detail import detail_modes, live_mode, live_updates, portable_mode
 from ..detail.live_session import session
@@ -20,8 +21,6 @@ from ..head import head_object, head_state, typed
 from ..process import jobs
 from ..process.client import Client
 from . import memory
-
-RESOLUTIONS = (256, 512, 1024)
 
 PERSON = 7
 """Seed of the head that is measured: one with wrinkles."""

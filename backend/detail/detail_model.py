@@ -11,12 +11,10 @@ import numpy as np
 from ..errors import FurrowError
 from ..formats.expressions import check_expression
 from ..formats.identity import SKIN, Identity, check
+from ..formats.maps import RESOLUTIONS
 from ..system.interrupt import Interrupt
 from .engines.engines import DETAIL, Engine
 from .space import Space
-
-RESOLUTIONS = (256, 512, 1024)
-"""Sizes of map that may be asked for, in texels."""
 
 _KEPT_W = 512
 _KEPT_MAPS = 16

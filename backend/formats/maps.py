@@ -1,4 +1,4 @@
-"""Displacement maps as files (OpenEXR, 16-bit PNG) and as Blender's pixels.
+"""Displacement maps as files: OpenEXR, 16-bit PNG.
 
 A map is (H, W) float32, millimetres outward, row 0 at v = 1. OpenEXR keeps the values as they are
 (R = G = B, alpha 1). PNG follows FaceScape: 32768 is zero, and 32768 steps are the scale, written
@@ -28,6 +28,9 @@ SCALE_KEY = "Displacement scale mm"
 
 ZERO = 32768
 SUFFIXES = (".exr", ".png")
+
+RESOLUTIONS = (256, 512, 1024)
+"""Sizes of map that may be asked for, in texels a side."""
 
 
 def write_map(path: str | Path, map_mm: np.ndarray, half: bool = True) -> None:

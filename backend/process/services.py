@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ... import __version__
-from ..detail.detail_model import RESOLUTIONS, DetailModel, check_resolution, resample
+from ..detail.detail_model import DetailModel, check_resolution, resample
 from ..detail.engines import engines
 from ..detail.engines.engine_choice import EngineChoice
 from ..detail.engines.kinds import AUTO, KINDS
@@ -25,6 +25,7 @@ from ..formats.expressions import EXPRESSIONS
 from ..formats.files import ASSETS, sha256
 from ..formats.identity import Identity, from_request
 from ..formats.map_writing import write_maps
+from ..formats.maps import RESOLUTIONS
 from ..system.idle import when_idle
 from ..system.memory import resident_bytes
 from .protocol import PROTOCOL
