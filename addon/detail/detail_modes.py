@@ -39,12 +39,12 @@ MODES: dict[str, Mode] = {
 
 
 def attach(obj: bpy.types.Object) -> None:
-    """Bring a head to its settings: another mode than the chosen one goes off, the chosen one on."""
-    chosen = MODES[obj.furrow.detail_mode]
+    """Bring a head to its settings: another mode than the current one goes off, the current one on."""
+    current = MODES[obj.furrow.detail_mode]
     for mode in MODES.values():
-        if mode is not chosen and mode.is_attached(obj):
+        if mode is not current and mode.is_attached(obj):
             mode.detach(obj)
-    chosen.attach(obj)
+    current.attach(obj)
 
 
 def switch(obj: bpy.types.Object, name: str) -> None:

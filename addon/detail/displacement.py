@@ -52,16 +52,16 @@ def attach(obj: bpy.types.Object, texture: bpy.types.ImageTexture | None) -> Non
     """
     state = obj.furrow
     prepare(obj)
-    shown = state.detail_enabled and texture is not None
+    visible = state.detail_enabled and texture is not None
     displaced = state.detail_viewport == "DISPLACED"
     settings.apply(
         obj.modifiers[DISPLACEMENT],
         strength=height_m(obj),
         texture=texture,
-        show_viewport=shown and displaced,
-        show_render=shown,
+        show_viewport=visible and displaced,
+        show_render=visible,
     )
-    if shown and not displaced and texture is not None and texture.image is not None:
+    if visible and not displaced and texture is not None and texture.image is not None:
         shaded_bump.attach(obj, texture, height_m(obj))
     else:
         shaded_bump.detach(obj)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...backend.errors import FurrowError
 from ..head import head_object, head_state
-from ..head.head_state import ShownMap
+from ..head.head_state import ImageMap
 from . import displacement
 
 SAVED_KEY = "furrow_map"
@@ -50,7 +50,7 @@ def is_shown(obj: bpy.types.Object) -> bool:
     )
 
 
-def show_map(obj: bpy.types.Object, map_mm: np.ndarray, shown: ShownMap | None = None) -> None:
+def show_map(obj: bpy.types.Object, map_mm: np.ndarray, name: ImageMap | None = None) -> None:
     """Write a map into the pixels of a head's image, and touch nothing else of the file.
 
     Parameters
@@ -59,7 +59,7 @@ def show_map(obj: bpy.types.Object, map_mm: np.ndarray, shown: ShownMap | None =
         A head to which this mode is attached.
     map_mm
         (R, R) millimetres, top row first; the image takes its size.
-    shown
+    name
         Which map it is; None for one that belongs to no moment.
 
     Raises
@@ -78,7 +78,7 @@ def show_map(obj: bpy.types.Object, map_mm: np.ndarray, shown: ShownMap | None =
     image.pixels.foreach_set(pixels.reshape(-1))
     image.update()
     image.update_tag()  # image.update() alone leaves the modifier with the old pixels
-    head_state.of(obj).shown = shown
+    head_state.of(obj).image_map = name
 
 
 @functools.lru_cache(1)
@@ -89,8 +89,8 @@ def _pixels(height: int, width: int) -> np.ndarray:
 
 def pack(obj: bpy.types.Object) -> None:
     """Pack the image, with the key of the exact map that it holds, before the file is saved."""
-    image, shown = obj.furrow.live_texture.image, head_state.of(obj).shown
-    image[SAVED_KEY] = shown.key if shown is not None and shown.exact else ""
+    image, image_map = obj.furrow.live_texture.image, head_state.of(obj).image_map
+    image[SAVED_KEY] = image_map.key if image_map is not None and image_map.exact else ""
     if image.is_dirty or image.packed_file is None:
         image.pack()
 

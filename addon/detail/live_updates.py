@@ -14,7 +14,7 @@ import bpy
 
 from ...backend.errors import FurrowError
 from ..head import head_object, head_state
-from ..head.head_state import Failure, HeadState, MapRequest, ShownMap
+from ..head.head_state import Failure, HeadState, ImageMap, MapRequest
 from ..process import jobs
 from . import live_mode, moment
 from .live_session import session
@@ -67,7 +67,7 @@ def request(obj: bpy.types.Object, again: bool = False) -> None:
         return
     state = head_state.of(obj)
     if again:
-        state.shown = None
+        state.image_map = None
         state.retry()
     _ask_live(obj, state)
 
@@ -153,8 +153,8 @@ def _show(obj: bpy.types.Object | None, state: HeadState) -> None:
         result = answer.pending.result()
         if answer.exact and answer.key != moment.of(obj).key:
             return  # a live map of the new moment comes
-        shown = ShownMap(answer.key, bool(result["exact"]))
-        live_mode.show_map(obj, result["array"], shown)
+        image_map = ImageMap(answer.key, bool(result["exact"]))
+        live_mode.show_map(obj, result["array"], image_map)
         state.failure = None
     except FurrowError as error:
         if error.code not in {"superseded", "cancelled"}:
@@ -166,12 +166,12 @@ def _show(obj: bpy.types.Object | None, state: HeadState) -> None:
 def _ask_exact(obj: bpy.types.Object | None, state: HeadState) -> None:
     """Ask for the exact map of a head that shows a live one."""
     if obj is None:
-        state.shown = None
+        state.image_map = None
         return
     try:
         state.request = _send(obj, moment.of(obj), exact=True)
     except FurrowError as error:
-        state.shown, state.failure = None, Failure(None, str(error))
+        state.image_map, state.failure = None, Failure(None, str(error))
 
 
 def exact_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None) -> None:
@@ -188,29 +188,29 @@ def exact_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = Non
         If the backend cannot make it.
     """
     now, state = moment.of(obj, depsgraph), head_state.of(obj)
-    shown = ShownMap(now.key, exact=True)
-    if state.shown == shown:
+    exact = ImageMap(now.key, exact=True)
+    if state.image_map == exact:
         return
     if obj.library is not None:
         raise FurrowError(
             f'"{obj.name}" is linked and its detail is live: bake it in its own file first.'
         )
     result = jobs.client().call("map", now.parameters, timeout=EXACT_TIMEOUT)
-    live_mode.show_map(obj, result["array"], shown)
+    live_mode.show_map(obj, result["array"], exact)
     state.failure = None
 
 
 def is_current(obj: bpy.types.Object) -> bool:
     """Whether the head's image holds the map, live or exact, of this moment."""
-    shown = head_state.of(obj).shown
-    return shown is not None and shown.key == moment.of(obj).key
+    image_map = head_state.of(obj).image_map
+    return image_map is not None and image_map.key == moment.of(obj).key
 
 
 def adopt(obj: bpy.types.Object) -> None:
     """After loading: a packed map that is the exact one of this moment needs no backend; else ask."""
     key = live_mode.packed_key(obj)
     if key and key == moment.of(obj).key:
-        head_state.of(obj).shown = ShownMap(key, exact=True)
+        head_state.of(obj).image_map = ImageMap(key, exact=True)
     else:
         request(obj)
 

@@ -91,6 +91,8 @@ def _group(name: str, images: Sequence[bpy.types.Image], uv_map: str) -> bpy.typ
         weights = t.attribute(portable_nodes.ATTRIBUTE.format(index))["Vector"]
         part = t.node("VectorMath", {0: colour, 1: weights}, operation="DOT_PRODUCT")
         height = part.outputs["Value"] if height is None else t.add(height, part.outputs["Value"])
-    moved = t.node("Displacement", {"Height": height, "Midlevel": 0.0, "Scale": 1.0}).outputs[0]
-    t.node("NodeGroupOutput", {0: moved})
+    displacement = t.node(
+        "Displacement", {"Height": height, "Midlevel": 0.0, "Scale": 1.0}
+    ).outputs[0]
+    t.node("NodeGroupOutput", {0: displacement})
     return t.tree

@@ -54,9 +54,9 @@ def attach(obj: bpy.types.Object) -> None:
     identifiers = modifier_inputs.identifiers(modifier.node_group)
     for name, value in zip(inputs, (displacement.height_m(obj), *shades), strict=True):
         modifier_inputs.put(modifier, identifiers[name], value)
-    shown = state.detail_enabled
-    settings.apply(modifier, show_viewport=shown, show_render=shown)
-    if shown and any(shades):
+    visible = state.detail_enabled
+    settings.apply(modifier, show_viewport=visible, show_render=visible)
+    if visible and any(shades):
         images = basis_images(modifier.node_group)[: portable_nodes.SHADED_IMAGES]
         portable_material.attach(obj, images, head_object.UV_MAP)
     else:

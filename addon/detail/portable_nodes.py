@@ -87,23 +87,27 @@ def build(
     for expression in EXPRESSIONS:
         t.input(expression, "Float", hide_in_modifier=True)
     t.tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
-    given = t.node("NodeGroupInput").outputs
+    inputs = t.node("NodeGroupInput").outputs
     skin = t.field("FLOAT", skin_group)
-    weights = [t.vector("SCALE", w, given[STRENGTH]) for w in _weights(t, given, table, len(basis))]
-    shaded = given["Geometry"]
+    weights = [
+        t.vector("SCALE", w, inputs[STRENGTH]) for w in _weights(t, inputs, table, len(basis))
+    ]
+    shaded = inputs["Geometry"]
     for index, weight in enumerate(weights[:SHADED_IMAGES]):
         shaded = _stored(t, shaded, ATTRIBUTE.format(index), t.vector("SCALE", weight, skin))
-    moved = _displaced(t, given["Geometry"], basis, weights, uv_map, skin)
+    displaced = _displaced(t, inputs["Geometry"], basis, weights, uv_map, skin)
     shades = t.node(
         "GeometryNodeSwitch",
         {
             0: t.node("GeometryNodeIsViewport").outputs[0],
-            1: given[SHADE_RENDER],
-            2: given[SHADE_VIEWPORT],
+            1: inputs[SHADE_RENDER],
+            2: inputs[SHADE_VIEWPORT],
         },
         input_type="BOOLEAN",
     ).outputs[0]
-    result = t.node("GeometryNodeSwitch", {0: shades, 1: moved, 2: shaded}, input_type="GEOMETRY")
+    result = t.node(
+        "GeometryNodeSwitch", {0: shades, 1: displaced, 2: shaded}, input_type="GEOMETRY"
+    )
     t.node("NodeGroupOutput", {0: result.outputs[0]})
     return t.tree
 
@@ -114,7 +118,7 @@ def textures(group: bpy.types.GeometryNodeTree, interpolation: str) -> list[bpy.
     return [node for node in nodes if node.interpolation == interpolation]
 
 
-def _weights(t: GeometryTree, given: Any, table: bpy.types.Image, groups: int) -> list[Any]:
+def _weights(t: GeometryTree, inputs: Any, table: bpy.types.Image, groups: int) -> list[Any]:
     """The weights of the basis, three a vector; that of the neutral map is 1."""
     hinges, rows = table.size
     index = t.node("GeometryNodeInputIndex").outputs[0]
@@ -129,17 +133,17 @@ def _weights(t: GeometryTree, given: Any, table: bpy.types.Image, groups: int) -
         values.index_switch_items.new()
     t.tree.links.new(index, values.inputs[0])
     for number, expression in enumerate(EXPRESSIONS):
-        t.tree.links.new(given[expression], values.inputs[1 + number])
+        t.tree.links.new(inputs[expression], values.inputs[1 + number])
     value = t.node("Clamp", {"Value": values.outputs[0]}).outputs[0]
     cloud = t.node("GeometryNodePoints", {"Count": len(EXPRESSIONS) + 1}).outputs[0]
     first, second, threshold = t.node("SeparateXYZ", {0: row(0)}).outputs
-    read = [
+    pair = [
         t.node(
             "GeometryNodeSampleIndex", {"Geometry": cloud, "Value": value, "Index": number}
         ).outputs[0]
         for number in (first, second)
     ]
-    hinge = t.math("MAXIMUM", t.math("SUBTRACT", t.add(*read), threshold), 0.0)
+    hinge = t.math("MAXIMUM", t.math("SUBTRACT", t.add(*pair), threshold), 0.0)
     points = t.node("GeometryNodePoints", {"Count": hinges}).outputs[0]
     sums = []
     for group in range(groups):

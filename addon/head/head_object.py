@@ -334,16 +334,16 @@ def _write_shape(obj: bpy.types.Object, shape: np.ndarray) -> None:
         index = ours.get(block.name)
         if index is None:
             relative = ours.get(block.relative_key.name, 0)
-            written = current + (new[relative] - old[relative])
+            positions = current + (new[relative] - old[relative])
         else:
-            sculpted = current - old[index]
-            written = new[index]
-            if np.abs(sculpted).max() > SCULPT_THRESHOLD:
-                sculpted[np.abs(sculpted).max(1) <= SCULPT_THRESHOLD] = 0.0
-                written = written + sculpted
-        block.points.foreach_set("co", written.ravel())
+            offsets = current - old[index]
+            positions = new[index]
+            if np.abs(offsets).max() > SCULPT_THRESHOLD:
+                offsets[np.abs(offsets).max(1) <= SCULPT_THRESHOLD] = 0.0
+                positions = positions + offsets
+        block.points.foreach_set("co", positions.ravel())
         if index == 0:
-            obj.data.attributes["position"].data.foreach_set("vector", written.ravel())
+            obj.data.attributes["position"].data.foreach_set("vector", positions.ravel())
     _set_rows(obj.furrow, "written", shape)
     obj.data.update()
     keys.update_tag()

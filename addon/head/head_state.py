@@ -16,7 +16,7 @@ import bpy
 
 
 @dataclass(frozen=True)
-class ShownMap:
+class ImageMap:
     """The map that a head's image holds: the key of its moment, and whether it is the exact one."""
 
     key: str
@@ -67,7 +67,7 @@ class HeadState:
 
     Attributes
     ----------
-    shown
+    image_map
         What its image holds; None if nothing, or if nobody knows.
     request
         What is on its way; a head has at most one request.
@@ -81,7 +81,7 @@ class HeadState:
         Whether its properties are being stored, so that their update callbacks must not act.
     """
 
-    shown: ShownMap | None = None
+    image_map: ImageMap | None = None
     request: MapRequest | None = None
     failure: Failure | None = None
     identity_problem: str = ""
@@ -92,19 +92,21 @@ class HeadState:
     def settling(self) -> bool:
         """Whether a live map is shown, and the exact one shall follow."""
         failed = self.failure is not None and self.failure.key is not None
-        return self.shown is not None and not self.shown.exact and not failed
+        return self.image_map is not None and not self.image_map.exact and not failed
 
     @property
     def progress(self) -> Progress:
         """How far the map is."""
         if self.request is not None or self.settling:
             return Progress.UPDATING
-        exact = self.shown is not None and self.shown.exact
+        exact = self.image_map is not None and self.image_map.exact
         return Progress.EXACT if exact else Progress.WAITING
 
     def needs(self, key: str) -> bool:
         """Whether the map of a moment is neither shown, nor on its way, nor impossible."""
-        return all(key != known.key for known in (self.shown, self.request, self.failure) if known)
+        return all(
+            key != other.key for other in (self.image_map, self.request, self.failure) if other
+        )
 
     def retry(self) -> None:
         """Let a moment that failed be tried again; its message stays until a map is shown."""

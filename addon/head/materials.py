@@ -70,22 +70,22 @@ def material(slot: str) -> bpy.types.Material:
     for existing in bpy.data.materials:
         if existing.get("furrow_slot") == slot and existing.get("furrow_version") == _VERSION:
             return existing
-    made = bpy.data.materials.new(f"Furrow {slot.capitalize()}")
-    made["furrow_slot"], made["furrow_version"] = slot, _VERSION
+    result = bpy.data.materials.new(f"Furrow {slot.capitalize()}")
+    result["furrow_slot"], result["furrow_version"] = slot, _VERSION
     colour, build = _BUILDERS[slot]
-    made.diffuse_color = colour
+    result.diffuse_color = colour
     if bpy.app.version < (5, 0):  # always on afterwards, and setting it warns
-        made.use_nodes = True
-    build(Tree(made.node_tree), made)
-    return made
+        result.use_nodes = True
+    build(Tree(result.node_tree), result)
+    return result
 
 
 def own_skin(obj: bpy.types.Object) -> bpy.types.Material:
     """A copy of the skin's material for one head, which no other head takes for its own."""
-    made = material("skin").copy()
-    del made["furrow_slot"]
-    made.name = f"{obj.name} Skin"
-    return made
+    copy = material("skin").copy()
+    del copy["furrow_slot"]
+    copy.name = f"{obj.name} Skin"
+    return copy
 
 
 def write_regions(obj: bpy.types.Object) -> None:
@@ -129,7 +129,7 @@ def _absorbed(t: Tree, melanin: Any, redness: Any) -> Any:
     return t.node("CombineColor", {0: bands[0], 1: bands[1], 2: bands[2]}).outputs[0]
 
 
-def _skin(t: Tree, made: bpy.types.Material) -> None:
+def _skin(t: Tree, owner: bpy.types.Material) -> None:
     uv = t.node("UVMap").outputs[0]
     region = _region(t)
     blood, pigment, oil = (
@@ -184,7 +184,7 @@ def _skin(t: Tree, made: bpy.types.Material) -> None:
     t.output(t.node("BsdfPrincipled", inputs, subsurface_method="RANDOM_WALK").outputs[0])
 
 
-def _hair(t: Tree, made: bpy.types.Material) -> None:
+def _hair(t: Tree, owner: bpy.types.Material) -> None:
     colour = t.property("furrow_hair", "Color")
     inputs = {"Base Color": colour, "Roughness": 0.45, "Specular IOR Level": 0.35}
     t.output(t.node("BsdfPrincipled", inputs).outputs[0])
@@ -194,7 +194,7 @@ _IRIS = 0.25
 """Radius of the iris in the eye's radial UV; the back of the eye lies at 0.5, the lids' rims at about 0.32."""
 
 
-def _eye(t: Tree, made: bpy.types.Material) -> None:
+def _eye(t: Tree, owner: bpy.types.Material) -> None:
     uv = t.node("UVMap").outputs[0]
     centred = t.node("VectorMath", {0: uv, 1: (0.5, 0.5, 0.0)}, operation="SUBTRACT").outputs[0]
     radius = t.node("VectorMath", {0: centred}, operation="LENGTH").outputs["Value"]
@@ -243,7 +243,7 @@ def _sclera(t: Tree, around: Any, radius: Any) -> Any:
     return t.mix(t.times(t.times(veins, rim), 0.45), colour, (0.50, 0.12, 0.09))
 
 
-def _cornea(t: Tree, made: bpy.types.Material) -> None:
+def _cornea(t: Tree, owner: bpy.types.Material) -> None:
     """Refracts what the camera sees of the iris; light and shadows pass straight through.
 
     EEVEE would refract the world instead of the iris behind, so there it only reflects.
@@ -256,7 +256,7 @@ def _cornea(t: Tree, made: bpy.types.Material) -> None:
     shine = t.node("BsdfAnisotropic", {"Roughness": 0.03}).outputs[0]
     facing = t.node("Fresnel", {"IOR": 1.376}).outputs[0]
     t.output(t.node("MixShader", {0: facing, 1: clear, 2: shine}).outputs[0], "EEVEE")
-    made.surface_render_method = "BLENDED"
+    owner.surface_render_method = "BLENDED"
 
 
 def _moist(
@@ -264,7 +264,7 @@ def _moist(
 ) -> Callable[[Tree, bpy.types.Material], None]:
     """A translucent moist surface; `radius` of scattering in metres."""
 
-    def build(t: Tree, made: bpy.types.Material) -> None:
+    def build(t: Tree, owner: bpy.types.Material) -> None:
         at = t.node("TexCoord").outputs["Object"]
         mottle = t.times(t.noise(at, 260.0, 3.0), 0.5)
         inputs = {

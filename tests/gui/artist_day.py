@@ -39,7 +39,7 @@ DEPTH = f"{HEAD}.furrow.furrow_depth"
 ENERGY = f"sum(p * p for p in {HEAD}.furrow.live_texture.image.pixels[:][::4])"
 """Of the map that the head shows."""
 LIVE = f"__import__('{ADDON}.detail.live_updates', fromlist=['x'])"
-IN_STEP = f"{LIVE}.is_current({HEAD}) and not {LIVE}.head_state.of({HEAD}).shown.exact"
+IN_STEP = f"{LIVE}.is_current({HEAD}) and not {LIVE}.head_state.of({HEAD}).image_map.exact"
 """Whether the map is the live one of the sliders."""
 SAVE_MAP = f"""
 import numpy
@@ -150,7 +150,7 @@ class Day:
         """Hold an expression's slider: the live map is that of its value, and the exact one is near."""
         plain = self.map_mm()
         x, y = self.window.find('key_blocks["browOuterUpLeft"].value')
-        held = []
+        held: list[np.ndarray] = []
         with self.window.holding(x, y) as to:
             self.ask(f"setattr({LIVE}, 'REST_SECONDS', 3600)")  # no exact map on the way
             for place in (30, 65):
@@ -343,7 +343,7 @@ def main() -> int:
     with Window() as window:
         day = Day(window)
         for step in STEPS:
-            if not tried(step.__doc__, lambda step=step: step(day)):
+            if not tried(step.__doc__, functools.partial(step, day)):
                 window.shot(PICTURES / "fault.png")
                 break
             passed += 1

@@ -129,18 +129,18 @@ def test_render_waits_for_the_exact_map_of_each_frame(head, scene, client, tmp_p
     animate(head)
     scene.frame_set(1)
     scene.frame_end = 3
-    shown = []
+    values = []
     image = head.furrow.live_texture.image
 
     def look(*_):
-        shown.append(image.pixels[0])
+        values.append(image.pixels[0])
 
     bpy.app.handlers.render_post.append(look)
     try:
         bpy.ops.render.render(animation=True)
     finally:
         bpy.app.handlers.render_post.remove(look)
-    np.testing.assert_allclose(shown, [0.0, 0.5, 1.0], atol=1e-6)
+    np.testing.assert_allclose(values, [0.0, 0.5, 1.0], atol=1e-6)
     assert not session.rendering
 
 
@@ -188,9 +188,9 @@ def test_adjustments_are_saved_with_the_file(head, client, tmp_path):
     assert head_object.identity_of(again).adjusted == {"skin_age": 0.25, "furrow_depth": -0.75}
     assert live_mode.state_text(again) == "Up to date"
     again.furrow.skin_age = 0.5
-    asked = len(client.calls)
+    count = len(client.calls)
     live_updates.exact_map(again)
-    assert client.calls[asked]["identity"]["detail"]["skin_age"] == 0.5
+    assert client.calls[count]["identity"]["detail"]["skin_age"] == 0.5
 
 
 def test_saved_detail_is_shown_again_without_a_backend(head, scene, client, tmp_path):
@@ -201,9 +201,9 @@ def test_saved_detail_is_shown_again_without_a_backend(head, scene, client, tmp_
     (again,) = head_object.heads(bpy.context.scene)
     assert displaced_mm(again).max() == pytest.approx(1.0, abs=1e-3)
     assert live_mode.state_text(again) == "Up to date"
-    asked = len(client.calls)
+    count = len(client.calls)
     live_updates.exact_map(again)
-    assert len(client.calls) == asked
+    assert len(client.calls) == count
 
 
 MODES = {"LIVE": live_mode, "PORTABLE": portable_mode, "BAKED": baked_mode}

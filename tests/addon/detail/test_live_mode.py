@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from furrow.addon.detail import displacement, live_mode, live_updates, shaded_bump
 from furrow.addon.head import head_state, settings
-from furrow.addon.head.head_state import ShownMap
+from furrow.addon.head.head_state import ImageMap
 from furrow.backend.errors import FurrowError
 
 
@@ -58,8 +58,8 @@ def test_a_second_map_writes_pixels_and_nothing_else(head, updates, untouched):
     bpy.context.view_layer.update()
     updates.clear()
     live_mode.show_map(head, np.ones((size, size), np.float32))
-    moved = 1000 * np.linalg.norm(evaluated(head) - before, axis=1)
-    assert moved.max() == pytest.approx(1.0, abs=1e-3)  # mm, where all is skin
+    distance_mm = 1000 * np.linalg.norm(evaluated(head) - before, axis=1)
+    assert distance_mm.max() == pytest.approx(1.0, abs=1e-3)  # mm, where all is skin
     bpy.context.view_layer.update()
     image = head.furrow.live_texture.image
     assert updates == {(image.name, "Image"), (head.name, "Object")}
@@ -75,11 +75,11 @@ def test_a_live_map_that_arrives_touches_nothing_else(head, client, window, unto
 
 
 def test_what_is_shown_is_known_until_other_pixels_are_written(head):
-    zeros, shown = np.zeros((256, 256), np.float32), ShownMap("a moment", exact=True)
-    live_mode.show_map(head, zeros, shown)
-    assert head_state.of(head).shown == shown
+    zeros, name = np.zeros((256, 256), np.float32), ImageMap("a moment", exact=True)
+    live_mode.show_map(head, zeros, name)
+    assert head_state.of(head).image_map == name
     live_mode.show_map(head, zeros)
-    assert head_state.of(head).shown is None
+    assert head_state.of(head).image_map is None
 
 
 def test_damaged_maps_are_refused(head):

@@ -98,11 +98,11 @@ def test_a_map_that_comes_in_time_is_drawn_with_its_frame(head, client, window, 
 
 def test_a_map_that_a_slider_asked_for_is_drawn_with_the_face_it_made(head, client, window):
     head.furrow.detail_seed += 1  # asks at once, where a shape key waits for poll()
-    asked = client.requests[-1]
-    asked.params["expression"][0] = 0.3
-    asked.wait = lambda _seconds: True  # the answer comes in time
+    request = client.requests[-1]
+    request.params["expression"][0] = 0.3
+    request.wait = lambda _seconds: True  # the answer comes in time
     live_updates.poll()
-    assert client.requests == [asked]
+    assert client.requests == [request]
     assert head.furrow.live_texture.image.pixels[0] == pytest.approx(0.3)
 
 
@@ -111,9 +111,9 @@ def test_a_live_map_is_not_taken_for_the_exact_one_when_saved(head, client, wind
     finish(client)
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "live.blend"))
     assert head.furrow.live_texture.image[live_mode.SAVED_KEY] == ""
-    asked = len(client.calls)
+    count = len(client.calls)
     live_updates.exact_map(head)
-    assert len(client.calls) == asked + 1
+    assert len(client.calls) == count + 1
 
 
 def test_identity_seed_and_resolution_ask_for_a_map(head, client, window):
@@ -139,8 +139,8 @@ def test_adjustments_ask_for_a_map_and_travel_with_copies(head, client, window):
     head.furrow.pore_strength = 0.5
     head.furrow.asymmetry = -1.0
     finish(client)  # the second slider moved while the first one's map was made
-    asked = client.requests[-1].params["identity"]["detail"]
-    assert asked == {"pore_strength": 0.5, "asymmetry": -1.0}
+    adjustments = client.requests[-1].params["identity"]["detail"]
+    assert adjustments == {"pore_strength": 0.5, "asymmetry": -1.0}
     linked = head.copy()
     bpy.context.collection.objects.link(linked)
     copy = head.copy()
@@ -159,14 +159,14 @@ def test_relief_comes_from_another_head(head, client, window):
     assert "relief" not in client.requests[-1].params
     finish(client)
     head.furrow.relief_from = other
-    asked = client.requests[-1].params
-    assert asked["relief"] == head_object.identity_of(other).request()
-    assert asked["identity"] == head_object.identity_of(head).request()
+    params = client.requests[-1].params
+    assert params["relief"] == head_object.identity_of(other).request()
+    assert params["identity"] == head_object.identity_of(head).request()
     finish(client)
     other.furrow.pore_strength = 0.5  # the head that took them follows
     bpy.context.view_layer.update()
-    asked = [p.params for p in client.requests if p.channel == f"head-{head.furrow.id}"][-1]
-    assert asked["relief"]["detail"] == {"pore_strength": 0.5}
+    params = [p.params for p in client.requests if p.channel == f"head-{head.furrow.id}"][-1]
+    assert params["relief"]["detail"] == {"pore_strength": 0.5}
     head.furrow.relief_from = None
     assert "relief" not in moment.map_request(head, 256)
 
@@ -292,8 +292,8 @@ def test_several_heads_are_asked_for_before_one_wait_of_a_tick(head, monkeypatch
             handlers.after_undo()
     assert slow.log == ["ask"] * 4 + ["wait"] * 4
     assert clock.now - start <= live_updates.TICK_SECONDS + 1e-9
-    shown = [head_state.of(obj).shown is not None for obj in heads]
-    assert shown == [arrives < 1] * 4
+    arrivals = [head_state.of(obj).image_map is not None for obj in heads]
+    assert arrivals == [arrives < 1] * 4
     head_state.forget()
 
 
@@ -382,8 +382,8 @@ def test_the_real_backend_moves_along_directions(head, scene, monkeypatch, write
             },
         )
         live_updates.exact_map(head)
-        moved = np.array(head.furrow.live_texture.image.pixels[:])
-        assert np.abs(moved - start).max() > 1e-3  # mm
+        adjusted = np.array(head.furrow.live_texture.image.pixels[:])
+        assert np.abs(adjusted - start).max() > 1e-3  # mm
         bpy.ops.furrow.adjustments_reset()
         live_updates.exact_map(head)
         np.testing.assert_array_equal(np.array(head.furrow.live_texture.image.pixels[:]), start)

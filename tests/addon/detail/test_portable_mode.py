@@ -38,9 +38,9 @@ def basis() -> WrinkleBasis:
     maps = [
         np.sin(random.uniform(3, 30) * u + i) * np.cos(random.uniform(3, 30) * v) for i in range(5)
     ]
-    offered = hinges.candidates()
-    chosen = offered.subset(random.choice(len(offered), 20, replace=False))
-    every = hinges.weights().followed_by(chosen)
+    candidates = hinges.candidates()
+    subset = candidates.subset(random.choice(len(candidates), 20, replace=False))
+    every = hinges.weights().followed_by(subset)
     coefficients = 0.2 * random.standard_normal((len(every), 4))
     return WrinkleBasis(
         np.stack(maps).astype(np.float16).astype(np.float32),
@@ -65,9 +65,9 @@ def portable(head, basis):
 def points(obj) -> np.ndarray:
     """Evaluated vertices (N, 3) in metres."""
     mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    found = np.empty((len(mesh.vertices), 3), np.float32)
-    mesh.vertices.foreach_get("co", found.ravel())
-    return found
+    co = np.empty((len(mesh.vertices), 3), np.float32)
+    mesh.vertices.foreach_get("co", co.ravel())
+    return co
 
 
 def set_weights(obj, weights: np.ndarray) -> None:
@@ -90,11 +90,11 @@ FRAMES = (1, 4, 10)
 
 def played(obj) -> np.ndarray:
     """Vertices (frames, N, 3)."""
-    found = []
+    frames = []
     for frame in FRAMES:
         bpy.context.scene.frame_set(frame)
-        found.append(points(obj))
-    return np.stack(found)
+        frames.append(points(obj))
+    return np.stack(frames)
 
 
 ELSEWHERE = """
@@ -109,14 +109,14 @@ assert used and all(i.packed_file for i in used)
 assert len(head.animation_data.drivers) == 52
 for curve in head.animation_data.drivers:
     assert curve.driver.type == "SUM" and curve.driver.is_valid
-found = []
+played = []
 for frame in frames:
     bpy.context.scene.frame_set(frame)
     mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
     co = np.empty((len(mesh.vertices), 3), np.float32)
     mesh.vertices.foreach_get("co", co.ravel())
-    found.append(co)
-np.save(out, found)
+    played.append(co)
+np.save(out, played)
 """
 
 
@@ -137,18 +137,18 @@ def pythons(root: Path) -> list[Path]:
 def test_vertices_are_those_of_the_displace_modifier(portable, basis):
     portable.furrow.detail_viewport_levels = 1
     random = np.random.RandomState(0)
-    asked = [np.zeros(52, np.float32), *wrinkle_samples.mixtures(random, 2, 1.0)]
-    made = []
-    for expression in asked:
+    expressions = [np.zeros(52, np.float32), *wrinkle_samples.mixtures(random, 2, 1.0)]
+    surfaces = []
+    for expression in expressions:
         set_weights(portable, expression)
-        made.append(points(portable))
-    for expression, found in zip(asked, made, strict=True):
+        surfaces.append(points(portable))
+    for expression, surface in zip(expressions, surfaces, strict=True):
         set_weights(portable, expression)
         detail_modes.switch(portable, "LIVE")
         live_mode.show_map(portable, basis.map(expression))
         assert portable.furrow.detail_mode == "LIVE"
         aim = points(portable)
-        off = np.abs(found - aim).max(1)
+        off = np.abs(surface - aim).max(1)
         assert np.quantile(off, 0.999) < 5e-8
         assert (
             off.max() < 2e-6
@@ -169,14 +169,14 @@ def test_weights_beyond_their_range_are_those_at_its_end(portable):
 
 def displaced_only(obj) -> np.ndarray:
     """Metres along the normals, per vertex."""
-    moved = points(obj)
+    displaced = points(obj)
     obj.furrow.detail_enabled = False
     mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
     still, normals = np.empty((2, len(mesh.vertices), 3), np.float32)
     mesh.vertices.foreach_get("co", still.ravel())
     mesh.vertices.foreach_get("normal", normals.ravel())
     obj.furrow.detail_enabled = True
-    return ((moved - still) * normals).sum(1)
+    return ((displaced - still) * normals).sum(1)
 
 
 def test_strength_and_the_switch_act(portable):
@@ -232,14 +232,14 @@ def test_shading_leaves_vertices_and_gives_the_material_its_weights(portable, ba
         name = portable_nodes.ATTRIBUTE.format(index)
         mesh.attributes[name].data.foreach_get("vector", weights[index].ravel())
     skin = head_object.head().groups["skin"]
-    shown = weights[:, skin == 1].transpose(1, 0, 2).reshape(-1, 6)
+    values = weights[:, skin == 1].transpose(1, 0, 2).reshape(-1, 6)
     aim = [1.0, *basis.weights(expression[None])[0], 0.0]
-    np.testing.assert_allclose(shown, np.tile(0.001 * np.array(aim), (len(shown), 1)), atol=1e-7)
+    np.testing.assert_allclose(values, np.tile(0.001 * np.array(aim), (len(values), 1)), atol=1e-7)
     assert not weights[:, skin == 0].any()
 
-    worn = portable.data.materials[0]
-    name = worn.name
-    node = worn.node_tree.nodes[portable_material.NODE]
+    skin_material = portable.data.materials[0]
+    name = skin_material.name
+    node = skin_material.node_tree.nodes[portable_material.NODE]
     (output,) = {link.to_node for link in node.outputs[0].links}
     assert output.type == "OUTPUT_MATERIAL"
     portable.furrow.detail_viewport = "DISPLACED"
@@ -257,8 +257,8 @@ def test_a_large_basis_is_shaded_by_the_first_images(head, basis):
     images = [node.image for node in group.nodes if node.type == "TEX_IMAGE"]
     assert len(images) == 7
     mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    stored = [a.name for a in mesh.attributes if a.name.startswith("furrow_basis_")]
-    assert stored == [portable_nodes.ATTRIBUTE.format(index) for index in range(7)]
+    names = [a.name for a in mesh.attributes if a.name.startswith("furrow_basis_")]
+    assert names == [portable_nodes.ATTRIBUTE.format(index) for index in range(7)]
 
 
 def test_the_file_is_small_and_names_no_folder_of_this_machine(portable):
@@ -313,8 +313,8 @@ def test_another_identity_is_noticed(portable):
 
 
 def test_the_panel_offers_what_the_backend_makes():
-    offered = tuple(int(name) for name, *_ in properties.COMPONENTS)
-    assert offered == wrinkle_basis.COMPONENTS
+    choices = tuple(int(name) for name, *_ in properties.COMPONENTS)
+    assert choices == wrinkle_basis.COMPONENTS
 
 
 def test_made_by_the_backend_it_is_as_near_as_it_says(head):
@@ -327,8 +327,8 @@ def test_made_by_the_backend_it_is_as_near_as_it_says(head):
     identity = head_object.identity_of(head)
     expression = wrinkle_samples.held_out(wrinkle_basis.HELD_OUT)["speech"][1]
     set_weights(head, expression)
-    found = points(head)
+    portable_points = points(head)
     detail_modes.switch(head, "LIVE")
     live_mode.show_map(head, model.map(identity, expression, 256))
-    off = 1e6 * np.linalg.norm(points(head) - found, axis=1)
+    off = 1e6 * np.linalg.norm(points(head) - portable_points, axis=1)
     assert 0 < off.max() < stated + 1

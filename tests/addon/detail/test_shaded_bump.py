@@ -61,7 +61,7 @@ def test_the_map_is_seen_in_the_light_where_the_mesh_is_marked(shaded, scene, tm
     assert np.abs(bumped - plain).mean() > 0.01
 
 
-def test_each_head_wears_its_own_map_and_gives_the_material_back(shaded):
+def test_each_head_has_its_own_map_and_gives_the_material_back(shaded):
     shared = [m for m in bpy.data.materials if m.get("furrow_slot") == "skin"]
     other = head_object.create_head()
     detail_modes.attach(other)
@@ -73,9 +73,9 @@ def test_each_head_wears_its_own_map_and_gives_the_material_back(shaded):
         for obj in (shaded, other)
     }
     assert images == {obj.furrow.live_texture.image for obj in (shaded, other)}
-    worn = shaded.data.materials[0].name
+    name = shaded.data.materials[0].name
     shaded.furrow.detail_viewport = "DISPLACED"
-    assert shaded.data.materials[0] in shared and worn not in bpy.data.materials
+    assert shaded.data.materials[0] in shared and name not in bpy.data.materials
 
 
 def test_a_material_that_an_artist_put_on_the_skin_stays(head):

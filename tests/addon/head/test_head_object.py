@@ -48,12 +48,12 @@ def test_mesh_has_what_the_model_has(head):
     assert not mesh.validate()
     for name, weights in model.groups.items():
         group = head.vertex_groups[name].index
-        stored = np.zeros(len(mesh.vertices))
+        values = np.zeros(len(mesh.vertices))
         for vertex in mesh.vertices:
             for element in vertex.groups:
                 if element.group == group:
-                    stored[vertex.index] = element.weight
-        np.testing.assert_allclose(stored, weights, atol=1 / 255)
+                    values[vertex.index] = element.weight
+        np.testing.assert_allclose(values, weights, atol=1 / 255)
     uv = np.empty(2 * len(mesh.loops), np.float32)
     mesh.uv_layers[head_object.UV_MAP].uv.foreach_get("vector", uv)
     assert uv.min() >= 0 and uv.max() <= 1
@@ -64,10 +64,10 @@ def test_sliders_move_the_head_and_return_it(head):
     slider = head.furrow.directions[0]
     slider.value = 1.0
     model = head_object.head()
-    moved = evaluated(head)
-    assert np.abs(moved - before).max() > 1e-3
+    after = evaluated(head)
+    assert np.abs(after - before).max() > 1e-3
     shape = np.clip(model.directions[0].vector[: model.shape_count], -4, 4)
-    np.testing.assert_allclose(moved, model.neutral(shape), atol=2e-6)
+    np.testing.assert_allclose(after, model.neutral(shape), atol=2e-6)
     slider.value = 0.0
     np.testing.assert_allclose(evaluated(head), before, atol=1e-7)
 

@@ -16,7 +16,7 @@ SIZE = (132, 152)
 
 @pytest.fixture
 def picture(head, scene, tmp_path):
-    """Render the head from the front; returns a function from a vertex to the colour seen there."""
+    """Render the head from the front; returns a function from a vertex to the colour place there."""
 
     def render():
         head.furrow.detail_enabled = False
@@ -31,8 +31,8 @@ def picture(head, scene, tmp_path):
         pixels = np.array(image.pixels[:]).reshape(SIZE[1], SIZE[0], 4)
 
         def colour(point):
-            seen = world_to_camera_view(scene, camera, point)
-            column, row = int(seen.x * SIZE[0]), int(seen.y * SIZE[1])
+            place = world_to_camera_view(scene, camera, point)
+            column, row = int(place.x * SIZE[0]), int(place.y * SIZE[1])
             return pixels[row - 1 : row + 2, column - 1 : column + 2, :3].mean((0, 1))
 
         return colour
