@@ -130,15 +130,16 @@ def _strip(
 ) -> bpy.types.Action:
     """The Action of a strip: of the one that this clip has already, or of a new one."""
     _push_down(animation, curves)
-    track, strip = _strip_of(animation, clip)
+    earlier = _strip_of(animation, clip)
     action, handle = None, 0
-    if strip is not None:
+    if earlier is not None:
+        track, strip = earlier
         if track.lock or _is_foreign(track):
             raise FurrowError(
                 f'"{clip.name}" lies on the NLA track "{track.name}", which is locked: '
                 "unlock it, or choose another start frame."
             )
-        if _is_free(strip.action, _handle(strip), curves):
+        if strip.action is not None and _is_free(strip.action, _handle(strip), curves):
             action, handle = strip.action, _handle(strip)
             if strip.frame_end == _end(clip):
                 _write(action, owner, handle, curves)
@@ -153,13 +154,15 @@ def _strip(
     return action
 
 
-def _strip_of(animation: bpy.types.AnimData, clip: Clip) -> tuple[Any, Any]:
-    """The track and the strip that hold this clip already, or two times None."""
+def _strip_of(
+    animation: bpy.types.AnimData, clip: Clip
+) -> tuple[bpy.types.NlaTrack, bpy.types.NlaStrip] | None:
+    """The track and the strip that hold this clip already, or None."""
     for track in animation.nla_tracks:
         for strip in track.strips:
             if strip.action is not None and _is_of(strip.action, clip, strip.frame_start):
                 return track, strip
-    return None, None
+    return None
 
 
 def _end(clip: Clip) -> float:
@@ -181,7 +184,7 @@ def _push_down(animation: bpy.types.AnimData, curves: Curves) -> None:
 def _place(
     animation: bpy.types.AnimData,
     action: bpy.types.Action,
-    slot: Any,
+    slot: bpy.types.ActionSlot | None,
     name: str,
     start: float,
     end: float,
@@ -260,7 +263,9 @@ def _curves(action: bpy.types.Action, handle: int) -> Iterator[bpy.types.FCurve]
                 yield from (curve for bag in bags for curve in bag.fcurves)
 
 
-def _write(action: bpy.types.Action, owner: Owner, handle: int, curves: Curves) -> Any:
+def _write(
+    action: bpy.types.Action, owner: Owner, handle: int, curves: Curves
+) -> bpy.types.ActionSlot | None:
     """Write all keys of the curves, in the place of those that are there.
 
     Returns

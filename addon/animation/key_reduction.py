@@ -33,12 +33,12 @@ def key_rows(values: np.ndarray, bound: float) -> list[np.ndarray]:
     if count == 0:
         return [np.arange(0) for _ in range(columns)]
     values = values.astype(np.float64)
-    kept = np.zeros((count, columns), bool)
-    kept[0] = True
+    is_key = np.zeros((count, columns), bool)
+    is_key[0] = True
     moving = np.flatnonzero((np.abs(values - values[0]) > bound).any(axis=0))
     if len(moving):
-        _walk(values[:, moving], bound, kept, moving)
-    return [np.flatnonzero(column) for column in kept.T]
+        _walk(values[:, moving], bound, is_key, moving)
+    return [np.flatnonzero(column) for column in is_key.T]
 
 
 def curves(
@@ -63,16 +63,16 @@ def curves(
     }
 
 
-def _walk(values: np.ndarray, bound: float, kept: np.ndarray, columns: np.ndarray) -> None:
+def _walk(values: np.ndarray, bound: float, is_key: np.ndarray, columns: np.ndarray) -> None:
     """Mark the kept rows of these columns, a step of each column at a time."""
     last = len(values) - 1
     start = np.zeros(len(columns), int)  # the key from which the line goes out
     reached = start.copy()  # the farthest row so far to which it may go
-    seen = start.copy()  # the last row that narrowed the cone
+    frontier = start.copy()  # the last row that narrowed the cone
     low, high = np.full(len(columns), -np.inf), np.full(len(columns), np.inf)
     going = np.arange(len(columns))
     while len(going):
-        rows = seen[going, None] + np.arange(1, _WINDOW + 1)
+        rows = frontier[going, None] + np.arange(1, _WINDOW + 1)
         inside = rows <= last
         rise = values[np.minimum(rows, last), going[:, None]] - values[start[going], going][:, None]
         run = rows - start[going, None]
@@ -85,10 +85,10 @@ def _walk(values: np.ndarray, bound: float, kept: np.ndarray, columns: np.ndarra
         farthest = np.where(good, rows, 0).max(axis=1)
         reached[going] = np.maximum(reached[going], farthest)
         open_still = inside[:, -1] & (floor[:, -1] <= ceiling[:, -1])
-        seen[going] = np.where(open_still, rows[:, -1], reached[going])
+        frontier[going] = np.where(open_still, rows[:, -1], reached[going])
         low[going] = np.where(open_still, floor[:, -1], -np.inf)
         high[going] = np.where(open_still, ceiling[:, -1], np.inf)
         ended = going[~open_still]
-        kept[reached[ended], columns[ended]] = True
+        is_key[reached[ended], columns[ended]] = True
         start[ended] = reached[ended]
         going = going[start[going] < last]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
@@ -14,15 +14,22 @@ from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.formats.weights import Weights
 from . import timeline
 
+if TYPE_CHECKING:
+    from ..process.client import Client
+    from ..process.pending import Pending
+
 
 def request(
-    client: Any, path: str | Path, scene: bpy.types.Scene, asked: Mapping[str, Any] | None = None
-) -> Any:
+    client: Client,
+    path: str | Path,
+    scene: bpy.types.Scene,
+    performance: Mapping[str, Any] | None = None,
+) -> Pending:
     """Ask the backend for the weights of a recording at the scene's frame rate; does not wait.
 
     Parameters
     ----------
-    asked
+    performance
         The objects `style` and `life` of the request; what is left out is ordinary.
 
     Returns
@@ -38,7 +45,7 @@ def request(
     if not Path(path).is_file():
         raise FurrowError(f"There is no file {path}.", "missing_file")
     params = {"path": str(Path(path).resolve()), "fps": timeline.frame_rate(scene)}
-    return client.request("speech", {**params, **(asked or {})})
+    return client.request("speech", {**params, **(performance or {})})
 
 
 def weights_of(result: dict[str, Any]) -> Weights:
@@ -47,7 +54,9 @@ def weights_of(result: dict[str, Any]) -> Weights:
     return Weights(weights, float(result["fps"]), head)
 
 
-def place_sound(scene: bpy.types.Scene, path: str | Path, start_frame: int = 1) -> Any:
+def place_sound(
+    scene: bpy.types.Scene, path: str | Path, start_frame: int = 1
+) -> bpy.types.SoundStrip | None:
     """Add a sound strip on the lowest channel that is free there, and play in time with it.
 
     The same recording at the same place is not added twice; where it has another length now, the
@@ -65,12 +74,12 @@ def place_sound(scene: bpy.types.Scene, path: str | Path, start_frame: int = 1) 
     if not bpy.app.build_options.audaspace:
         return None
     path = Path(path).resolve()
-    placed = strips(scene)
-    old = next((s for s in placed if _is_recording(s, path, start_frame)), None)
-    taken = {strip.channel for strip in placed if strip.frame_final_end > start_frame}
-    channel = next(c for c in range(1, len(taken) + 2) if c not in taken)
+    all_strips = strips(scene)
+    old = next((s for s in all_strips if _is_recording(s, path, start_frame)), None)
+    busy = {strip.channel for strip in all_strips if strip.frame_final_end > start_frame}
+    channel = next(c for c in range(1, len(busy) + 2) if c not in busy)
     try:
-        strip = placed.new_sound(path.stem, str(path), channel, start_frame)
+        strip = all_strips.new_sound(path.stem, str(path), channel, start_frame)
     except RuntimeError as error:
         raise FurrowError(f"Blender cannot read the sound {path}: {error}".strip()) from None
     if old is not None:
@@ -78,7 +87,7 @@ def place_sound(scene: bpy.types.Scene, path: str | Path, start_frame: int = 1) 
             old, strip = strip, old
         channel = strip.channel if strip.channel < old.channel else old.channel
         sound = old.sound
-        placed.remove(old)
+        all_strips.remove(old)
         strip.channel = channel
         if not sound.users:
             bpy.data.sounds.remove(sound)
@@ -96,6 +105,6 @@ def _is_recording(strip: Any, path: Path, start_frame: int) -> bool:
 
 
 def strips(scene: bpy.types.Scene) -> Any:
-    """The scene's top-level strips; Blender 4.4 renamed them, 5.0 dropped the old name."""
+    """The scene's top-level strips; Blender 4.4 renamed them and their types, 5.0 dropped the old names."""
     editor = scene.sequence_editor or scene.sequence_editor_create()
     return editor.strips if hasattr(editor, "strips") else editor.sequences

@@ -138,12 +138,12 @@ def records(folder: str | Path) -> dict[str, dict[str, Any]]:
 
 def valid_entries(folder: Path, digests: Iterable[str]) -> dict[int, Entry]:
     """Frames, of any range, whose file a record vouches for and whose `asked` is among `digests`."""
-    wanted = set(digests)
+    valid = set(digests)
     entries: dict[int, Entry] = {}
     for record in records(folder).values():
         for number, entry in record["frames"].items():
             frame = int(number)
-            if entry["asked"] in wanted and frame not in entries and is_whole(folder, frame, entry):
+            if entry["asked"] in valid and frame not in entries and is_whole(folder, frame, entry):
                 entries[frame] = entry
     return entries
 

@@ -88,8 +88,8 @@ def _check_input(path: Path, arguments: argparse.Namespace) -> None:
     if not path.is_file():
         raise FurrowError(f"There is no file {path}.", "missing_file")
     if path.suffix.lower() == ".blend":
-        given = ("identity", "random_identity", "fps")
-        wrong = [name for name in given if getattr(arguments, name) is not None]
+        of_motion = ("identity", "random_identity", "fps")
+        wrong = [name for name in of_motion if getattr(arguments, name) is not None]
         if wrong:
             flag = "--" + wrong[0].replace("_", "-")
             raise FurrowError(f"{flag} is for speech and weights; {path.name} has its own.")
@@ -122,20 +122,20 @@ def _bake_motion(
 ) -> None:
     """Speech or weights over time, to a new file with one head."""
     identity = _identity(arguments)
-    heard = path.suffix.lower() not in (".csv", ".npz")
+    is_speech = path.suffix.lower() not in (".csv", ".npz")
     with terminal.progress_bar(path.name) as bar:
-        weights = _speech(path, arguments, backend, bar) if heard else _weights(path, arguments)
+        weights = _speech(path, arguments, backend, bar) if is_speech else _weights(path, arguments)
         source: dict[str, Any] = {
-            "kind": "speech" if heard else "weights",
+            "kind": "speech" if is_speech else "weights",
             "name": path.name,
             "sha256": sha256(path),
         }
-        if heard:
+        if is_speech:
             source |= _performance(arguments)
         take = Take(identity, weights, 1, arguments.resolution, source, path)
         map_sequence.bake(take, folder, backend, arguments.frames, bar)
     if arguments.frames is None:
-        _finish_motion(take, path if heard else None, folder, arguments.preview, backend)
+        _finish_motion(take, path if is_speech else None, folder, arguments.preview, backend)
     else:
         _say_range(folder, arguments.frames)
 
@@ -157,7 +157,7 @@ def _bake_shot(
     """The heads of a .blend as they are animated there."""
     _open(path)
     scene = typed.scene(bpy.context)
-    heads = _chosen(path, arguments.object)
+    heads = _head_names(path, arguments.object)
     folders = _shot_folders(heads, folder)
     digest = sha256(path)
     takes = {}
@@ -190,16 +190,16 @@ def _finish_shot(
     print(f"furrow: {path}: {len(folders)} baked, ready to play", flush=True)
 
 
-def _chosen(path: Path, wanted: str | None) -> list[str]:
+def _head_names(path: Path, name: str | None) -> list[str]:
     """Names of the heads to bake."""
     heads = [obj.name for obj in head_object.heads(typed.scene(bpy.context))]
     if not heads:
         raise FurrowError(f"{path} has no Furrow head in its scene.")
-    if wanted is None:
+    if name is None:
         return heads
-    if wanted not in heads:
-        raise FurrowError(f'{path} has no head "{wanted}"; it has {", ".join(heads)}.')
-    return [wanted]
+    if name not in heads:
+        raise FurrowError(f'{path} has no head "{name}"; it has {", ".join(heads)}.')
+    return [name]
 
 
 def _shot_folders(heads: Sequence[str], folder: Path) -> dict[str, Path]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,10 @@ from .bake_record import (
 )
 from .take import Take
 
+if TYPE_CHECKING:
+    from ..process.client import Client
+    from ..process.pending import Pending
+
 _FRAMES_A_REQUEST = 8  # what a kill loses at most, twice; few enough that progress moves
 _AHEAD = 2  # requests under way, so that the backend never waits for us
 _TRIES = 3  # per request, if the backend dies
@@ -44,7 +48,7 @@ Progress = Callable[[float, str], None]
 def bake(
     take: Take,
     folder: str | Path,
-    client: Any,
+    client: Client,
     part: tuple[int, int] | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
@@ -66,9 +70,9 @@ def bake(
     folder = Path(folder)
     frames = take.frames(part)
     models = client.call("status", {}, timeout=300.0)["models"]
-    wanted = {frame: take.digest(frame, models) for frame in frames}
-    old = valid_entries(folder, wanted.values())
-    done = {str(f): old[f] for f in frames if f in old and old[f]["asked"] == wanted[f]}
+    digests = {frame: take.digest(frame, models) for frame in frames}
+    old = valid_entries(folder, digests.values())
+    done = {str(f): old[f] for f in frames if f in old and old[f]["asked"] == digests[f]}
     record = {
         "format": FORMAT,
         "furrow": __version__,
@@ -90,21 +94,21 @@ def bake(
         write_weights(folder / f"weights{name}.csv", take.motion(frames))
         sources = {entry["asked"]: frame for frame, entry in old.items()}
         missing = [frame for frame in frames if str(frame) not in done]
-        recording.link({f: sources[wanted[f]] for f in missing if wanted[f] in sources}, old)
+        recording.link({f: sources[digests[f]] for f in missing if digests[f] in sources}, old)
         same: dict[str, list[int]] = {}
         for frame in missing:
-            if wanted[frame] not in sources:
-                same.setdefault(wanted[frame], []).append(frame)
+            if digests[frame] not in sources:
+                same.setdefault(digests[frame], []).append(frame)
         todo = [group[0] for group in same.values()]
         for frame, sha256 in _write(take, todo, folder, client, tick):
-            entry = {"asked": wanted[frame], "sha256": sha256}
+            entry = {"asked": digests[frame], "sha256": sha256}
             recording.add(frame, entry)
-            recording.link(dict.fromkeys(same[wanted[frame]][1:], frame), {frame: entry})
+            recording.link(dict.fromkeys(same[digests[frame]][1:], frame), {frame: entry})
     return todo
 
 
 def _write(
-    take: Take, frames: list[int], folder: Path, client: Any, tick: Callable[[float], None]
+    take: Take, frames: list[int], folder: Path, client: Client, tick: Callable[[float], None]
 ) -> Iterable[tuple[int, str]]:
     """Yield frames and the hashes of their files as the backend finishes them.
 
@@ -112,7 +116,7 @@ def _write(
     """
     parts = range(0, len(frames), _FRAMES_A_REQUEST)
     waiting = deque((frames[i : i + _FRAMES_A_REQUEST], 1) for i in parts)
-    under_way: deque[tuple[list[int], int, Any]] = deque()
+    under_way: deque[tuple[list[int], int, Pending]] = deque()
     try:
         while waiting or under_way:
             while waiting and len(under_way) < _AHEAD:
@@ -161,9 +165,9 @@ def join(folder: str | Path) -> Take:
     frames: dict[str, Any] = {}
     rows: dict[int, np.ndarray] = {}
     turns: dict[int, np.ndarray] = {}
-    asked = first["asked"]
+    request = first["asked"]
     for name, record in ranges.items():
-        if (record["asked"], record["models"]) != (asked, first["models"]):
+        if (record["asked"], record["models"]) != (request, first["models"]):
             raise FurrowError(
                 f"{name} and {first_name} are parts of different bakes; remove the one that is out of date."
             )
@@ -175,7 +179,7 @@ def join(folder: str | Path) -> Take:
         rows |= {start + i: row for i, row in enumerate(weights.values)}
         if weights.head is not None:
             turns |= {start + i: row for i, row in enumerate(weights.head)}
-    every = range(asked["first"], asked["last"] + 1)
+    every = range(request["first"], request["last"] + 1)
     missing = [frame for frame in every if str(frame) not in frames or frame not in rows]
     if missing:
         raise FurrowError(
@@ -186,14 +190,14 @@ def join(folder: str | Path) -> Take:
     # A range in which the head does not turn is read as one of which nothing is known.
     still = np.zeros(3, np.float32)
     head = np.stack([turns.get(frame, still) for frame in every]) if turns else None
-    weights = Weights(np.stack([rows[frame] for frame in every]), asked["fps"], head)
+    weights = Weights(np.stack([rows[frame] for frame in every]), request["fps"], head)
     write_weights(folder / WEIGHTS, weights)
-    identity = from_request({**asked, "name": asked["person"]})
-    relief = from_request(asked["relief"]) if "relief" in asked else None
+    identity = from_request({**request, "name": request["person"]})
+    relief = from_request(request["relief"]) if "relief" in request else None
     names = ("kind", "name", "sha256", "style", "life", "object")
-    source = {k: asked[k] for k in names if k in asked}
+    source = {k: request[k] for k in names if k in request}
     origin = Path(first["input"]) if first["input"] else None
-    return Take(identity, weights, asked["first"], asked["resolution"], source, origin, relief)
+    return Take(identity, weights, request["first"], request["resolution"], source, origin, relief)
 
 
 def _ranges(frames: list[int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import bpy
 import numpy as np
@@ -17,6 +17,9 @@ from ..detail.live_session import session
 from ..head import head_object, typed
 from . import baked_file, film, stage
 from .take import Take
+
+if TYPE_CHECKING:
+    from ..process.client import Client
 
 NAME = "preview.png"
 
@@ -34,7 +37,7 @@ def render(
     obj: bpy.types.Object,
     take: Take,
     folder: Path,
-    client: Any,
+    client: Client,
     progress: Progress,
 ) -> list[str]:
     """Render both previews of a baked head whose file is saved; the open file is changed.
@@ -63,7 +66,7 @@ def render(
 
 
 def contact_sheet(
-    obj: bpy.types.Object, folder: Path, resolution: int, client: Any, progress: Progress
+    obj: bpy.types.Object, folder: Path, resolution: int, client: Client, progress: Progress
 ) -> Path:
     """Render a row for each of EXPRESSIONS, without and with detail, into ``preview.png``.
 
@@ -82,17 +85,17 @@ def contact_sheet(
     with session.paused(), tempfile.TemporaryDirectory(prefix="furrow-preview-") as temporary:
         for name in EXPRESSIONS:
             head_object.set_expression(obj, FACESCAPE_PRESETS[name])
-            asked = moment.map_request(obj, resolution)
-            answer = client.call("map", asked, timeout=live_updates.EXACT_TIMEOUT)
+            params = moment.map_request(obj, resolution)
+            answer = client.call("map", params, timeout=live_updates.EXACT_TIMEOUT)
             live_mode.show_map(obj, answer["array"])
             subdivision = obj.modifiers[displacement.SUBDIVISION]
             assert isinstance(subdivision, bpy.types.SubsurfModifier)
             subdivision.render_levels = SUBDIVISIONS
             row = []
-            for shown in (False, True):
+            for has_detail in (False, True):
                 progress(len(tiles) / len(EXPRESSIONS), f"Portrait {name}")
-                obj.modifiers[displacement.DISPLACEMENT].show_render = shown
-                label.body = name.replace("-", " ") + ("\nwith detail" if shown else "")
+                obj.modifiers[displacement.DISPLACEMENT].show_render = has_detail
+                label.body = name.replace("-", " ") + ("\nwith detail" if has_detail else "")
                 path = Path(temporary) / "tile.png"
                 scene.render.filepath = str(path)
                 bpy.ops.render.render(write_still=True, scene=scene.name)

@@ -104,10 +104,10 @@ def viewport(runs: int) -> list[Figure]:
         levels = {}
         for level in (1, 2):
             name = f"tick_displaced_level{level}"
-            found = _ticks(obj, name, "DISPLACED", level, runs)
+            ticks = _ticks(obj, name, "DISPLACED", level, runs)
             vertices = len(_evaluated(obj).vertices)
-            levels[vertices] = found[0].value
-            figures += [*found, Figure(f"{name}_vertices", vertices, "vertices")]
+            levels[vertices] = ticks[0].value
+            figures += [*ticks, Figure(f"{name}_vertices", vertices, "vertices")]
         figures.append(_at_aimed_vertices(levels))
     return figures + memory.peaks()
 
@@ -126,8 +126,8 @@ def portable(runs: int) -> list[Figure]:
         key.value = _value(number)
         _evaluated(obj)
 
-    for name, shown in (("portable", True), ("plain", False)):
-        typed.properties(obj).detail_enabled = shown
+    for name, has_detail in (("portable", True), ("plain", False)):
+        typed.properties(obj).detail_enabled = has_detail
         for level in (0, 1, 2):
             typed.properties(obj).detail_viewport_levels = level
             seconds = timed(frame, runs + SETTLING)[SETTLING:]

@@ -122,7 +122,7 @@ class FURROW_OT_speech_import(
         motion.check(faces, self.placement)
         self._faces, self._scene = [face.name for face in faces], typed.scene(context).name
         return speech.request(
-            jobs.client(), self.filepath, typed.scene(context), self.asked(self.turns)
+            jobs.client(), self.filepath, typed.scene(context), self.performance(self.turns)
         )
 
     def commit(self, _context: bpy.types.Context, result: Any) -> None:

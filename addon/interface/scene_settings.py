@@ -43,7 +43,7 @@ def of(scene: bpy.types.Scene) -> FurrowScene:
     return scene.furrow  # type: ignore[attr-defined]  # registered below
 
 
-def recall(operator: Any, scene: bpy.types.Scene, turns: str) -> None:
+def recall(operator: bpy.types.Operator, scene: bpy.types.Scene, turns: str) -> None:
     """Give the operator what its caller left open: as in the scene's last import.
 
     Parameters
@@ -55,23 +55,21 @@ def recall(operator: Any, scene: bpy.types.Scene, turns: str) -> None:
     for name in _shared(operator):
         if operator.properties.is_property_set(name):
             continue
-        if name != "turns" or stored.is_property_set(name):
-            setattr(operator, name, getattr(stored, name))
-        else:
-            operator.turns = turns
+        is_open = name == "turns" and not stored.is_property_set(name)
+        setattr(operator, name, turns if is_open else getattr(stored, name))
 
 
-def remember(operator: Any, scene: bpy.types.Scene) -> None:
+def remember(operator: bpy.types.Operator, scene: bpy.types.Scene) -> None:
     """Let the scene keep what the operator was given."""
     for name in _shared(operator):
         setattr(of(scene).speech, name, getattr(operator, name))
 
 
-def _shared(operator: Any) -> list[str]:
+def _shared(operator: bpy.types.Operator) -> list[str]:
     stored = FurrowSpeech.bl_rna.properties
     return [
         p.identifier
-        for p in operator.rna_type.properties
+        for p in operator.properties.bl_rna.properties
         if p.identifier in stored and p.identifier not in ("rna_type", "name")
     ]
 

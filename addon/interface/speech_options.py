@@ -70,7 +70,7 @@ class PerformanceOptions:
         options=_OURS,
     )  # fmt: skip
 
-    def asked(self, turns: str) -> dict[str, Any]:
+    def performance(self, turns: str) -> dict[str, Any]:
         """The objects `style` and `life` of a speech request; `turns` as in :data:`WHAT_TURNS`."""
         style, life = performance.from_values(
             emotion=self.emotion,
@@ -130,7 +130,7 @@ class PlaceOptions:
     )
 
 
-def draw_performance(operator: Any, layout: bpy.types.UILayout) -> None:
+def draw_performance(operator: PerformanceOptions, layout: bpy.types.UILayout) -> None:
     """The groups Manner and Life."""
     for title, names in (
         ("Manner", ("emotion", "intensity", "articulation", "speaker")),
@@ -158,7 +158,9 @@ def draw_placement(operator: Any, layout: bpy.types.UILayout, obj: bpy.types.Obj
     draw_head(operator, layout, obj)
 
 
-def draw_head(operator: Any, layout: bpy.types.UILayout, obj: bpy.types.Object | None) -> None:
+def draw_head(
+    operator: HeadOptions, layout: bpy.types.UILayout, obj: bpy.types.Object | None
+) -> None:
     """The group Head: what turns, and which bone."""
     body = _group(layout, "Head")
     if body is None:

@@ -144,12 +144,12 @@ class Client:
         """
         until = None if timeout is None else time.monotonic() + timeout
         pending = self.request(method, params)
-        told = pending.progress
+        reported = pending.progress
         try:
             while not pending.wait(0.05):
-                if progress is not None and pending.progress != told:
-                    told = pending.progress
-                    progress(*told)
+                if progress is not None and pending.progress != reported:
+                    reported = pending.progress
+                    progress(*reported)
                 if until is not None and time.monotonic() > until:
                     text = f"The backend did not finish {method} within {timeout:g} s."
                     raise FurrowError(text, "timeout")
