@@ -38,6 +38,6 @@ def test_paths_lead_to_files(root: Path, pages: list[Path]) -> None:
         f"{page.name}: {name}"
         for page in pages
         for name in path.findall(page.read_text())
-        if not (root / name).exists()
+        if not (root / name).exists() and not re.search(r"\b[A-Z]+/", name)  # PART stands for any
     ]
     assert not broken
