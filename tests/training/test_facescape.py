@@ -26,7 +26,7 @@ def convert(source: Path, output: Path, *arguments: object) -> None:
 
 
 def steps(person: int, expression: int) -> np.ndarray:
-    """A map as the 16-bit values of its file: zero, with a ramp and a deep texel that tell it from others."""
+    """A map as the 16-bit values of its file: zero, with a ramp and a deep texel that set it apart from others."""
     values = np.full((SIZE, SIZE), 32768, np.uint16)
     values[:, 1] += np.uint16(100 * expression)
     values[person, 20] = 0
@@ -51,9 +51,9 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_a_copy_of_facescape_reads_as_samples(copy: Path) -> None:
-    found = facescape.find(copy)
-    assert (found.uv, found.people, found.missing) == ("facescape", ["2", "101"], 1)
-    samples = {(s.person, s.expression): s for s in found.samples(64)}
+    source = facescape.find(copy)
+    assert (source.uv, source.people, source.missing) == ("facescape", ["2", "101"], 1)
+    samples = {(s.person, s.expression): s for s in source.samples(64)}
     assert len(samples) == 39
     assert ("101", "mouth-stretch") not in samples
     for (person, name), sample in samples.items():
@@ -64,17 +64,17 @@ def test_a_copy_of_facescape_reads_as_samples(copy: Path) -> None:
         np.testing.assert_allclose(sample.map, mean, atol=1e-6)
         assert sample.map.dtype == np.float32
         assert sample.identity is None
-    assert "1 expressions are missing, 0 of 2 people have an identity" in found.summary()
+    assert "1 expressions are missing, 0 of 2 people have an identity" in source.summary()
 
 
 def test_an_identity_that_lies_beside_is_read(copy: Path) -> None:
     head = Head.load()
     person = head.random(3)
     write_identity(person, copy / "identity" / "101.json")
-    known = {s.person: s.identity for s in facescape.find(copy).samples(64)}
-    assert known["2"] is None
-    assert known["101"] is not None
-    np.testing.assert_allclose(known["101"].vector, person.vector, atol=1e-5)
+    identities = {s.person: s.identity for s in facescape.find(copy).samples(64)}
+    assert identities["2"] is None
+    assert identities["101"] is not None
+    np.testing.assert_allclose(identities["101"].vector, person.vector, atol=1e-5)
     (copy / "identity" / "101.json").write_text("{}")
     with pytest.raises(FurrowError, match=r"101\.json"):
         list(facescape.find(copy).samples(64))
@@ -95,7 +95,7 @@ def spoil(copy: Path) -> list[str]:
 
 def test_maps_that_cannot_be_used_are_all_named_in_one_error(copy: Path, tmp_path: Path) -> None:
     names = spoil(copy)
-    good = []
+    good: list = []
     with pytest.raises(FurrowError) as caught:
         good.extend(facescape.find(copy).samples(64))
     assert len(good) == 33
@@ -144,9 +144,9 @@ def test_a_set_of_ours_reads_through_the_same_interface(tmp_path: Path) -> None:
     options += ["--processes", "1", "--output", str(tmp_path)]
     train.run(parser.parse_args(options))
     (tmp_path / "dpmap" / "0001_mixture-3.png").unlink()
-    found = facescape.find(tmp_path)
-    assert (found.uv, found.missing) == ("furrow", 1)
-    samples = list(found.samples(64))
+    source = facescape.find(tmp_path)
+    assert (source.uv, source.missing) == ("furrow", 1)
+    samples = list(source.samples(64))
     assert [s.expression for s in samples] == [f"mixture-{k}" for k in (1, 2, 4, 5)]
     assert all(s.identity is not None and s.map.shape == (64, 64) for s in samples)
     (tmp_path / "set.json").write_text('{"format": "furrow.corpus/1"}')

@@ -40,9 +40,9 @@ def test_outside_leaves_sclera_and_cornea_and_keeps_the_rest():
     eye = Eye(np.zeros(3), 0.012, np.array([0.0, -1.0, 0.0]))
     rng = np.random.default_rng(0)
     points = rng.normal(0, 0.012, (400, 3))
-    chosen = np.arange(200)
-    freed = outside(points, chosen, np.full(200, 1e-4), eye)
-    assert depth_in_eye(freed[chosen], eye)[0].max() < 0
+    vertices = np.arange(200)
+    freed = outside(points, vertices, np.full(200, 1e-4), eye)
+    assert depth_in_eye(freed[vertices], eye)[0].max() < 0
     assert np.array_equal(freed[200:], points[200:])
     apex = np.array([[0.0, -0.0125, 0.0]])  # outside the sclera, inside the cornea
     assert depth_in_eye(apex, eye)[0][0] > 0
@@ -96,11 +96,11 @@ def test_core_recovers_a_bilinear_model():
     mean = rng.normal(0, 1, size)
     faces = (mean + identity @ basis).astype(np.float32)
     weight = np.ones(size // 3)
-    found_mean, found, coefficients = identity_basis(faces, weight, components)
-    assert np.abs(found_mean + coefficients @ found - faces).max() < 1e-4
+    core_mean, rows, coefficients = identity_basis(faces, weight, components)
+    assert np.abs(core_mean + coefficients @ rows - faces).max() < 1e-4
     assert coefficients.std(0) == pytest.approx(np.ones(components), abs=0.01)
-    shape = project(faces[:3].astype(float), found_mean, found, weight)
-    assert np.abs(found_mean + shape @ found - faces[:3]).max() < 0.02
+    shape = project(faces[:3].astype(float), core_mean, rows, weight)
+    assert np.abs(core_mean + shape @ rows - faces[:3]).max() < 0.02
     tensor = rng.normal(0, 1, (52, components, 6)) @ rng.normal(0, 1, (6, size))
     units = (1.0 + np.einsum("pk,jks->pjs", identity, tensor)).astype(np.float32)
     middle, spatial, core = interaction(coefficients, units.copy(), weight, 8, ridge=1e-6)
