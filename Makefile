@@ -62,6 +62,7 @@ lint: $(DEV)
 # mypy finds the rooms as furrow.addon, furrow.backend ... through a link of that name.
 types: $(DEV)
 	@mkdir -p .cache/types && ln -sfn ../.. .cache/types/furrow
+	MYPYPATH=.cache/types:tools:tests/gui $(BIN)/mypy tools tests
 	MYPYPATH=.cache/types $(BIN)/mypy -p furrow.addon -p furrow.backend -p furrow.commands -p furrow.training -m furrow.__main__
 
 test-gui: extension

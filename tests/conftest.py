@@ -160,11 +160,11 @@ def _tiny_generator(path: Path, work: int) -> None:
     constants = {
         "0": np.array([0]), "256": np.array([256]), "last": np.array([2]),
         "first": np.array([[0]]), "second": np.array([[1]]), "column": np.array([1, 1, 256, 1]),
-        "double": np.array([1, 1, 2, 2], np.float32),
+        "double": np.array([1, 1, 2, 2], np.float32), "tiny": np.array(1e-30, np.float32),
     }  # fmt: skip
     if work:
         square = np.random.RandomState(2).standard_normal((1024, 1024)).astype(np.float32) / 1024
-        constants |= {"square": square, "rounds": np.array(work), "tiny": np.float32(1e-30)}
+        constants |= {"square": square, "rounds": np.array(work)}
         body = helper.make_graph(
             [helper.make_node("MatMul", ["x", "square"], ["y"]),
              helper.make_node("Identity", ["go"], ["still"])],

@@ -131,8 +131,9 @@ def test_no_room_names_files_of_a_room_that_it_may_not_import(root: Path) -> Non
         for other in strangers(module.parts[0]):
             pattern = re.compile(rf"{other}|(?s:.*)\b{other}[/.][a-z_]+(?s:.*)")
             for node in ast.walk(ast.parse((root / module).read_text())):
-                text = node.value if isinstance(node, ast.Constant) else None
-                if isinstance(text, str) and pattern.fullmatch(text):
+                if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                    continue
+                if pattern.fullmatch(node.value):
                     broken.append(f"{module}:{node.lineno} names {other}")
     assert not broken
 

@@ -88,7 +88,7 @@ def light_up(scene: bpy.types.Scene, target: Vector) -> None:
 def settings(scene: bpy.types.Scene, job: dict[str, Any]) -> None:
     """Cycles, grey pictures, no colour grading."""
     render, cycles = scene.render, scene.cycles
-    render.engine = "CYCLES"
+    setattr(render, "engine", "CYCLES")  # noqa: B010
     render.resolution_x, render.resolution_y = job["size"]
     render.image_settings.file_format, render.image_settings.color_mode = "PNG", "BW"
     cycles.samples, cycles.use_denoising = job["samples"], job["denoise"]
@@ -144,6 +144,7 @@ def main(job: dict[str, Any]) -> None:
     from furrow.backend.formats.identity import read_identity
 
     scene = bpy.context.scene
+    assert scene is not None
     for obj in list(scene.objects):
         bpy.data.objects.remove(obj)
     settings(scene, job)

@@ -158,7 +158,9 @@ def cases(head: Head, data: Path, networks: Path, baseline: str, count: int) -> 
         truth = np.asarray(test.map[row], np.float32)
         without = {"ours": plain, "baseline": resample(np.asarray(other), RESOLUTION)}
         psnr = {
-            name: psnr_db(*(torch.from_numpy(m)[None, None] for m in (image, truth)), mask)
+            name: psnr_db(
+                torch.from_numpy(image)[None, None], torch.from_numpy(truth)[None, None], mask
+            )
             for name, image in without.items()
         }
         a, b = test.identity[row], test.expression[row]

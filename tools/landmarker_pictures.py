@@ -61,6 +61,7 @@ def main(folder: Path, people: int, poses: int, seed: int) -> None:
     furrow.register()
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     scene = bpy.context.scene
+    assert scene is not None
     obj = head_object.create_head()
     obj.furrow.detail_viewport_levels = obj.furrow.detail_render_levels = 0
     for person in range(people):

@@ -60,6 +60,7 @@ def pictures(
 ) -> list[list[Image.Image]]:
     """A row for each expression: live, portable, what differs."""
     scene = bpy.context.scene
+    assert scene is not None
     stage.build(scene, head, margin=0.95)
     stage.render_settings(scene, samples)
     scene.render.resolution_x, scene.render.resolution_y = SIZE
@@ -113,7 +114,9 @@ def frame_times(head: bpy.types.Object, level: int) -> tuple[int, float, float]:
 
 def evaluated(head: bpy.types.Object) -> bpy.types.Mesh:
     """The head's mesh as the viewport shows it now."""
-    return head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    assert isinstance(mesh, bpy.types.Mesh)
+    return mesh
 
 
 def main(arguments: list[str] | None = None) -> int:

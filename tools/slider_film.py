@@ -115,7 +115,11 @@ class Recorder:
         with self._window.holding(x, y) as to:
             here = 0
             for seconds, there, pause in stops:
-                self.move(seconds, lambda p, a=here, b=there: to(round(x + a + (b - a) * p), y))
+
+                def step(part: float, a: int = here, b: int = there) -> None:
+                    to(round(x + a + (b - a) * part), y)
+
+                self.move(seconds, step)
                 self.rest(pause)
                 here = there
         self.rest(0.7)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -59,7 +58,7 @@ def fill(path: Path, tables: Tables) -> None:
     """Write tables (rows by name) into a page, each between a pair of comments that name it."""
     page = path.read_text()
     for name, rows in tables.items():
-        marks = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        table = "\n".join(rows)
-        page = re.sub(marks, lambda m, t=table: f"{m[1]}{t}\n{m[2]}", page, flags=re.DOTALL)
+        before, mark, rest = page.partition(f"<!-- {name} -->\n")
+        if mark:
+            page = before + mark + "\n".join(rows) + "\n" + rest[rest.index("<!-- end -->") :]
     write_whole(path, page.encode())

@@ -8,6 +8,7 @@ out/gui. Ends with one line that counts what passed.
 from __future__ import annotations
 
 import argparse
+import functools
 import shutil
 import signal
 import subprocess

@@ -67,11 +67,11 @@ def test_muscles_of_the_left_mirror_those_of_the_right(skin_chart: Chart) -> Non
     for muscle in orientation.fields(skin_chart):
         left = muscle.where & (skin_chart.face[:, 0] > 0)
         assert 0.4 < left.sum() / muscle.where.sum() < 0.6, muscle.name
-        means = [
+        one, other = (
             np.abs(muscle.fibres[side]).mean(0)
             for side in (left, muscle.where & (skin_chart.face[:, 0] < 0))
-        ]
-        np.testing.assert_allclose(*means, atol=0.1, err_msg=muscle.name)
+        )
+        np.testing.assert_allclose(one, other, atol=0.1, err_msg=muscle.name)
 
 
 def test_a_line_that_swims_is_told_from_one_that_deepens(skin_chart: Chart) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import multiprocessing
 import os
@@ -143,13 +144,13 @@ def test_a_stopped_and_a_killed_run_leave_only_whole_files_and_go_on(
     for sent in (signal.SIGINT, signal.SIGKILL):
         before = maps()
         run = start(folder, "--people", "3", "--processes", "2")
-        wait_until(lambda before=before: maps() > before)
+        wait_until(functools.partial(lambda count: maps() > count, before))
         if sent == signal.SIGINT:
             os.killpg(run.pid, sent)  # a terminal sends Ctrl-C to the whole group
         else:
             run.send_signal(sent)
         _, errors = run.communicate(timeout=60)
-        wait_until(lambda run=run: finished(run.pid))
+        wait_until(functools.partial(finished, run.pid))
         if sent == signal.SIGINT:
             assert maps() < 60, "it was done before it could be stopped"
             assert run.returncode == 130

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -221,7 +221,7 @@ def test_what_lacks_or_spoils_a_pair_is_named_before_maps_are_read(
 def test_a_full_disk_is_told_before_anything_is_read(
     original: Path, head: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = namedtuple("usage", "total used free")(1 << 40, 1 << 40, 5000)
+    usage = SimpleNamespace(total=1 << 40, used=1 << 40, free=5000)
     monkeypatch.setattr(data.shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(FurrowError, match=r"cannot take .* GB of maps: No space left"):
         from_set(original, tmp_path / "cache", 64)

@@ -83,7 +83,8 @@ def networks(head: Head) -> tuple[StandInEncoder, StandInGenerator]:
 
 @pytest.fixture(scope="module")
 def search(networks, head) -> directions.Search:
-    return directions.Search(*networks, head, 500, 3)
+    encoder, synthesis = networks
+    return directions.Search(encoder, synthesis, head, 500, 3)
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,8 @@ STEPS = 23
 def stage(seed: int = 0) -> Stage:
     """A stage with everything that may go wrong: dropout, a counter, a loss of every third step."""
     torch.manual_seed(seed)
-    network = nn.Sequential(nn.Linear(4, 16), nn.Dropout(0.3), nn.BatchNorm1d(16), nn.Linear(16, 1))
+    first = nn.Linear(4, 16)
+    network = nn.Sequential(first, nn.Dropout(0.3), nn.BatchNorm1d(16), nn.Linear(16, 1))
     optimiser = torch.optim.Adam(network.parameters(), 0.01)
 
     def learn(stage: Stage, rng: np.random.Generator) -> Mapping[str, Tensor | float]:
@@ -33,7 +34,7 @@ def stage(seed: int = 0) -> Stage:
         loss = (network(x) - x.sum(1, keepdim=True)).square().mean()
         stage.counters["mean"].lerp_(loss.detach(), 0.1)
         optimiser.zero_grad()
-        (loss + stage.counters["mean"] * network[0].weight.square().sum()).backward()
+        (loss + stage.counters["mean"] * first.weight.square().sum()).backward()
         optimiser.step()
         losses: dict[str, Tensor | float] = {"loss": loss}
         if stage.step % 3 == 0:

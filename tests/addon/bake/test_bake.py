@@ -164,7 +164,8 @@ def test_cancelling_keeps_the_frames_that_are_done(take, tmp_path, monkeypatch):
             return len(backend.asked) < 3
 
     request = backend.request
-    backend.request = lambda *arguments: Slow(hashes=request(*arguments).hashes)
+    answers = lambda *arguments: Slow(hashes=request(*arguments).hashes)  # noqa: E731
+    monkeypatch.setattr(backend, "request", answers)
     shown = []
     with pytest.raises(FurrowError, match="Cancelled"):
         map_sequence.bake(

@@ -22,7 +22,7 @@ def shaded(head):
     return head
 
 
-def evaluated(obj) -> bpy.types.Mesh:
+def evaluated(obj):
     return obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
 
 

@@ -126,7 +126,7 @@ def test_killed_in_the_middle_of_a_map_it_is_made_all_the_same(start):
 
 
 def test_killed_twice_in_the_middle_of_a_file_the_request_fails(start, tmp_path):
-    said = []
+    said: list[dict] = []
     client = start(work=40, on_message=said.append)
     path = tmp_path / "map.exr"
     one = params(0.5) | {"expressions": [params(0.5)["expression"]], "paths": [str(path)]}

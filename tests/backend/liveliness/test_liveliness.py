@@ -28,7 +28,7 @@ def hello():
 def sentences(hello):
     """A minute of sentences with pauses of 0.3 to 1.5 s."""
     rng = np.random.default_rng(0)
-    parts = []
+    parts: list[np.ndarray] = []
     while sum(map(len, parts)) < 60 * 16000:
         parts += [hello, np.zeros(round(rng.uniform(0.3, 1.5) * 16000), np.float32)]
     return np.concatenate(parts)[: 60 * 16000]

@@ -64,7 +64,8 @@ def test_an_engine_that_fails_on_the_networks_is_replaced(both, tiny_networks, m
         return real(kind, folder)
 
     monkeypatch.setattr(engines, "load", load)
-    choice, output = EngineChoice("auto", tiny_networks(), None), []
+    output: list[str] = []
+    choice = EngineChoice("auto", tiny_networks(), None)
     choice.say = output.append
     assert choice.load().name == "ONNX Runtime"
     assert output == ["It does not know an operator. onnxruntime is used instead."]

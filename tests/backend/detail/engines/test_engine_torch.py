@@ -9,6 +9,7 @@ import ctypes
 import json
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def networks(tmp_path_factory):
 
 @pytest.fixture
 def engine(networks):
-    engine = engines.load("torch", networks)
+    engine: Any = engines.load("torch", networks)
     engine.said = []
     engine.say = engine.said.append
     return engine
@@ -152,7 +153,8 @@ def test_no_memory_for_the_networks_takes_another_engine(tiny_networks, monkeypa
     (folder / "detail.json").write_text("{}")
     for name in engines.TORCH_NETWORKS:
         (folder / name).touch()
-    choice, output = EngineChoice("auto", folder, None), []
+    output: list[str] = []
+    choice = EngineChoice("auto", folder, None)
     choice.say = output.append
     assert choice.message()["device"] == "NVIDIA H100"
     assert choice.load().name in ("ONNX Runtime", "OpenVINO")
@@ -209,6 +211,7 @@ def test_an_old_driver_is_seen_and_told(monkeypatch, tiny_networks):
     monkeypatch.setattr(cuda, "_library", lambda _w, linux: Driver() if "cuda" in linux else None)
     monkeypatch.setattr(torch.version, "cuda", "12.8")
     card = cuda.find()
-    assert card.device is None and "too old" in card.problem and "11.4" in card.problem
+    assert card.device is None and card.problem is not None
+    assert "too old" in card.problem and "11.4" in card.problem
     choice = EngineChoice("auto", tiny_networks(), None)
     assert choice.message()["engine"] != "torch" and "too old" in choice.message()["problem"]
