@@ -189,7 +189,7 @@ def test_detail_moves_in_the_space_of_styles(furrow, tmp_path: Path) -> None:
 
     whole, mean, half = map_of(), map_of("--truncation", 0), map_of("--truncation", 0.5)
     assert np.abs(half - mean).mean() < np.abs(whole - mean).mean()
-    other, middle = (map_of("--mix-identity", person, "--mix-from", layer) for layer in (0, 11))
+    other, middle = (map_of("--mix-identity", person, "--mix-from", layer) for layer in (0, 14))
     assert 0 < np.abs(middle - whole).mean() < np.abs(other - whole).mean()
     pores = map_of("--mix-identity", person)
     assert coarse(pores - whole) < 0.1 * coarse(other - whole)
