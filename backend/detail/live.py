@@ -1,7 +1,7 @@
 """Maps while a slider moves: the networks' linear part, and the rest of the last exact map.
 
-A generator here is a linear mixture of local bases, convolutions and relief (`torch_networks`). The
-mixture holds nearly all that an expression does, and costs a thirtieth of the exact map; the rest,
+The generator that ships is a linear mixture of local bases and relief (`torch_networks`). The
+mixture holds nearly all that an expression does, and costs a small part of the exact map; the rest,
 pores above all, hardly moves with the expression. So a slider's map is
 
     mixture(W+) + rest,    rest = exact(W+') - mixture(W+'),

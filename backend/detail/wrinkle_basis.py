@@ -5,7 +5,7 @@
 The generator's local bases are linear in W+ (`live`), so each B_k is the mixture's answer to one
 direction of W+; the directions are the principal components of what the maps of many expressions
 do, and each c_k is a sum of hinges of the 52 weights (`hinges`). Together that is a reduced-rank
-regression in the metric of the maps. What convolutions and relief add to the expression is left
+regression in the metric of the maps. What the relief adds to the expression is left
 out: see docs/portable.md for how much that is.
 """
 
