@@ -1,22 +1,34 @@
 """The only room that touches bpy: panels, operators, head objects, animation, bake."""
 
 import atexit
+import sys
 
 
 def register() -> None:
     """Register everything with Blender, in the order of what needs what."""
     for module in _modules():
         module.register()
-    # The bpy module ends well only where nothing holds it any more, and classes that are registered,
-    # handlers and timers do; a script need not think of it.
-    atexit.register(unregister)
+    atexit.register(_end)
 
 
 def unregister() -> None:
     """Take everything back in reverse; stops the backend, leaves no handler and no timer."""
-    atexit.unregister(unregister)
+    atexit.unregister(_end)
     for module in reversed(_modules()):
         module.unregister()
+
+
+def _end() -> None:
+    """Let go of the bpy module at the end of a script, which need not think of it.
+
+    The module shuts Blender down when its last reference goes, and the process crashes or hangs where
+    one stays. Classes that are registered, handlers and timers hold one; and Blender 4.2 keeps the
+    update functions of properties for ever, and with each the globals of its module.
+    """
+    unregister()
+    for name, module in list(sys.modules.items()):
+        if name.startswith(f"{__package__}."):
+            vars(module).pop("bpy", None)
 
 
 def _modules() -> tuple:
