@@ -49,7 +49,7 @@ class Engine(Protocol):
         ...
 
     def mixture(self, w: np.ndarray, rest: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """The linear part of a map plus a rest: affine in w, and a thirtieth of the exact map's cost.
+        """The linear part of a map plus a rest: affine in w, and a small part of the exact map's cost.
 
         Parameters
         ----------
