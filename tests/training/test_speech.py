@@ -168,25 +168,60 @@ def network():
     return SpeechNetwork(Config(width=64, span=12, near=3), len(visemes.PHONES))
 
 
-def test_network_learns_goes_on_and_exports(network, tmp_path):
+def test_a_training_cut_off_at_an_odd_step_goes_on_to_the_same_end(network, tmp_path):
+    import torch
+    from furrow.training.speech import train
+
+    scenes = _scenes(16)
+    start = {k: v.clone() for k, v in network.state_dict().items()}
+
+    def fit(folder, halt_at=None):
+        torch.manual_seed(99)
+        network.load_state_dict(start)
+        curve = train.fit(
+            network, scenes, scenes[:2], 5, 4, 0, folder=tmp_path / folder, halt_at=halt_at
+        )
+        return curve, {k: v.clone() for k, v in network.state_dict().items()}
+
+    whole, end = fit("whole")
+    assert len(whole) == 5 and whole[-1] < 0.9 * whole[0]
+    assert len(fit("cut", halt_at=7)[0]) == 1
+    curve, same = fit("cut")
+    assert curve == whole
+    assert all(torch.equal(same[name], value) for name, value in end.items())
+    logs = [(tmp_path / f / "speech.csv").read_text().splitlines() for f in ("whole", "cut")]
+    losses = [[row.split(",")[2] for row in log] for log in logs]
+    assert losses[0] == losses[1] and losses[0][0] == "loss"
+    assert fit("cut")[0] == whole, "nothing is left to do"
+    (tmp_path / "cut" / "speech.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(FurrowError, match=r"speech\.pt is damaged"):
+        fit("cut")
+
+
+def test_the_rate_rises_and_falls_as_pytorchs_one_cycle():
+    import torch
+    from furrow.training.speech import train
+
+    weight = torch.nn.Parameter(torch.zeros(()))
+    for steps in (40, 247):
+        optimiser = torch.optim.AdamW([weight], lr=0.3)
+        theirs = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.3, steps, pct_start=0.1)
+        for step in range(steps):
+            group = optimiser.param_groups[0]
+            assert 0.3 * train.one_cycle(step, steps) == pytest.approx(group["lr"], rel=1e-6)
+            assert train.beta(step, steps) == pytest.approx(group["betas"][0], rel=1e-6)
+            optimiser.step()
+            if step < steps - 1:
+                theirs.step()
+
+
+def test_a_network_exports_and_is_read_again(network, tmp_path):
     import torch
     from furrow.backend.speech.speech_model import SpeechModel
     from furrow.training.speech import export, train
 
     scenes = _scenes(16)
-    state = tmp_path / "state.pt"
-    start = {k: v.clone() for k, v in network.state_dict().items()}
-    curve = train.fit(network, scenes, scenes[:2], 10, 4, 0, state)
-    assert curve[-1] < 0.8 * curve[0]
-
-    learned = {k: v.clone() for k, v in network.state_dict().items()}
-    network.load_state_dict(start)
-    assert train.fit(network, scenes, scenes[:2], 10, 4, 0, state) == curve  # nothing left to do
-    assert all(torch.equal(learned[k], v) for k, v in network.state_dict().items())
-    state.write_bytes(b"no checkpoint")
-    with pytest.raises(FurrowError, match="start anew"):
-        train.fit(network, scenes, scenes[:2], 10, 4, 0, state)
-
+    train.fit(network, scenes, scenes[:2], 2, 4, 0)
     about = {"config": vars(network.config)}
     export.export(network, tmp_path, about)
     (tmp_path / "speech.safetensors").write_bytes(b"no tensors")

@@ -29,11 +29,18 @@ class Batch(NamedTuple):
     mask: torch.Tensor
 
 
-def batch(scenes: Sequence[Scene], rng: np.random.Generator, augment: bool = True) -> Batch:
+def batch(
+    scenes: Sequence[Scene],
+    rng: np.random.Generator,
+    device: torch.device | str = "cpu",
+    augment: bool = True,
+) -> Batch:
     """Return a random crop of each scene in a random style; shorter scenes are filled up and masked.
 
     Parameters
     ----------
+    device
+        Where the batch shall lie.
     augment
         Vary the features, so that a new voice or microphone is nothing new.
     """
@@ -54,9 +61,9 @@ def batch(scenes: Sequence[Scene], rng: np.random.Generator, augment: bool = Tru
     arrays = [np.stack(column) for column in columns]
     if augment:
         _unsettle(arrays[0], arrays[1], rng)
-    made = [torch.from_numpy(a.astype(np.float32)) for a in arrays]
-    made[5] = made[5].long()
-    return Batch(*made)
+    tensors = [torch.from_numpy(a.astype(np.float32)).to(device) for a in arrays]
+    tensors[5] = tensors[5].long()
+    return Batch(*tensors)
 
 
 def target(scene: Scene, rng: np.random.Generator) -> np.ndarray:
@@ -85,7 +92,7 @@ def before(rows: torch.Tensor) -> torch.Tensor:
 def noisy(past: torch.Tensor) -> torch.Tensor:
     """Return past weights (B, F, 104) with noise, and for one sequence in five none at all."""
     there = (torch.rand(len(past), 1, 1) > 0.2).to(past)
-    drift = 0.04 * torch.randn(len(past), 1, past.shape[-1])
+    drift = 0.04 * torch.randn(len(past), 1, past.shape[-1]).to(past)
     return (past + drift + 0.03 * torch.randn_like(past)).clamp(0, 1) * there
 
 

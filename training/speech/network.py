@@ -232,7 +232,7 @@ class SpeechNetwork(nn.Module):
         """Return rows (B, 2 F, ROW) as the network says them on its own, frame after frame."""
         if not self.config.autoregressive:
             return self.decoder(memory, style, memory.new_zeros(()))
-        step = Step(self)
+        step = Step(self).to(memory.device)
         state = step.begin(len(memory))
         rows = []
         for k in range(memory.shape[1]):
@@ -305,8 +305,8 @@ class Step(nn.Module):
         """Return the state before the first frame: previous weights, keys, values."""
         config = self.config
         size = (config.layers, batch, config.heads, config.span - 1, config.width // config.heads)
-        previous = torch.zeros(batch, SUBFRAMES * len(EXPRESSIONS))
-        return [previous, torch.zeros(size), torch.zeros(size)]
+        shapes = ((batch, SUBFRAMES * len(EXPRESSIONS)), size, size)
+        return [torch.zeros(shape, device=self.bias.device) for shape in shapes]
 
     def near_window(self, memory: Tensor, k: int) -> Tensor:
         """Return the memory of frame k and the `near` before it, zeros where there is none."""
@@ -316,8 +316,8 @@ class Step(nn.Module):
     def masks(self, k: int) -> tuple[Tensor, Tensor]:
         """Return the masks of frame k: what lies before the first frame is out of reach."""
         config = self.config
-        there = torch.arange(-config.near, 1) + k
-        past = torch.arange(1 - config.span, 1) + k
+        there = torch.arange(-config.near, 1, device=self.bias.device) + k
+        past = torch.arange(1 - config.span, 1, device=self.bias.device) + k
         return (there < 0) * -1e4, (past < 0) * -1e4
 
     def advance(
