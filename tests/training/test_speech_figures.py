@@ -2,6 +2,7 @@
 # ruff: noqa: RUF001 (IPA letters look like Latin ones)
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -142,6 +143,15 @@ def test_formant_phones_fill_the_sentence():
 def test_baselines_of_other_targets_are_refused(sentence):
     with pytest.raises(FurrowError, match="--full"):
         baselines.kept({name: [sentence] for name in ("heldout", "synthesiser", "real")})
+
+
+def test_baselines_that_were_computed_otherwise_are_refused_by_what_differs(monkeypatch):
+    record = json.loads(baselines.KEPT.read_text())
+    assert record["computation"] == baselines.computation()
+    monkeypatch.setitem(baselines.VERSIONS, "measures", 2)
+    monkeypatch.setitem(baselines.SHAPES, "A", {"jawOpen": 0.1})
+    with pytest.raises(FurrowError, match=r"shapes\.A\.jawOpen was 0.05.*measures was 1 and is 2"):
+        baselines.kept({})
 
 
 class _Late:

@@ -5,7 +5,7 @@ poses. ``first_version``: Furrow's first network, with the code that ran it. ``l
 linear map from 312 ms of log-mel. ``mean``: the mean face of speech.
 
 They take a quarter of an hour, most of it Rhubarb's, so what they reach is kept in baselines.json
-beside hashes of what it depends on.
+beside what it depends on: the sets' targets, settings, and versions of what computes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -31,6 +32,7 @@ from ...backend.formats import audio
 from ...backend.formats.expressions import EXPRESSIONS, INDEX
 from ...backend.formats.files import write_whole
 from ...backend.speech import features, moonshine
+from ..spine.files import differences
 from . import closures, measures, sources, synthesise
 from .measures import FPS, Said
 from .testsets import Sentence
@@ -59,6 +61,17 @@ the teeth (most consonants, ee); C opens (eh, ae); D opens wide (aa); E rounds a
 F puckers (oo, w); G bites the lower lip (f, v); H lifts the tongue in a mouth as open as C's (l).
 How far each goes is what Furrow's own sounds of that kind do, so that no scale tells against them.
 """
+
+VERSIONS = {
+    "baselines": 1,
+    "closures": 1,
+    "formant": 1,
+    "measures": 1,
+    "real": 1,
+    "testsets": 1,
+    "visemes": 1,
+}
+"""Of the modules that decide the figures: raise a module's by hand when it computes something else."""
 
 _TWEEN = 0.06  # seconds from one drawing to the next
 _ENVELOPE = 0.02  # seconds, the width of loudness's window
@@ -100,9 +113,8 @@ def measure(sets: Mapping[str, Sequence[Sentence]], seed: int) -> None:
     result = {
         "figures": figures,
         "targets": summary(sets),
-        "first_version_commit": FIRST_VERSION,
         "command": f"furrow evaluate speech --full --seed {seed}",
-        "code_sha256": _digest(*(p.read_bytes() for p in _code())),
+        "computation": computation(),
         "data_sha256": _digest(*(s.sound.tobytes() for s in every)),
     }
     write_whole(KEPT, json.dumps(result, indent=1).encode() + b"\n")
@@ -114,18 +126,23 @@ def kept(sets: Mapping[str, Sequence[Sentence]]) -> dict[str, dict[str, dict[str
     Raises
     ------
     FurrowError
-        If they were measured against other targets than those of `sets`.
+        If they were computed otherwise, or against other targets than those of `sets`.
     """
-    held = json.loads(KEPT.read_text(encoding="utf-8"))
+    record = json.loads(KEPT.read_text(encoding="utf-8"))
+    if changes := differences(record["computation"], computation()):
+        raise FurrowError(
+            f"The baselines were computed otherwise ({'; '.join(changes)})."
+            " Measure them anew: furrow evaluate speech --full."
+        )
     now = summary(sets)
-    for where, mean in held["targets"].items():
+    for where, mean in record["targets"].items():
         # A voice breathes its noise anew on every machine; a change of the rules shows more.
         if where not in now or not np.isclose(mean, now[where], rtol=0.02):
             raise FurrowError(
                 f"The baselines were measured against other targets ({where}: mean weight {mean},"
                 f" now {now.get(where)}). Measure them anew: furrow evaluate speech --full."
             )
-    figures: dict[str, dict[str, dict[str, float]]] = held["figures"]
+    figures: dict[str, dict[str, dict[str, float]]] = record["figures"]
     return figures
 
 
@@ -137,10 +154,22 @@ def summary(sets: Mapping[str, Sequence[Sentence]]) -> dict[str, float]:
     }
 
 
-def _code() -> list[Path]:
-    here = Path(__file__).parent
-    parts = ("baselines", "closures", "formant", "measures", "real", "testsets", "visemes")
-    return [here / f"{part}.py" for part in parts]
+def computation() -> dict[str, Any]:
+    """What the figures follow from besides the sounds, as plain data: settings, and versions of code."""
+    settings = {
+        "first_version": FIRST_VERSION,
+        "shapes": SHAPES,
+        "tween_s": _TWEEN,
+        "envelope_s": _ENVELOPE,
+        "context_frames": _CONTEXT,
+        "train_sentences": _TRAIN,
+        "fps": FPS,
+        "closed_mm": measures.CLOSED_MM,
+        "tight_mm": measures.TIGHT_MM,
+        "bitten_mm": measures.BITTEN_MM,
+        "opened_mm": measures.OPENED_MM,
+    }
+    return {"versions": dict(VERSIONS), "settings": settings}
 
 
 def _digest(*parts: bytes) -> str:

@@ -28,6 +28,9 @@ from .streamed import encode_streamed
 from .voices import SILENCE, Phone
 
 CACHE = Path("out/speech/scenes")
+VERSION = 1
+"""Of what scenes hold: raise it by hand when this module, or the closures, targets, recordings and
+features that it takes, compute something else; scenes that are kept are then made anew."""
 SHARD = 100
 """Scenes in a file; each file has a random stream of its own, so that processes can share the work."""
 STREAMED = 0.4
@@ -147,10 +150,7 @@ def scenes(
     default Moonshine's.
     """
     encoder = encoder or moonshine.encoder_path()
-    digest = hashlib.sha256(f"{seed} {STREAMED} {SPEECHLESS}".encode())
-    sources = (__file__, closures.__file__, visemes.__file__, lips.__file__, recording.__file__)
-    for source in (*sources, features.__file__):
-        digest.update(Path(source).read_bytes())
+    digest = hashlib.sha256(f"{VERSION} {seed} {SHARD} {STREAMED} {SPEECHLESS}".encode())
     digest.update(encoder.read_bytes())
     for path in files:
         digest.update(path.name.encode())
