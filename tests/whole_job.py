@@ -26,6 +26,7 @@ import numpy as np
 EXTENSION = "bl_ext.user_default.furrow"
 FRAMES = 4
 RESOLUTION = 256
+IDENTITY = "identity.json"
 
 
 def step(text: str) -> None:
@@ -127,10 +128,19 @@ def curve_paths(keys: bpy.types.Key) -> list[str]:
 
 def make(zip_path: str, speech: str, folder: Path) -> None:
     """The job, from the zip to a bake that was stopped and taken up again."""
-    measured: dict[str, np.ndarray] = {}
     step("install")
     install(zip_path)
+    measured = add_and_shape(folder)
+    measured |= speak(speech)
+    open_again(folder)
+    make_portable(len(measured["played"]))
+    bake(folder, measured["played"], float(measured["fps"]))
+    np.savez(folder / "measured.npz", **measured)
 
+
+def add_and_shape(folder: Path) -> dict[str, np.ndarray]:
+    """A head of somebody else with an expression, its map, and both in files."""
+    measured: dict[str, np.ndarray] = {}
     step("add a head")
     assert bpy.ops.mesh.furrow_head_add() == {"FINISHED"}
     obj = bpy.context.object
@@ -154,34 +164,41 @@ def make(zip_path: str, speech: str, folder: Path) -> None:
     measured["plain"] = positions(obj, detail=False)
     measured["displaced"] = positions(obj, detail=True)
     measured |= surface(obj)
-    identity = folder / "identity.json"
-    assert bpy.ops.furrow.identity_save(filepath=str(identity)) == {"FINISHED"}
+    identity = str(folder / IDENTITY)
+    assert bpy.ops.furrow.identity_save(filepath=identity) == {"FINISHED"}
     weights = {name: keys[name].value for name in expressions}
     (folder / "expression.json").write_text(json.dumps(weights))
+    return measured
 
+
+def speak(speech: str) -> dict[str, np.ndarray]:
+    """What the head plays of a recording: names of its curves, weights by frame, frames a second."""
     step("speech")
     assert bpy.ops.furrow.expression_reset() == {"FINISHED"}
     assert bpy.ops.furrow.speech_import(filepath=speech) == {"FINISHED"}
-    scene = bpy.context.scene
-    measured["curves"] = np.array(curve_paths(obj.data.shape_keys))
+    obj, scene = bpy.context.object, bpy.context.scene
+    keys = obj.data.shape_keys
     obj.furrow.detail_enabled = False  # else each frame waits for its exact map
     obj.furrow.detail_viewport_levels = 0
-    last = int(obj.data.shape_keys.animation_data.action.frame_range[1])
     played = []
-    for frame in range(1, last + 1):
+    for frame in range(1, int(keys.animation_data.action.frame_range[1]) + 1):
         scene.frame_set(frame)
-        played.append([keys[name].value for name in expressions])
+        expressions = room("backend.formats.expressions").EXPRESSIONS
+        played.append([keys.key_blocks[name].value for name in expressions])
     obj.furrow.detail_enabled = True
-    measured["played"] = np.array(played)
-    measured["fps"] = np.array(scene.render.fps / scene.render.fps_base)
-    strips = (
-        scene.sequence_editor.strips
-        if bpy.app.version >= (5, 0)
-        else scene.sequence_editor.sequences
-    )
+    editor = scene.sequence_editor
+    strips = editor.strips if bpy.app.version >= (5, 0) else editor.sequences
     # The bpy module of 4.2 is built without sound: there the motion comes alone.
     assert any(strip.type == "SOUND" for strip in strips) == bpy.app.build_options.audaspace
+    return {
+        "curves": np.array(curve_paths(keys)),
+        "played": np.array(played),
+        "fps": np.array(scene.render.fps / scene.render.fps_base),
+    }
 
+
+def open_again(folder: Path) -> None:
+    """The file saved and opened, its head active."""
     step("save and open with the add-on")
     saved = folder / "shot.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(saved))
@@ -189,20 +206,27 @@ def make(zip_path: str, speech: str, folder: Path) -> None:
     obj = next(o for o in bpy.data.objects if room("addon.head.head_object").is_head(o))
     bpy.context.view_layer.objects.active = obj
 
+
+def make_portable(last: int) -> None:
+    """The head mixes its wrinkles from a basis; `last` is the last frame of its motion."""
     step("make it portable")
+    obj = bpy.context.object
     room("addon.detail.detail_modes").make_portable(obj, smooth_basis())
     assert obj.furrow.detail_mode == "PORTABLE"
     bpy.context.scene.frame_set(last // 2)
     assert np.abs(evaluated(obj) - plain_vertices(obj)).max() > 1e-4
 
+
+def bake(folder: Path, played: np.ndarray, fps: float) -> None:
+    """Maps of a few frames, and again what of them is missing."""
     step("bake")
-    cli, weights_room = room("addon.bake.cli"), room("backend.formats.weights")
+    cli, weights = room("addon.bake.cli"), room("backend.formats.weights")
     few = folder / "few.npz"  # frames far apart, so that a wrong map is seen
-    values = measured["played"][:: max(1, last // FRAMES)][:FRAMES].astype(np.float32)
-    weights_room.write_weights(few, weights_room.Weights(values, float(measured["fps"])))
-    bake = ["bake", str(few), "--output", str(folder / "bake"), "--identity", str(identity),
-            "--resolution", str(RESOLUTION)]  # fmt: skip
-    assert cli.main(bake) == 0
+    values = played[:: max(1, len(played) // FRAMES)][:FRAMES].astype(np.float32)
+    weights.write_weights(few, weights.Weights(values, fps))
+    arguments = ["bake", str(few), "--output", str(folder / "bake"),
+                 "--identity", str(folder / IDENTITY), "--resolution", str(RESOLUTION)]  # fmt: skip
+    assert cli.main(arguments) == 0
     maps = [folder / "bake" / "detail" / f"{frame:04d}.exr" for frame in range(1, FRAMES + 1)]
     assert all(path.is_file() for path in maps)
 
@@ -210,10 +234,9 @@ def make(zip_path: str, speech: str, folder: Path) -> None:
     maps[2].unlink()
     (folder / "bake" / "head.blend").unlink()
     before = {path: path.stat().st_mtime_ns for path in maps if path.exists()}
-    assert cli.main(bake) == 0
+    assert cli.main(arguments) == 0
     assert maps[2].is_file() and (folder / "bake" / "head.blend").is_file()
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in before.items())
-    np.savez(folder / "measured.npz", **measured)
 
 
 def reopen(folder: Path) -> None:

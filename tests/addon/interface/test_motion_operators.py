@@ -8,9 +8,15 @@ import wave
 import bpy
 import numpy as np
 import pytest
+from bpy_extras.io_utils import ExportHelper, ImportHelper
 from furrow.addon.animation import expression_keys, timeline
 from furrow.addon.detail.live_session import session
-from furrow.addon.interface import panels
+from furrow.addon.interface import (
+    engine_operators,
+    head_operators,
+    motion_operators,
+    panels,
+)
 from furrow.addon.process import jobs
 from furrow.backend.formats.expressions import INDEX
 from furrow.backend.formats.files import ASSETS
@@ -259,3 +265,16 @@ def test_what_cannot_be_done_is_said_before_any_work(head, stranger, scene, spea
     bpy.context.view_layer.objects.active = None
     with pytest.raises(RuntimeError, match="Select a Furrow head"):
         bpy.ops.furrow.speech_import(filepath=str(HELLO))
+
+
+def test_buttons_that_take_a_file_open_blenders_file_selector():
+    # Blender's helpers stand behind our base, which is an operator of Blender's, in the order of calls.
+    for cls, helper in (
+        (head_operators.FURROW_OT_identity_load, ImportHelper),
+        (head_operators.FURROW_OT_identity_save, ExportHelper),
+        (engine_operators.FURROW_OT_openvino_add_file, ImportHelper),
+    ):
+        assert cls.invoke is helper.invoke and cls.check is helper.check
+    after = motion_operators.FURROW_OT_speech_import.__mro__
+    after = after[after.index(motion_operators.MotionImport) + 1 :]
+    assert next(cls for cls in after if "invoke" in vars(cls)) is ImportHelper
