@@ -23,7 +23,7 @@ from furrow.backend.head.bilinear import Head
 from furrow.training.corpus.sampler import sample_identity
 from furrow.training.dnpm import inversion, sampling_quality
 from furrow.training.encoder import baselines, evaluate, image_to_image, vertices
-from furrow.training.encoder.scores import Judge, errors_db, summary
+from furrow.training.encoder.scores import Evaluator, errors_db, summary
 from furrow.training.maps.data import Maps, draw
 from furrow.training.networks.metrics import BANDS_MM, band_energies, resized
 from scipy import ndimage
@@ -63,21 +63,21 @@ def test_energy_lands_in_the_band_of_its_wavelength() -> None:
 
 
 def test_methods_are_judged_by_what_they_miss(head: Head, test_set: Maps, perceptual: None) -> None:
-    judge = Judge(head, test_set, resolution=256)
+    evaluator = Evaluator(head, test_set, resolution=256)
 
     def truth(row: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return judge.truth(row)
+        return evaluator.truth(row)
 
     def blurred(row: int) -> tuple[torch.Tensor, torch.Tensor]:
-        soft = [ndimage.gaussian_filter(m[0, 0], 2.0)[None, None] for m in judge.truth(row)]
+        soft = [ndimage.gaussian_filter(m[0, 0], 2.0)[None, None] for m in evaluator.truth(row)]
         return torch.from_numpy(soft[0]), torch.from_numpy(soft[1])
 
     def without_relief(row: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return judge.truth(row)[0], judge.truth(row)[0]
+        return evaluator.truth(row)[0], evaluator.truth(row)[0]
 
     methods = {"same": truth, "blurred": blurred, "bare": without_relief}
     rows = np.array([1, 3])
-    found = judge.compare(methods, rows)
+    found = evaluator.compare(methods, rows)
     figures = {name: summary(found[name], found["truth"], np.arange(len(rows))) for name in methods}
     assert figures["same"]["lpips"] == pytest.approx(0, abs=1e-6)
     assert figures["same"]["band_error_worst_db"] == pytest.approx(0, abs=1e-6)
@@ -86,7 +86,7 @@ def test_methods_are_judged_by_what_they_miss(head: Head, test_set: Maps, percep
     assert figures["bare"]["lpips"] < 1e-6 < figures["bare"]["lpips_whole"]
     assert figures["bare"]["band_error_plain_db"] < 1e-6 < figures["bare"]["band_error_worst_db"]
     errors = errors_db(found["blurred"], found["truth"], "whole", np.arange(len(rows)))
-    assert errors.shape == (len(judge.regions[256]), len(BANDS_MM))
+    assert errors.shape == (len(evaluator.regions[256]), len(BANDS_MM))
     assert (errors[:, 1] < errors[:, 3]).all()  # a blur takes the fine bands first
 
 
@@ -162,19 +162,19 @@ def test_records_of_other_data_or_computations_are_refused(
 ) -> None:
     monkeypatch.setattr(baselines, "RECORD", tmp_path / "baselines.json")
     with pytest.raises(FurrowError, match="no recorded baselines"):
-        baselines.kept(1, test_set)
+        baselines.read_record(1, test_set)
     figures = {"subset": {"mean": {"psnr_db": 28.0}}}
-    baselines.keep(figures, known.train, test_set)
-    assert baselines.kept(1, test_set) == figures
+    baselines.write_record(figures, known.train, test_set)
+    assert baselines.read_record(1, test_set) == figures
     with pytest.raises(FurrowError, match="other people than these networks"):
-        baselines.kept(2, test_set)
+        baselines.read_record(2, test_set)
     with pytest.raises(FurrowError, match="another test set"):
-        baselines.kept(1, known.train)
+        baselines.read_record(1, known.train)
     record = json.loads(baselines.RECORD.read_text())
     record["computation"]["vertices"]["version"] = 0
     baselines.RECORD.write_text(json.dumps(record))
     with pytest.raises(FurrowError, match=r"vertices\.version was 0 and is 1\).*--full"):
-        baselines.kept(1, test_set)
+        baselines.read_record(1, test_set)
 
 
 def test_recorded_baselines_fit_the_computation_that_ships() -> None:
@@ -202,7 +202,7 @@ def tiny() -> tuple[Encoder, Synthesis]:
     with torch.no_grad():
         synthesis.scale.fill_(0.1)
         for part in (synthesis.blocks[-1].basis.images, synthesis.blocks[-1].basis.loadings):
-            part.normal_(0, 0.2)
+            torch.nn.init.normal_(part, 0, 0.2)
     return Encoder(EncoderConfig(80, 52, (9, 1, 0), (16,) * 5)).eval(), synthesis
 
 

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("out/detail-data"))
     parser.add_argument(
         "--assets", type=Path, default=ASSETS / "detail",
-        help="networks to judge: encoder, generator and mapping",
+        help="networks to measure: encoder, generator and mapping",
     )  # fmt: skip
     parser.add_argument("--maps", type=int, default=4, help="maps to invert (24 with --full)")
     parser.add_argument(
@@ -82,10 +82,10 @@ def inversion_figures(
     size = synthesis.config.resolution
     mask = resized(torch.from_numpy(test.mask)[None, None], size)
     target = plain_maps(test, np.linspace(1, len(test.map) - 1, count).astype(int), size)
-    found = torch.cat([invert(encoder, synthesis, one, mask) for one in target.split(1)])
+    maps = torch.cat([invert(encoder, synthesis, one, mask) for one in target.split(1)])
     rows = np.linspace(0, len(test.map) - 1, 6 * count).astype(int)
     return [
-        Figure("inversion_psnr_db", psnr_db(found, target, mask), "dB"),
+        Figure("inversion_psnr_db", psnr_db(maps, target, mask), "dB"),
         Figure("energy_explained", explained(encoder, synthesis, test, rows), ""),
     ]
 
@@ -116,21 +116,21 @@ def sample_figures(
     rows: np.ndarray,
 ) -> list[Figure]:
     """Likeness of generated maps to the rows of a set: from random z, and of fresh people's W+."""
-    seen, count = corpus_features(real, rows), (len(rows) + 1) // 2
+    corpus, count = corpus_features(real, rows), (len(rows) + 1) // 2
     figures = []
     for suffix, codes in (
         ("", mapped_codes(mapping, count)),
         ("_encoder", encoded_codes(encoder, head, count)),
     ):
         fake = generated_features(synthesis, codes, real)
-        found = quality(seen, real.person[rows], fake)
+        likeness = quality(corpus, real.person[rows], fake)
         figures += [
-            Figure(f"frechet_vgg{suffix}", found["frechet"], ""),
-            Figure(f"precision{suffix}", found["precision"], ""),
-            Figure(f"recall{suffix}", found["recall"], ""),
+            Figure(f"frechet_vgg{suffix}", likeness["frechet"], ""),
+            Figure(f"precision{suffix}", likeness["precision"], ""),
+            Figure(f"recall{suffix}", likeness["recall"], ""),
         ]
     return figures + [
-        Figure(f"{name}_floor", found[f"{key}_floor"], "")
+        Figure(f"{name}_floor", likeness[f"{key}_floor"], "")
         for name, key in (
             ("frechet_vgg", "frechet"),
             ("precision", "precision"),

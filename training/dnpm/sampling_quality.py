@@ -39,8 +39,8 @@ def mapped_codes(mapping: Mapping, count: int, seed: int = 0) -> Tensor:
 def encoded_codes(encoder: Encoder, head: Head, count: int, seed: int = FRESH_SEED) -> Tensor:
     """W+ (count, num_ws, 512) of fresh people, one expression each."""
     rng = np.random.default_rng(seed)
-    drawn = [(sample_identity(head, rng).vector, sample_expression(rng)) for _ in range(count)]
-    a, b = (torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
+    people = [(sample_identity(head, rng).vector, sample_expression(rng)) for _ in range(count)]
+    a, b = (torch.from_numpy(np.stack(part)) for part in zip(*people, strict=True))
     with torch.inference_mode():
         return encoder(a, b)
 
@@ -93,18 +93,18 @@ def quality(real: np.ndarray, people: np.ndarray, fake: np.ndarray) -> dict[str,
         ``frechet_floor``, ``precision_floor``, ``recall_floor`` of the other half against it: what
         a perfect generator gets.
     """
-    found: dict[str, list[float]] = {}
+    lists: dict[str, list[float]] = {}
     for first in halves(people):
         one, other = real[first], real[~first]
-        for suffix, made in (("", fake[: len(other)]), ("_floor", other)):
-            precision, recall = precision_recall(one, made)
+        for suffix, sample in (("", fake[: len(other)]), ("_floor", other)):
+            precision, recall = precision_recall(one, sample)
             for name, value in (
-                ("frechet", frechet(one, made)),
+                ("frechet", frechet(one, sample)),
                 ("precision", precision),
                 ("recall", recall),
             ):
-                found.setdefault(name + suffix, []).append(value)
-    return {name: float(np.mean(values)) for name, values in found.items()}
+                lists.setdefault(name + suffix, []).append(value)
+    return {name: float(np.mean(values)) for name, values in lists.items()}
 
 
 def copy_ratio(synthesis: Synthesis, codes: Tensor, train: Maps, own: int = 200) -> float:
@@ -115,9 +115,9 @@ def copy_ratio(synthesis: Synthesis, codes: Tensor, train: Maps, own: int = 200)
     """
     mask = np.sqrt(resized(torch.from_numpy(train.mask)[None, None], COPIES_AT).numpy().ravel())
     fake = drawn_maps(synthesis, codes, COPIES_AT, False).flatten(1).numpy() * mask
-    known = np.concatenate([part * mask for part in _reduced(train.map)])
-    asked = np.linspace(0, len(known) - 1, min(own, len(known))).astype(int)
-    return nearest(fake, known, train.person, asked).ratio
+    training = np.concatenate([part * mask for part in _reduced(train.map)])
+    rows = np.linspace(0, len(training) - 1, min(own, len(training))).astype(int)
+    return nearest(fake, training, train.person, rows).ratio
 
 
 def _reduced(maps: np.ndarray) -> Iterator[np.ndarray]:
@@ -152,8 +152,8 @@ def path_steps(
     for start, end in codes.unflatten(0, (-1, 2)):
         maps = draw(torch.lerp(start, end, along))
         blend = torch.lerp(maps[:1], maps[-1:], along[..., None])
-        for found, images in zip(ratios, (maps, blend), strict=True):
+        for means, images in zip(ratios, (maps, blend), strict=True):
             pairs = itertools.pairwise(images)
             sizes = [float(lpips()(one[None], two[None])) for one, two in pairs]
-            found.append(max(sizes) / float(np.mean(sizes)))
+            means.append(max(sizes) / float(np.mean(sizes)))
     return float(np.mean(ratios[0])), float(np.mean(ratios[1]))

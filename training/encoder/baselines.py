@@ -86,8 +86,8 @@ class Baselines:
     def __init__(self, data: Path, head: Head, seed: int = 1, resolution: int = RESOLUTION) -> None:
         self.data, self.head, self.resolution = data, head, resolution
         folder = data / "train256"
-        drawn = (folder / "set.json").exists()
-        self.train = read(folder) if drawn else draw(folder, head, 256, PEOPLE, EACH, seed)
+        complete = (folder / "set.json").exists()
+        self.train = read(folder) if complete else draw(folder, head, 256, PEOPLE, EACH, seed)
         if self.train.made_by["seed"] != seed:
             raise FurrowError(
                 f"{folder} holds other people than the networks learned from. Remove it, or choose "
@@ -106,8 +106,8 @@ class Baselines:
         if name == "nearest":
             return self._nearest(identity, expression)
         if name == "image_to_image":
-            made = image_to_image.apply(self.head, self._pictures, identity, expression)
-            return torch.cat([resized(image, self.resolution) for image in made.split(1)])
+            maps = image_to_image.apply(self.head, self._pictures, identity, expression)
+            return torch.cat([resized(image, self.resolution) for image in maps.split(1)])
         return components.maps_of(
             self._components["images"], self._coefficients(name, identity, expression)
         )
@@ -125,7 +125,7 @@ class Baselines:
         points = vertices.sample_points(self.head, vertices.COUNTS[count])
         meshes = vertices.positions(self.head, points, identity, expression)
         x = vertices.project(self._meshes, count, torch.from_numpy(meshes))
-        return vertices.apply(self._encoder(count, bool(skin)), _told(x, identity, bool(skin)))
+        return vertices.apply(self._encoder(count, bool(skin)), _with_skin(x, identity, bool(skin)))
 
     def _nearest(self, identity: np.ndarray, expression: np.ndarray) -> Tensor:
         rows = regressions.nearest(self._solutions["ridge"], self.train, identity, expression)
@@ -152,7 +152,7 @@ class Baselines:
 
     @functools.cached_property
     def _components(self) -> dict[str, Tensor]:
-        return self._kept(
+        return self._cached(
             "components", [components], lambda _: components.fit(self.train, self.fine())
         )
 
@@ -169,15 +169,15 @@ class Baselines:
                 solutions[f"{name}.penalty"] = torch.tensor(penalty)
             return solutions
 
-        return self._kept("regressions", [components, regressions], solve)
+        return self._cached("regressions", [components, regressions], solve)
 
     @functools.cached_property
     def _meshes(self) -> dict[str, Tensor]:
-        return self._kept("meshes", [vertices], lambda _: vertices.inputs(self.head, self.train))
+        return self._cached("meshes", [vertices], lambda _: vertices.inputs(self.head, self.train))
 
     @functools.cached_property
     def _pictures(self) -> dict[str, Tensor]:
-        return self._kept(
+        return self._cached(
             "image_to_image",
             [image_to_image],
             lambda folder: image_to_image.learn(self.head, self.train, folder=folder),
@@ -186,15 +186,15 @@ class Baselines:
     @functools.cache  # noqa: B019  # lives as long as the process
     def _encoder(self, count: str, skin: bool) -> dict[str, Tensor]:
         name = f"vertices_{count}" + "_skin" * skin
-        x = _told(self._meshes[f"inputs.{count}"], self.train.identity, skin)
+        x = _with_skin(self._meshes[f"inputs.{count}"], self.train.identity, skin)
         coefficients = self._components["coefficients"]
-        return self._kept(
+        return self._cached(
             name,
             [components, vertices],
             lambda folder: vertices.learn(x, coefficients, name, folder=folder),
         )
 
-    def _kept(
+    def _cached(
         self, name: str, modules: Sequence[ModuleType], learn: Callable[[Path], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """What `learn` gives, from its file where these modules have computed it from this set.
@@ -211,8 +211,8 @@ class Baselines:
         return load_file(path)
 
 
-def _told(x: Tensor, identity: np.ndarray, skin: bool) -> Tensor:
-    """Inputs (n, D), with the skin coefficients at about unit variance where they are told."""
+def _with_skin(x: Tensor, identity: np.ndarray, skin: bool) -> Tensor:
+    """Inputs (n, D), with the skin coefficients at about unit variance where the encoder sees them."""
     if not skin:
         return x
     return torch.cat([x, (torch.from_numpy(identity[:, -len(SKIN) :]).float() - 0.5) * 3], 1)
@@ -234,18 +234,21 @@ def baseline_maps(name: str, data: Path, rows: np.ndarray) -> np.ndarray:
         If there is no such baseline, or a set is missing.
     """
     test = read(data / "test1024")
-    known = Baselines(data, Head.load())
-    return known.predict(name, test.identity[rows], test.expression[rows])[:, 0].numpy()
+    return (
+        Baselines(data, Head.load())
+        .predict(name, test.identity[rows], test.expression[rows])[:, 0]
+        .numpy()
+    )
 
 
-def method(known: Baselines, test: Maps, name: str, rows: np.ndarray) -> Method:
+def method(baselines: Baselines, test: Maps, name: str, rows: np.ndarray) -> Method:
     """A baseline as a method to compare, on those rows of the test set: all predicted at once, in half."""
-    made = known.predict(name, test.identity[rows], test.expression[rows]).half()
+    maps = baselines.predict(name, test.identity[rows], test.expression[rows]).half()
     at = {int(row): i for i, row in enumerate(rows)}
 
     def of(row: int) -> tuple[Tensor, Tensor]:
-        plain = made[at[int(row)]].float()[None]
-        relief = known.relief(test.identity[row], len(test.mask))
+        plain = maps[at[int(row)]].float()[None]
+        relief = baselines.relief(test.identity[row], len(test.mask))
         return plain, resized(plain, relief.shape[-1]) + relief
 
     return of
@@ -265,7 +268,7 @@ def computation(modules: Sequence[ModuleType] = LEARNED) -> dict[str, Any]:
     return plain
 
 
-def kept(seed: int, test: Maps) -> dict[str, dict[str, dict[str, float]]]:
+def read_record(seed: int, test: Maps) -> dict[str, dict[str, dict[str, float]]]:
     """The recorded figures by set of rows, baseline and name.
 
     Raises
@@ -290,7 +293,7 @@ def kept(seed: int, test: Maps) -> dict[str, dict[str, dict[str, float]]]:
     )
 
 
-def keep(figures: dict[str, dict[str, dict[str, float]]], train: Maps, test: Maps) -> None:
+def write_record(figures: dict[str, dict[str, dict[str, float]]], train: Maps, test: Maps) -> None:
     """Record figures with what they are of: hashes of the data, and how they were computed."""
     record = {
         "train": train.digest,

@@ -85,13 +85,13 @@ def _mean(maps: Maps) -> Tensor:
 
 def _directions(maps: Maps, mean: Tensor) -> Tensor:
     """Principal directions (texels, C) by subspace iteration (Halko et al. 2011), one round."""
-    chosen = maps.map[::4]
-    width = min(COMPONENTS + OVERSAMPLING, len(chosen))
+    quarter = maps.map[::4]
+    width = min(COMPONENTS + OVERSAMPLING, len(quarter))
     sketch = torch.randn(len(mean), width, generator=torch.Generator().manual_seed(0))
     for _ in range(2):
-        rows = torch.linalg.qr(torch.cat([(p - mean) @ sketch for p in _flat(chosen)])).Q
+        rows = torch.linalg.qr(torch.cat([(p - mean) @ sketch for p in _flat(quarter)])).Q
         sketch, start = torch.zeros(len(mean), width), 0
-        for part in _flat(chosen):
+        for part in _flat(quarter):
             sketch += (part - mean).T @ rows[start : start + len(part)]
             start += len(part)
         # Orthogonal between the rounds, or all directions would lean to the strongest one.

@@ -24,10 +24,10 @@ from ..networks.metrics import BANDS_MM, resized
 from ..spine import machine
 from . import baselines
 from .pictures import write_comparison
-from .scores import FINE, RESOLUTION, Judge, Method, Scores, errors_db, summary
+from .scores import FINE, RESOLUTION, Evaluator, Method, Scores, errors_db, summary
 
 SUBSET = 4
-"""Every so manieth person's maps are measured without --full."""
+"""Every n-th person's maps are measured without --full."""
 
 LINED = 6
 """People whose lines are compared."""
@@ -48,7 +48,9 @@ LARGER_IS_BETTER = ("psnr_db", "ssim")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``furrow evaluate encoder``."""
     parser.add_argument("--data", type=Path, default=Path("out/detail-data"))
-    parser.add_argument("--assets", type=Path, default=ASSETS / "detail", help="networks to judge")
+    parser.add_argument(
+        "--assets", type=Path, default=ASSETS / "detail", help="networks to measure"
+    )
     parser.add_argument(
         "--full",
         action="store_true",
@@ -71,26 +73,26 @@ def run(args: argparse.Namespace) -> list[Figure]:
     head = Head.load()
     test = draw_test_set(args.data, head)
     seed = json.loads((args.assets / "detail.json").read_text())["config"]["seed"] + 1
-    known = {} if args.full else baselines.kept(seed, test)["subset"]
+    others = {} if args.full else baselines.read_record(seed, test)["subset"]
     encoder, synthesis = load(args.assets)
     ours = networks(encoder, synthesis, test)
-    judge = Judge(head, test)
+    evaluator = Evaluator(head, test)
     rows = np.flatnonzero(test.person % SUBSET == 0)
     if args.full:
-        scores, known = _all(args, judge, ours, rows, seed)
+        scores, others = _all(args, evaluator, ours, rows, seed)
     else:
-        scores = judge.compare({"ours": ours}, rows, bar)
+        scores = evaluator.compare({"ours": ours}, rows, bar)
     if args.picture:
-        _draw(args.picture, judge, ours)
+        _draw(args.picture, evaluator, ours)
     own = summary(scores["ours"], scores["truth"], np.arange(len(scores["ours"].lpips)))
     return [
-        *comparison(own, known),
+        *comparison(own, others),
         *line_figures(head, encoder, synthesis),
-        *band_figures(scores, list(judge.regions[RESOLUTION])),
+        *band_figures(scores, list(evaluator.regions[RESOLUTION])),
         *(_finest(head, test, ours) if args.full else []),
         *(
             Figure(f"{key}_{name}", value, UNITS[key])
-            for name, figures in known.items()
+            for name, figures in others.items()
             for key, value in figures.items()
         ),
     ]
@@ -119,23 +121,23 @@ def networks(encoder: Encoder, synthesis: Synthesis, test: Maps, seed: int = 0) 
 
 
 def _all(
-    args: argparse.Namespace, judge: Judge, ours: Method, subset: np.ndarray, seed: int
+    args: argparse.Namespace, evaluator: Evaluator, ours: Method, subset: np.ndarray, seed: int
 ) -> tuple[dict[str, Scores], dict[str, dict[str, float]]]:
     """Measure the networks and all baselines on the whole test set, and record the baselines'."""
-    test = judge.test
-    known = baselines.Baselines(args.data, judge.head, seed)
+    test = evaluator.test
+    store = baselines.Baselines(args.data, evaluator.head, seed)
     rows = np.arange(len(test.map))
-    methods = {name: baselines.method(known, test, name, rows) for name in baselines.NAMES}
-    scores = judge.compare({"ours": ours} | methods, rows, bar)
+    methods = {name: baselines.method(store, test, name, rows) for name in baselines.NAMES}
+    scores = evaluator.compare({"ours": ours} | methods, rows, bar)
     record = {
-        part: {name: summary(scores[name], scores["truth"], chosen) for name in baselines.NAMES}
-        for part, chosen in (("subset", subset), ("all", rows))
+        part: {name: summary(scores[name], scores["truth"], positions) for name in baselines.NAMES}
+        for part, positions in (("subset", subset), ("all", rows))
     }
-    baselines.keep(record, known.train, test)
+    baselines.write_record(record, store.train, test)
     return scores, record["all"]
 
 
-def comparison(own: Mapping[str, float], known: Mapping[str, Mapping[str, float]]) -> list[Figure]:
+def comparison(own: Mapping[str, float], others: Mapping[str, Mapping[str, float]]) -> list[Figure]:
     """The networks' figures, each with the best baseline's; baselines by name and figure."""
     figures = []
     for key, unit in UNITS.items():
@@ -143,7 +145,7 @@ def comparison(own: Mapping[str, float], known: Mapping[str, Mapping[str, float]
         stem, suffix = (key[:-3], "_db") if key.endswith("_db") else (key, "")
         figures += [
             Figure(key, own[key], unit),
-            Figure(f"{stem}_best_baseline{suffix}", best(f[key] for f in known.values()), unit),
+            Figure(f"{stem}_best_baseline{suffix}", best(f[key] for f in others.values()), unit),
         ]
     return figures
 
@@ -159,18 +161,18 @@ def line_figures(head: Head, encoder: Encoder, synthesis: Synthesis) -> list[Fig
         sample_identity(head, np.random.default_rng((TEST_SEED, number))) for number in range(LINED)
     ]
     truth = lines.line_changes(head, people, RESOLUTION)
-    made = lines.line_changes(head, people, RESOLUTION, _maps_of(encoder, synthesis))
-    right = [lines.correlation(made[key][1], truth[key][1]) for key in made]
+    ours = lines.line_changes(head, people, RESOLUTION, _maps_of(encoder, synthesis))
+    right = [lines.correlation(ours[key][1], truth[key][1]) for key in ours]
     wrong = [
-        lines.correlation(made[name, i][1], truth[name, j][1])
-        for name, i in made
+        lines.correlation(ours[name, i][1], truth[name, j][1])
+        for name, i in ours
         for j in range(LINED)
         if j != i
     ]
     values = {
-        "line_fixity_corr": lines.line_correlations(made)[0],
+        "line_fixity_corr": lines.line_correlations(ours)[0],
         "line_fixity_corpus_corr": lines.line_correlations(truth)[0],
-        "line_identity_corr": lines.line_correlations(made)[1],
+        "line_identity_corr": lines.line_correlations(ours)[1],
         "line_identity_corpus_corr": lines.line_correlations(truth)[1],
         "line_truth_corr": float(np.mean(right)),
         "line_stranger_corr": float(np.mean(wrong)),
@@ -208,21 +210,23 @@ def band_figures(scores: Mapping[str, Scores], regions: list[str]) -> list[Figur
 def _finest(head: Head, test: Maps, ours: Method) -> list[Figure]:
     """The networks' figures at `FINE`, on all test maps."""
     rows = np.arange(len(test.map))
-    scores = Judge(head, test, FINE).compare({"ours": ours}, rows, bar)
-    found = summary(scores["ours"], scores["truth"], rows)
+    scores = Evaluator(head, test, FINE).compare({"ours": ours}, rows, bar)
+    values = summary(scores["ours"], scores["truth"], rows)
     names = {"psnr_1024_db": "psnr_db", "ssim_1024": "ssim", "lpips_1024": "lpips"}
-    return [Figure(name, found[key], UNITS[key]) for name, key in names.items()]
+    return [Figure(name, values[key], UNITS[key]) for name, key in names.items()]
 
 
-def _draw(path: Path, judge: Judge, ours: Method) -> None:
+def _draw(path: Path, evaluator: Evaluator, ours: Method) -> None:
     """Draw whole maps of truth and networks: the most folded one of every twentieth person."""
-    test = judge.test
+    test = evaluator.test
     front = (slice(20, 440), slice(100, 420))  # the face, without its rim
     pairs = []
     for person in range(0, TEST_PEOPLE, 20):
         rows = np.flatnonzero(test.person == person)
         # Flat maps show nothing.
         row = max(rows, key=lambda r: np.square(test.map[r], dtype=np.float32).sum())
-        whole = [resized(m, RESOLUTION)[0, 0].numpy() for m in (judge.truth(row)[1], ours(row)[1])]
+        whole = [
+            resized(m, RESOLUTION)[0, 0].numpy() for m in (evaluator.truth(row)[1], ours(row)[1])
+        ]
         pairs.append((whole[0][front], whole[1][front]))
-    write_comparison(path, pairs, judge.texel_mm[RESOLUTION])
+    write_comparison(path, pairs, evaluator.texel_mm[RESOLUTION])

@@ -77,5 +77,5 @@ def nearest(solution: Tensor, train: Maps, identity: np.ndarray, expression: np.
     Distances are between the maps that the ridge regression predicts: what skin and expression
     do to a map counts, and not their plain difference.
     """
-    known = products(train.identity, train.expression) @ solution
-    return torch.cdist(products(identity, expression) @ solution, known).argmin(1)
+    predictions = products(train.identity, train.expression) @ solution
+    return torch.cdist(products(identity, expression) @ solution, predictions).argmin(1)

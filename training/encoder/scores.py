@@ -65,7 +65,7 @@ def region_masks(head: Head, resolution: int) -> dict[str, np.ndarray]:
     return masks
 
 
-class Judge:
+class Evaluator:
     """Compares methods with the whole maps of a test set at `FINE`."""
 
     def __init__(self, head: Head, test: Maps, resolution: int = RESOLUTION) -> None:
@@ -91,26 +91,26 @@ class Judge:
 
         `progress` may wrap the rows in a bar.
         """
-        found = {name: Scores() for name in ("truth", *methods)}
+        results = {name: Scores() for name in ("truth", *methods)}
         metric = lpips()
         for row in progress(rows):  # type: ignore[attr-defined]
             aim = [resized(image, self.resolution) for image in self.truth(row)]
-            seen = [metric.layers(image * self.mask) for image in aim]
-            self._energies(found["truth"], *self.truth(row))
+            features = [metric.layers(image * self.mask) for image in aim]
+            self._energies(results["truth"], *self.truth(row))
             for name, method in methods.items():
-                scores, (plain, whole) = found[name], method(row)
+                scores, (plain, whole) = results[name], method(row)
                 small = [resized(image, self.resolution) for image in (plain, whole)]
                 wrong = (self.mask * (small[0] - aim[0]).square()).sum() / self.mask.sum()
                 scores.squared.append(float(wrong))
                 scores.similar.append(ssim(small[0], aim[0], self.mask))
                 near = [
                     float(metric.compare(a, metric.layers(b * self.mask)))
-                    for a, b in zip(seen, small, strict=True)
+                    for a, b in zip(features, small, strict=True)
                 ]
                 scores.lpips.append(near[0])
                 scores.lpips_whole.append(near[1])
                 self._energies(scores, plain, whole)
-        return found
+        return results
 
     def _energies(self, scores: Scores, plain: Tensor, whole: Tensor) -> None:
         def energies(
@@ -125,30 +125,30 @@ class Judge:
         scores.whole.append(np.concatenate([fine, energies(whole, self.resolution, coarse)], 1))
 
 
-def errors_db(scores: Scores, truth: Scores, part: str, chosen: np.ndarray) -> np.ndarray:
-    """Energy over the truth's in dB by region and band, of the chosen maps together.
+def errors_db(scores: Scores, truth: Scores, part: str, positions: np.ndarray) -> np.ndarray:
+    """Energy over the truth's in dB by region and band, of some maps together.
 
     Parameters
     ----------
     part
         ``plain`` or ``whole``.
-    chosen
+    positions
         Positions among the maps that were measured.
     """
-    sums = [np.sum([getattr(one, part)[i] for i in chosen], 0) for one in (scores, truth)]
+    sums = [np.sum([getattr(one, part)[i] for i in positions], 0) for one in (scores, truth)]
     # Of nothing at all there is no logarithm: a flat map counts as 60 dB too weak.
     return 10 * np.log10(np.maximum(sums[0] / sums[1], 1e-6))
 
 
-def summary(scores: Scores, truth: Scores, chosen: np.ndarray) -> dict[str, float]:
-    """A method's figures over the chosen maps.
+def summary(scores: Scores, truth: Scores, positions: np.ndarray) -> dict[str, float]:
+    """A method's figures over some maps.
 
     ``band_error_worst_db`` is the largest deviation of all regions and bands of whole maps,
     ``band_error_plain_db`` of maps without relief.
     """
 
     def mean(values: list[float]) -> float:
-        return float(np.mean([values[i] for i in chosen]))
+        return float(np.mean([values[i] for i in positions]))
 
     wrong = max(mean(scores.squared), 1e-12)  # equal maps have 120 dB
     return {
@@ -156,6 +156,6 @@ def summary(scores: Scores, truth: Scores, chosen: np.ndarray) -> dict[str, floa
         "ssim": mean(scores.similar),
         "lpips": mean(scores.lpips),
         "lpips_whole": mean(scores.lpips_whole),
-        "band_error_plain_db": float(np.abs(errors_db(scores, truth, "plain", chosen)).max()),
-        "band_error_worst_db": float(np.abs(errors_db(scores, truth, "whole", chosen)).max()),
+        "band_error_plain_db": float(np.abs(errors_db(scores, truth, "plain", positions)).max()),
+        "band_error_worst_db": float(np.abs(errors_db(scores, truth, "whole", positions)).max()),
     }

@@ -176,8 +176,10 @@ def _for_standard(args: argparse.Namespace, hidden: tuple[int, ...], record: dic
     maps = _maps(args, resolution)
     encoder = standard.new_encoder(generator, maps.identity.shape[1], hidden)
     # FaceScape's people fold by their shape; our corpus's by their skin coefficients alone.
-    own = maps.made_by.get("uv", "furrow") == "furrow"
-    scale_inputs(encoder, *(() if own else (1.0, {})))
+    if maps.made_by.get("uv", "furrow") == "furrow":
+        scale_inputs(encoder)
+    else:
+        scale_inputs(encoder, shape_gain=1.0, skin_gains={})
     synthesis = standard.synthesis_of(generator)
     _fit(args, encoder, synthesis, maps, resolution, hidden)
     record |= {"data": {"encoder": maps.digest}, "config": {"seed": args.seed}}

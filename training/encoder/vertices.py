@@ -64,11 +64,11 @@ def sample_points(head: Head, count: int) -> sparse.csr_matrix:
     }
     groups |= {tuple(map(int, face)) for face in faces}
     visible = head.groups["skin"]
-    chosen = sorted(group for group in groups if visible[list(group)].min() > 0.5)
-    rows = np.repeat(np.arange(len(chosen)), [len(group) for group in chosen])
-    columns = np.concatenate(chosen)
-    weights = np.concatenate([np.full(len(group), 1 / len(group)) for group in chosen])
-    points = sparse.csr_matrix((weights, (rows, columns)), (len(chosen), head.vertex_count))
+    selection = sorted(group for group in groups if visible[list(group)].min() > 0.5)
+    rows = np.repeat(np.arange(len(selection)), [len(group) for group in selection])
+    columns = np.concatenate(selection)
+    weights = np.concatenate([np.full(len(group), 1 / len(group)) for group in selection])
+    points = sparse.csr_matrix((weights, (rows, columns)), (len(selection), head.vertex_count))
     places = points @ head.neutral(head.average().shape)
     order = [0]
     distance = np.full(len(places), np.inf)
@@ -104,31 +104,31 @@ def inputs(head: Head, train: Maps) -> dict[str, Tensor]:
     points = sample_points(head, max(COUNTS.values()))
     people = np.linspace(0, train.people - 1, min(400, train.people)).astype(int)
     rows = np.flatnonzero(np.isin(train.person, people))
-    seen = torch.from_numpy(positions(head, points, train.identity[rows], train.expression[rows]))
-    found: dict[str, Tensor] = {}
+    sample = torch.from_numpy(positions(head, points, train.identity[rows], train.expression[rows]))
+    projection: dict[str, Tensor] = {}
     for name, count in COUNTS.items():
-        part = seen[:, : 3 * count]
+        part = sample[:, : 3 * count]
         mean = part.mean(0)
         # The small side's eigenvectors: meshes are fewer than coordinates.
         values, vectors = torch.linalg.eigh(((part - mean) @ (part - mean).T).double())
-        kept = torch.flip(vectors, (1,))[:, :PARTS].float()
+        leading = torch.flip(vectors, (1,))[:, :PARTS].float()
         strengths = torch.flip(values, (0,))[:PARTS].clamp(min=1e-6).float()
-        basis = (part - mean).T @ kept / strengths * len(rows) ** 0.5
-        found |= {f"mean.{name}": mean, f"basis.{name}": basis}
+        basis = (part - mean).T @ leading / strengths * len(rows) ** 0.5
+        projection |= {f"mean.{name}": mean, f"basis.{name}": basis}
     parts: dict[str, list[Tensor]] = {name: [] for name in COUNTS}
     for chunk in tqdm(np.array_split(np.arange(len(train.map)), train.people), "meshes"):
         meshes = torch.from_numpy(
             positions(head, points, train.identity[chunk], train.expression[chunk])
         )
         for name in COUNTS:
-            parts[name].append(project(found, name, meshes))
-    return found | {f"inputs.{name}": torch.cat(parts[name]) for name in COUNTS}
+            parts[name].append(project(projection, name, meshes))
+    return projection | {f"inputs.{name}": torch.cat(parts[name]) for name in COUNTS}
 
 
-def project(found: dict[str, Tensor], name: str, meshes: Tensor) -> Tensor:
+def project(projection: dict[str, Tensor], name: str, meshes: Tensor) -> Tensor:
     """Inputs (n, parts) of points (n, 3 P) mm, P at least the encoder's."""
-    mean = found[f"mean.{name}"]
-    return (meshes[:, : len(mean)] - mean) @ found[f"basis.{name}"]
+    mean = projection[f"mean.{name}"]
+    return (meshes[:, : len(mean)] - mean) @ projection[f"basis.{name}"]
 
 
 class Readout(nn.Module):

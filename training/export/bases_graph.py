@@ -33,21 +33,21 @@ class Cells(nn.Module):
         self.cell = basis.side - basis.hop
         self.parts = basis.side // self.cell  # of a patch, along its side
         skin = self._cut(basis.images.detach()).any(-1).any(1)
-        seen = self._seen(skin)
+        visible = self._visible(skin)
         place = torch.zeros(basis.resolution, basis.resolution // self.cell, dtype=torch.int32)
         rows = place.view(-1, self.cell, place.shape[1])
         start = 1  # row 0 is of zeros, for cells without skin
-        self.counts = sorted({len(patches) for patches in seen.values()})
+        self.counts = sorted({len(patches) for patches in visible.values()})
         for count in self.counts:
-            cells = [cell for cell, patches in seen.items() if len(patches) == count]
-            numbers = torch.tensor([seen[cell] for cell in cells])
+            cells = [cell for cell, patches in visible.items() if len(patches) == count]
+            numbers = torch.tensor([visible[cell] for cell in cells])
             self.register_buffer(f"patches{count}", numbers, persistent=False)
             for row, column in cells:
                 rows[row, :, column] = torch.arange(start, start + self.cell, dtype=torch.int32)
                 start += self.cell
         self.register_buffer("place", place, persistent=False)
 
-    def _seen(self, skin: Tensor) -> dict[tuple[int, int], list[int]]:
+    def _visible(self, skin: Tensor) -> dict[tuple[int, int], list[int]]:
         """For each cell (row, column) with skin, the parts of patches that it sees.
 
         `skin` tells which parts are not zero throughout, counted through all patches row by row.
@@ -61,13 +61,13 @@ class Cells(nn.Module):
             pairs = [(patch, part)] if part else [(patch, 0), (patch - 1, parts - 1)]
             return [pair for pair in pairs if 0 <= pair[0] < n]
 
-        seen = {}
+        visible = {}
         for row, column in itertools.product(range(self.basis.resolution // self.cell), repeat=2):
             both = itertools.product(along(row), along(column))
             numbers = [((n * i + j) * parts + p) * parts + q for (i, p), (j, q) in both]
             if skin[numbers].any():
-                seen[row, column] = numbers
-        return seen
+                visible[row, column] = numbers
+        return visible
 
     def _cut(self, images: Tensor) -> Tensor:
         """Images (n^2, K, side, side) by part: (n^2 parts^2, K, cell^2)."""
@@ -82,9 +82,9 @@ class Cells(nn.Module):
         parts = self._cut(basis.images)
         rows = [torch.zeros(cell)]
         for count in self.counts:
-            seen = self.get_buffer(f"patches{count}")
-            weights = coefficients[seen // self.parts**2].reshape(-1, 1, count * basis.count)
-            images = parts[seen].reshape(-1, count * basis.count, cell * cell)
+            visible = self.get_buffer(f"patches{count}")
+            weights = coefficients[visible // self.parts**2].reshape(-1, 1, count * basis.count)
+            images = parts[visible].reshape(-1, count * basis.count, cell * cell)
             rows.append(torch.matmul(weights, images).flatten())
         placed = torch.cat(rows).unflatten(0, (-1, cell))[self.place]
         return placed.reshape(basis.resolution, basis.resolution)

@@ -169,9 +169,9 @@ def _draw(folder: Path, head: Any, made_by: dict[str, int], workers: int) -> Non
     identity, expression = [], []
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(head,)) as pool:
-        drawn = pool.map(functools.partial(_person, made_by), range(people))
+        results = pool.map(functools.partial(_person, made_by), range(people))
         for i, person in enumerate(
-            tqdm(drawn, total=people, desc=f"maps at {resolution}", unit="person")
+            tqdm(results, total=people, desc=f"maps at {resolution}", unit="person")
         ):
             start = i * made_by["per_identity"]
             arrays["map"][start : start + made_by["per_identity"]] = person["map"]

@@ -83,12 +83,12 @@ def from_set(set_folder: Path, cache: Path, resolution: int, relief: bool = Fals
     """
     set_folder, cache = Path(set_folder), Path(cache)
     head = Head.load()
-    found = facescape.find(set_folder)
-    people = _people(set_folder, found, head)
-    if found.missing:
-        print(f"{set_folder}: {found.missing} expressions have no map; they are left out.")
+    source_maps = facescape.find(set_folder)
+    people = _people(set_folder, source_maps, head)
+    if source_maps.missing:
+        print(f"{set_folder}: {source_maps.missing} expressions have no map; they are left out.")
     source = hashlib.sha256("".join(person.digest for person in people).encode()).hexdigest()
-    made_by = {"uv": found.uv, "resolution": resolution, "relief": relief, "source": source}
+    made_by = {"uv": source_maps.uv, "resolution": resolution, "relief": relief, "source": source}
     try:
         there = json.loads((cache / "set.json").read_text(encoding="utf-8"))["made_by"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -107,43 +107,43 @@ def split(image: np.ndarray, texel_mm: float) -> tuple[np.ndarray, np.ndarray]:
     return broad, image - broad
 
 
-def _people(folder: Path, found: facescape.MapFolder, head: Head) -> list[_Person]:
+def _people(folder: Path, source_maps: facescape.MapFolder, head: Head) -> list[_Person]:
     """Return the people of a set, whose every map has (a, b); raises FurrowError."""
-    listed = {entry.path.name for entries in found.entries.values() for entry in entries}
+    listed = {entry.path.name for entries in source_maps.entries.values() for entry in entries}
     lonely = [path for path in sorted(folder.glob("dpmap/[!.]*.png")) if path.name not in listed]
     if lonely:
         raise FurrowError(
             f"{_some(lonely)} have no expression in {folder / 'expression'}. Write the set anew "
             "with furrow train corpus, or delete these maps."
         )
-    names = [name for name in found.people if found.entries[name]]
-    unknown = [folder / "identity" / f"{n}.json" for n in names if n not in found.identities]
+    names = [name for name in source_maps.people if source_maps.entries[name]]
+    unknown = [folder / "identity" / f"{n}.json" for n in names if n not in source_maps.identities]
     if unknown:
         raise FurrowError(
             f"{_some(unknown)} are missing: training needs the identity of everybody who has maps. "
             "Put the files there, or take these people's maps away."
         )
-    return [_person(folder, found, name, head) for name in names]
+    return [_person(folder, source_maps, name, head) for name in names]
 
 
-def _person(folder: Path, found: facescape.MapFolder, name: str, head: Head) -> _Person:
-    path = found.identities[name]
+def _person(folder: Path, source_maps: facescape.MapFolder, name: str, head: Head) -> _Person:
+    path = source_maps.identities[name]
     try:
-        identity = found.identity(name, head)
+        identity = source_maps.identity(name, head)
         assert identity is not None
         path = folder / "expression" / f"{name}.npz"
-        for entry in found.entries[name]:
+        for entry in source_maps.entries[name]:
             check_expression(entry.weights)
     except FurrowError as error:
         raise FurrowError(
             f"{path} cannot be used: {error} Write the set anew with furrow train corpus."
         ) from None
     digest = hashlib.sha256(identity.vector.tobytes())
-    for entry in found.entries[name]:
+    for entry in source_maps.entries[name]:
         facts = entry.path.stat()
         digest.update(entry.weights.tobytes())
         digest.update(f"{entry.path.name} {facts.st_size} {facts.st_mtime_ns}".encode())
-    return _Person(name, identity.vector, found.entries[name], digest.hexdigest())
+    return _Person(name, identity.vector, source_maps.entries[name], digest.hexdigest())
 
 
 def _some(paths: list[Path]) -> str:
@@ -156,20 +156,20 @@ def _read_all(people: list[_Person], head: Head, cache: Path, made_by: dict[str,
     """Fill the cache with everybody whose maps are not in it yet."""
     resolution, relief = made_by["resolution"], made_by["relief"]
     starts = np.cumsum([0, *(len(person.entries) for person in people)])
-    arrays, done = _begun(people, cache, made_by)
+    arrays, digests = _begun(people, cache, made_by)
     skin = chart(head, resolution) if made_by["uv"] == "furrow" else None
     texel_mm = float(np.median(skin.texel_mm)) if skin else FACESCAPE_TILE_MM / resolution
     problems: list[str] = []
     with tqdm(total=int(starts[-1]), desc="Reading maps", unit="map", disable=None) as bar:
         for number, person in enumerate(people):
-            if done.get(person.name) != person.digest:
+            if digests.get(person.name) != person.digest:
                 maps, fine, wrong = _maps_of(person, resolution, texel_mm)
                 problems += wrong
                 if not wrong:
                     arrays["map"][starts[number] : starts[number + 1]] = maps
                     arrays["relief"][number : number + relief] = fine
-                    done[person.name] = person.digest
-                    _keep(cache, people, made_by, done)
+                    digests[person.name] = person.digest
+                    _keep(cache, people, made_by, digests)
             bar.update(len(person.entries))
     if problems:
         raise FurrowError(facescape.complaint(problems))
@@ -210,9 +210,9 @@ def _plan(people: list[_Person], made_by: dict[str, Any]) -> dict[str, Any]:
 
 
 def _keep(
-    cache: Path, people: list[_Person], made_by: dict[str, Any], done: dict[str, str]
+    cache: Path, people: list[_Person], made_by: dict[str, Any], digests: dict[str, str]
 ) -> None:
-    record = {"plan": _plan(people, made_by), "done": done}
+    record = {"plan": _plan(people, made_by), "done": digests}
     write_whole(cache / _PROGRESS, json.dumps(record).encode())
 
 
@@ -234,5 +234,5 @@ def _begun(
     for name in ("set.json", _PROGRESS, *(f"{name}.npy" for name in rows)):
         with contextlib.suppress(OSError):
             (cache / name).unlink()
-    made = allocate({file: (rows[name], size, size) for name, file in files.items()})
-    return dict(zip(rows, made, strict=True)), {}
+    new = allocate({file: (rows[name], size, size) for name, file in files.items()})
+    return dict(zip(rows, new, strict=True)), {}

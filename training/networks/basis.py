@@ -62,12 +62,12 @@ def fit_images(basis: LocalBasis, maps: Tensor, mask: Tensor) -> None:
     for index in range(basis.patches**2):
         row, column = (basis.hop * k for k in divmod(index, basis.patches))
         weight = weights[index].sqrt()
-        seen = padded[:, row : row + basis.side, column : column + basis.side]
-        seen = (seen * (fade * weight)).flatten(1)
+        patch = padded[:, row : row + basis.side, column : column + basis.side]
+        patch = (patch * (fade * weight)).flatten(1)
         if not weight.any():
             continue
         torch.manual_seed(0)  # a randomised decomposition; the same maps give the same images
-        _, _, vectors = torch.svd_lowrank(seen, basis.count + 16, niter=4)
+        _, _, vectors = torch.svd_lowrank(patch, basis.count + 16, niter=4)
         images = vectors[:, : basis.count].T.unflatten(1, fade.shape)
         basis.images[index] = torch.where(weight > 0, images * fade / weight.clamp(min=1e-3), 0.0)
 
@@ -76,8 +76,8 @@ def fit_images(basis: LocalBasis, maps: Tensor, mask: Tensor) -> None:
 def project(basis: LocalBasis, maps: Tensor, mask: Tensor) -> Tensor:
     """Coefficients (N, n^2 K) whose mixture comes nearest to maps (N, 1, R, R) in raw units."""
     # Images are orthonormal under mask / fade^2; the fade comes back on reconstruction.
-    seen = (cut(basis, maps) * cut(basis, mask)).flatten(2).transpose(0, 1)
-    return torch.bmm(seen, basis.images.flatten(2).transpose(1, 2)).transpose(0, 1).flatten(1)
+    patches = (cut(basis, maps) * cut(basis, mask)).flatten(2).transpose(0, 1)
+    return torch.bmm(patches, basis.images.flatten(2).transpose(1, 2)).transpose(0, 1).flatten(1)
 
 
 @torch.no_grad()

@@ -59,11 +59,11 @@ def features(
         raise FurrowError(f"Maps of {maps_mm.shape[-1]} texels cannot be reduced to {resolution}.")
     layers = lpips("vgg16").layers.to(maps_mm.device)
     depth = layers.NAMES.index(layer) + 1
-    found = []
+    parts = []
     for chunk in maps_mm.split(batch):
         small = F.avg_pool2d(chunk * mask, maps_mm.shape[-1] // resolution)
-        found.append(layers(small, depth)[-1].mean((2, 3)))
-    return torch.cat(found).double().cpu().numpy()
+        parts.append(layers(small, depth)[-1].mean((2, 3)))
+    return torch.cat(parts).double().cpu().numpy()
 
 
 def frechet(real: np.ndarray, fake: np.ndarray) -> float:
@@ -177,9 +177,9 @@ def nearest(
         Rows of the training maps whose own nearest is looked for; all of them if None.
     """
     _check(train, fake, least=1)
-    asked = np.arange(len(train)) if own is None else own
-    between, apart = (_distances(points, train) for points in (fake, train[asked]))
-    apart[people[asked][:, None] == people[None]] = np.inf
+    rows = np.arange(len(train)) if own is None else own
+    between, apart = (_distances(points, train) for points in (fake, train[rows]))
+    apart[people[rows][:, None] == people[None]] = np.inf
     distance = between.min(1)
     ratio = float(np.median(distance) / np.median(apart.min(1)))
     return Nearest(between.argmin(1), distance, ratio)

@@ -50,9 +50,9 @@ def furrow_loss(
     outputs, targets = laplacian_pyramid(output, levels), laplacian_pyramid(target, levels)
     for level, (o, t) in enumerate(zip(outputs, targets, strict=True)):
         m = F.avg_pool2d(mask, 2**level) if level else mask
-        amplitude, made = (F.avg_pool2d(band.abs(), 5, stride=1, padding=2) for band in (t, o))
+        amplitude, own = (F.avg_pool2d(band.abs(), 5, stride=1, padding=2) for band in (t, o))
         weight = m * (1 + furrow_weight * amplitude.clamp(max=2.0))
-        wrong = charbonnier(o - t, 0.3) + amplitude_weight * charbonnier(made - amplitude, 0.1)
+        wrong = charbonnier(o - t, 0.3) + amplitude_weight * charbonnier(own - amplitude, 0.1)
         total = total + (weight * wrong).sum() / m.expand_as(o).sum()
     whole = (mask * (output - target).square()).sum() / mask.expand_as(output).sum()
     return total + 1.5 * whole

@@ -42,6 +42,9 @@ class Layers(nn.Module):
     NAMES = ("relu1", "relu2", "relu3", "relu4", "relu5")
     """The parts' last layers. In VGG16: relu1_2, relu2_2, relu3_3, relu4_3, relu5_3."""
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, network: str = "alexnet", cache: Path | None = None) -> None:
         super().__init__()
         weights = pretrained.load(network, cache)
@@ -77,11 +80,11 @@ class Layers(nn.Module):
     def of_picture(self, picture: Tensor, depth: int = 5) -> list[Tensor]:
         """Activations for pictures (B, 3, H, W) in [-1, 1], red first."""
         x = (picture - self.mean) / self.spread
-        found = []
+        outputs = []
         for part in self.parts[:depth]:
             x = part(x)
-            found.append(x)
-        return found
+            outputs.append(x)
+        return outputs
 
 
 class Lpips(nn.Module):

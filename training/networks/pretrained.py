@@ -118,23 +118,23 @@ def set_up(cache: Path, sdist: Path | None = None) -> None:
 def fetch(folder: Path) -> Path:
     """Download the pinned sdist into `folder` with pip and return its path; raises FurrowError."""
     # pip runs an sdist's set-up to learn its name; it does so only after it has checked the hash.
-    wanted = folder / "requirements.txt"
-    wanted.write_text(f"{REQUIREMENT} --hash=sha256:{SHA256}\n")
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{REQUIREMENT} --hash=sha256:{SHA256}\n")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--dest", str(folder), "--requirement", str(wanted)]
+    command += ["--dest", str(folder), "--requirement", str(requirements)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=900)
-        reason = (done.stderr.strip().splitlines() or ["no file came"])[-1]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=900)
+        reason = (process.stderr.strip().splitlines() or ["no file came"])[-1]
     except subprocess.TimeoutExpired:
         reason = "no answer within 15 minutes"
-    found = sorted(folder.glob("*.tar.gz"))
-    if not found:
+    files = sorted(folder.glob("*.tar.gz"))
+    if not files:
         raise FurrowError(
             f"The perceptual networks are not set up, and {REQUIREMENT} cannot be fetched "
             f"({reason}). Get its sdist elsewhere and run: {_COMMAND} --sdist FILE.",
             "missing_model",
         )
-    return found[0]
+    return files[0]
 
 
 def read_arrays(data: bytes) -> dict[str, Any]:

@@ -33,8 +33,8 @@ RELIEF_WEIGHT = 5.0
 def draw_people(head: Head, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Draw people with an expression each from the corpus: identity (N, K + 16), expression (N, 52)."""
     rng = np.random.default_rng(seed)
-    drawn = [(sample_identity(head, rng).vector, sample_expression(rng)) for _ in range(count)]
-    identity, expression = (np.stack(part) for part in zip(*drawn, strict=True))
+    people = [(sample_identity(head, rng).vector, sample_expression(rng)) for _ in range(count)]
+    identity, expression = (np.stack(part) for part in zip(*people, strict=True))
     return torch.from_numpy(identity), torch.from_numpy(expression)
 
 
@@ -55,8 +55,8 @@ def line_maps(
     last block adds is finer than anything that is read from these maps. In bfloat16 convolutions
     are off by about 1 % and twice as fast.
     """
-    drawn = synthesis.lower(w, synthesis.config.resolution // 2, dtype)[1] * synthesis.scale
-    return F.avg_pool2d(drawn, drawn.shape[-1] // resolution)
+    images = synthesis.lower(w, synthesis.config.resolution // 2, dtype)[1] * synthesis.scale
+    return F.avg_pool2d(images, images.shape[-1] // resolution)
 
 
 @torch.no_grad()
@@ -81,10 +81,10 @@ def principal_axes(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     At most `count` of them, and none whose variance is rounding.
     """
     values, vectors = torch.linalg.eigh((rows @ rows.T / len(rows)).double())
-    kept = values > SMALLEST * values[-1]
-    kept[:-count] = False
-    axes = vectors[:, kept].float().T @ rows / len(rows) ** 0.5
-    return axes.flip(0), values[kept].flip(0).float()
+    valid = values > SMALLEST * values[-1]
+    valid[:-count] = False
+    axes = vectors[:, valid].float().T @ rows / len(rows) ** 0.5
+    return axes.flip(0), values[valid].flip(0).float()
 
 
 @dataclass(frozen=True)
@@ -165,5 +165,5 @@ def components(
     # The values are uncorrelated, so each is regressed on alone; without energy it means nothing.
     slopes = values.T @ coordinates / len(values) / largest.float()[:, None]
     slopes[largest < SMALLEST * largest[0]] = 0.0
-    kept = largest.sum() / energies.sum()
-    return Components(mean + average @ axes, slopes @ axes, values, float(kept))
+    share = largest.sum() / energies.sum()
+    return Components(mean + average @ axes, slopes @ axes, values, float(share))

@@ -198,13 +198,13 @@ class Search:
         gram += 1e-4 * gram.trace() / len(gram) * torch.eye(len(gram))
         to_flat = -torch.linalg.solve(gram, images @ mean) @ axes
         flat = w_avg + to_flat.unflatten(0, w_avg.shape)
-        found = []
-        for kept in (0, 1, 5):
+        choices = []
+        for last in (0, 1, 5):
             gain = torch.full((len(w_avg),), DEPTH_GAIN)
-            gain[len(gain) - kept :] = 0.0
+            gain[len(gain) - last :] = 0.0
             vector = -gain[:, None] * flat
-            found.append((self._unevenness(vector, gain), kept, vector, gain))
-        _, _, vector, gain = min(found, key=lambda entry: entry[:2])
+            choices.append((self._unevenness(vector, gain), last, vector, gain))
+        _, _, vector, gain = min(choices, key=lambda entry: entry[:2])
         return vector, gain
 
     def _unevenness(self, vector: Tensor, gain: Tensor) -> float:
@@ -229,7 +229,7 @@ class Search:
             last = torch.zeros_like(rows)
             last[:, -count * W_SIZE :] = rows[:, -count * W_SIZE :]
             candidates.append(last.T)
-        found = []
+        choices = []
         for spread in candidates:
             gram = (rows @ spread).double()
             scale = gram.diagonal().clamp(min=1e-30).rsqrt()
@@ -239,17 +239,17 @@ class Search:
             unit[0] = scale[0]
             direction = spread @ (scale * torch.linalg.solve(gram, unit)).float()
             direction = (GOALS["pore_strength"] * direction).unflatten(0, (-1, W_SIZE))
-            found.append(self._scaled_pores(direction))
-        return min(found, key=lambda entry: entry[0])[1]
+            choices.append(self._scaled_pores(direction))
+        return min(choices, key=lambda entry: entry[0])[1]
 
     @functools.cached_property
     def pore_gradient(self) -> Tensor:
         """Mean gradient (D,) of pore_strength by W+."""
-        found = []
+        gradients = []
         for w in self.w[PORE_CODES].split(1):
             w = w.clone().requires_grad_(True)
-            found.append(torch.autograd.grad(self.attributes.pores(w).sum(), w)[0].flatten())
-        return torch.stack(found).mean(0)
+            gradients.append(torch.autograd.grad(self.attributes.pores(w).sum(), w)[0].flatten())
+        return torch.stack(gradients).mean(0)
 
     @property
     def relief_gradient(self) -> Tensor:
@@ -261,15 +261,15 @@ class Search:
     def _probes(self) -> Tensor:
         """Gradients (PROBES, D) by W+ of random sums over maps without relief."""
         generator = torch.Generator().manual_seed(0)
-        codes, found = self.w[PORE_CODES], []
+        codes, probes = self.w[PORE_CODES], []
         for w in codes.split(1):
             w = w.clone().requires_grad_(True)
             lines = self.synthesis(w, self.attributes.no_noise) * self.attributes.full_mask
             for _ in range(PROBES // len(codes)):
                 weights = torch.randn(lines.shape, generator=generator)
                 (probe,) = torch.autograd.grad((lines * weights).sum(), w, retain_graph=True)
-                found.append(probe.flatten())
-        return torch.stack(found)
+                probes.append(probe.flatten())
+        return torch.stack(probes)
 
     @torch.no_grad()
     def _scaled_pores(self, direction: Tensor) -> tuple[float, Tensor]:
@@ -287,7 +287,7 @@ class Search:
 
 
 def effects(
-    found: Directions, attributes: Attributes, w: Tensor, slow: int
+    directions: Directions, attributes: Attributes, w: Tensor, slow: int
 ) -> dict[str, dict[float, tuple[Tensor, Tensor]]]:
     """What each slider changes, by slider and value: mean and deviation over codes, (4,) each.
 
@@ -304,7 +304,7 @@ def effects(
     for name in ADJUSTMENTS:
         table[name] = {}
         for value in (-1.0, 1.0):
-            after = attributes.measure(found.apply(w, name, value), slow)
+            after = attributes.measure(directions.apply(w, name, value), slow)
             lines, relief = (b - a for a, b in zip(before, after, strict=True))
             mean, deviation = torch.zeros(4), torch.zeros(4)
             mean[FAST], deviation[FAST] = lines.mean(0), lines.std(0)

@@ -42,7 +42,9 @@ LEVELS = (0.0, 0.5, 0.7, 1.0, 1.3)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``furrow evaluate space``."""
-    parser.add_argument("--assets", type=Path, default=ASSETS / "detail", help="networks to judge")
+    parser.add_argument(
+        "--assets", type=Path, default=ASSETS / "detail", help="networks to measure"
+    )
     parser.add_argument("--space", type=Path, metavar="DIR",
                         help="where mapping and directions lie (default: with the networks)")  # fmt: skip
     parser.add_argument("--maps", type=int, default=200, help="of each kind that are compared")
@@ -77,8 +79,8 @@ def run(args: argparse.Namespace) -> list[Figure]:
     read = attributes.measure(w[AGE_PEOPLE:], 0)[0][:, 0]
     unexplained = (read - ages[AGE_PEOPLE:]).square().mean() / ages[AGE_PEOPLE:].var()
     figures.append(Figure("age_read_r2", 1.0 - float(unexplained), ""))
-    judged = w[AGE_PEOPLE : AGE_PEOPLE + EFFECTS_ON]
-    for slider, values in effects(directions, attributes, judged, 8).items():
+    people = w[AGE_PEOPLE : AGE_PEOPLE + EFFECTS_ON]
+    for slider, values in effects(directions, attributes, people, 8).items():
         for sign, (mean, deviation) in zip(("minus", "plus"), values.values(), strict=True):
             for name, change in zip(ADJUSTMENTS, mean, strict=True):
                 figures.append(Figure(f"{slider}_{sign}_{name}", float(change), ""))
@@ -109,10 +111,10 @@ def distribution(
     normal = w.mean(0) + (draws @ axes).unflatten(1, w.shape[1:])
     figures = [Figure("space_frechet_floor", frechet(one, two), "")]
     rows = (("halves", two), ("mapping", seen(sample(n))), ("normal", seen(normal)))
-    for name, found in rows:
-        precision, recall = precision_recall(one, found)
+    for name, sample_features in rows:
+        precision, recall = precision_recall(one, sample_features)
         figures += [
-            Figure(f"space_{name}_frechet", frechet(one, found), ""),
+            Figure(f"space_{name}_frechet", frechet(one, sample_features), ""),
             Figure(f"space_{name}_precision", precision, ""),
             Figure(f"space_{name}_recall", recall, ""),
         ]

@@ -36,20 +36,20 @@ def claim(folder: Path, settings: Mapping[str, Any], name: str = CONFIG) -> None
     FurrowError
         If the folder holds a run of other settings: the message names what differs.
     """
-    wanted = json.loads(json.dumps(settings))
+    current = json.loads(json.dumps(settings))
     path = folder / name
     if path.exists():
         try:
-            begun = json.loads(path.read_text(encoding="utf-8"))
+            before = json.loads(path.read_text(encoding="utf-8"))
         except ValueError:
             raise FurrowError(f"{path} is damaged. Choose another folder.") from None
-        if changes := differences(begun, wanted):
+        if changes := differences(before, current):
             raise FurrowError(
                 f"{folder} holds a run of another configuration: {'; '.join(changes)}. "
                 "Choose another folder with -o."
             )
         return
-    write_whole(path, json.dumps(wanted, indent=1).encode() + b"\n")
+    write_whole(path, json.dumps(current, indent=1).encode() + b"\n")
 
 
 def differences(before: Any, after: Any, name: str = "") -> list[str]:

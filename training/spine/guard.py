@@ -52,12 +52,12 @@ def check_finite(
         if good and not bool(torch.stack(good).all()):  # one wait for the device, not one a weight
             what = "weights are no longer numbers"
     if what:
-        kept = (
+        state = (
             f"{checkpoint} holds the last good state, from which the same command goes on"
             if checkpoint is not None and checkpoint.is_file()
             else "No state was saved yet"
         )
-        raise FurrowError(f"Training diverged {at}: {what}. {kept}. {remedy}")
+        raise FurrowError(f"Training diverged {at}: {what}. {state}. {remedy}")
 
 
 @contextlib.contextmanager

@@ -68,12 +68,12 @@ def device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        chosen = torch.device(name)
-        torch.zeros((), device=chosen)
+        result = torch.device(name)
+        torch.zeros((), device=result)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise FurrowError(f"PyTorch cannot compute on {name}: {reason}.", "engine_unavailable") from None  # fmt: skip
-    return chosen
+    return result
 
 
 def computes_bfloat16(where: torch.device) -> bool:
@@ -90,5 +90,5 @@ def precision(where: torch.device, bfloat16: bool = True) -> torch.dtype:
 
 def autocast(where: torch.device, bfloat16: bool = True) -> contextlib.AbstractContextManager[None]:
     """What a forward pass is wrapped in: products in :func:`precision`."""
-    chosen = precision(where, bfloat16)
-    return torch.autocast(where.type, torch.bfloat16, enabled=chosen is torch.bfloat16)
+    products = precision(where, bfloat16)
+    return torch.autocast(where.type, torch.bfloat16, enabled=products is torch.bfloat16)

@@ -197,7 +197,7 @@ def run(
     ]
     ceiling = budget.minutes * 60 if budget.minutes else math.inf
     end = budget.steps if halt_at is None else min(halt_at, budget.steps)
-    begun, saved = stage.step, stage.seconds
+    first, saved = stage.step, stage.seconds
     start = time.monotonic() - stage.seconds
     weights = [p for network in stage.networks.values() for p in network.parameters()]
     bar = tqdm(
@@ -233,7 +233,7 @@ def run(
             if stage.seconds - saved >= save_every:
                 keep()
                 saved = stage.seconds
-    if stage.step > begun:
+    if stage.step > first:
         keep()
     if stage.step < end:
         print(
