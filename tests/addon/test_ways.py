@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import sys
 from collections.abc import Callable
@@ -13,15 +14,21 @@ from typing import Any
 import bpy
 import numpy as np
 import pytest
+from furrow.addon.animation import motion
 from furrow.addon.detail import live_updates
 from furrow.addon.process import jobs
 from furrow.addon.process.client import Client
 from furrow.backend.formats.expressions import EXPRESSIONS
+from furrow.backend.formats.files import ASSETS
+from furrow.backend.formats.weights import Weights
 from furrow.backend.process.server import Request
 from furrow.backend.process.services import Services
+from furrow.backend.speech import moonshine
+from furrow.backend.speech.speech_model import SpeechModel
 
 WAYS = Path(__file__).resolve().parents[2] / "docs" / "ways.md"
 SLIDER = "From a slider to a vertex"
+SOUND = "From a sound sample to a keyed weight"
 
 
 def legs(title: str) -> dict[str, list[str]]:
@@ -116,3 +123,24 @@ def test_a_map_is_made_that_way(tiny_networks) -> None:
     make(0.0)
     assert calls(inner, lambda: make(0.5)) == inner
     assert answers == [True, False]
+
+
+def test_a_sound_is_heard_and_said_that_way() -> None:
+    if not moonshine.is_set_up():
+        pytest.skip("python -m furrow.backend.speech.moonshine was not run")
+    model, way = SpeechModel.load(), legs(SOUND)
+    names = [*way["Hearing"][2:], *way["Saying"], *way["Living"]]
+    log = calls(names, lambda: model.weights(ASSETS / "demo" / "hello.wav", 30))
+    assert list(dict.fromkeys(log)) == names, "in the order of their first calls"
+    # Generators go on where they were; of everything else nothing is come back to.
+    once = [name for name in log if not inspect.isgeneratorfunction(function(name))]
+    leg_of = {name: leg for leg, members in way.items() for name in members}
+    order = [leg_of[name] for name in once]
+    assert order == sorted(order, key=list(way).index)
+
+
+def test_weights_are_keyed_that_way(head, scene) -> None:
+    weights = Weights(np.full((3, len(EXPRESSIONS)), 0.5, np.float32), 30.0)
+    way = legs(SOUND)["Keying"][2:]
+    log = calls(way, lambda: motion.apply([head], scene, "talk.wav", weights, motion.Placement()))
+    assert list(dict.fromkeys(log)) == way
