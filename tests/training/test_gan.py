@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +22,25 @@ from furrow.backend.detail.engines.stylegan2 import GanConfig
 from furrow.backend.errors import FurrowError
 from furrow.backend.formats.expressions import parse_weights
 from furrow.training.corpus import train as corpus
-from furrow.training.gan import files, losses, recipe
+from furrow.training.gan import files, learning, losses, recipe
 from furrow.training.gan import train as gan
 from furrow.training.networks import augment
 from furrow.training.networks.stylegan2 import Discriminator, Generator
-from furrow.training.spine import guard
+from furrow.training.spine.files import read_checkpoint
+from furrow.training.spine.processes import Processes
+from furrow.training.spine.stage import Budget
 from PIL import Image
 
-TINY = ("--resolution", 32, "--channel-base", 256, "--batch", 4, "--device", "cpu", "--tick", 0.032)
+TINY = ("--resolution", 32, "--channel-base", 256, "--batch", 4, "--tick", 0.032,
+        "--device", "cpu", "--threads", 1)  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads() -> Iterator[None]:
+    """Leave PyTorch as many threads as it had."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -42,38 +54,45 @@ def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(maps: Path, output: Path, *options: object) -> list[dict[str, str]]:
-    """Train as the command does; returns the curves."""
+def parsed(maps: Path, out: Path, *options: object) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     gan.add_arguments(parser)
-    given = ("--set", maps, "--output", output, *TINY, *options)
-    gan.run(parser.parse_args([str(option) for option in given]))
-    with (output / "curves.csv").open(newline="") as file:
+    given = ("--set", maps, "--out", out, *TINY, *options)
+    return parser.parse_args([str(option) for option in given])
+
+
+def train(maps: Path, out: Path, *options: object) -> list[dict[str, str]]:
+    """Train as the command does; returns the log."""
+    gan.run(parsed(maps, out, *options))
+    with (out / "gan.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
 def whole(maps: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list]:
-    """A run of 24 batches in one go, and its curves."""
-    output = tmp_path_factory.mktemp("gan") / "whole"
-    return output, train(maps, output, "--kimg", 0.096, "--ada-kimg", 0.2)
+    """A run of 24 batches in one go, and its log."""
+    out = tmp_path_factory.mktemp("gan") / "whole"
+    return out, train(maps, out, "--kimg", 0.096, "--ada-kimg", 0.2)
 
 
-def test_a_resumed_run_has_the_curves_of_an_uninterrupted_one(
+def test_a_run_cut_off_at_an_odd_step_goes_on_to_the_same_losses(
     maps: Path, whole: tuple[Path, list], tmp_path: Path
 ) -> None:
-    train(maps, tmp_path, "--kimg", 0.064, "--ada-kimg", 0.2)
-    curves = train(maps, tmp_path, "--kimg", 0.096, "--resume")
-    assert len(curves) == 3
-    for name in set(curves[0]) - {"hours", "seconds_per_kimg"}:
-        assert [row[name] for row in curves] == [row[name] for row in whole[1]], name
-    assert len({row["loss_generator"] for row in curves}) == 3
+    # Amid a row of the log, the path lengths' interval, R1's, and that of the augmentation.
+    args = parsed(maps, tmp_path, "--ada-kimg", 0.2)
+    gan.train(gan.begin(args, Processes("cpu")), tmp_path, Budget(24), args.tick, 10, halt_at=7)
+    torch.manual_seed(99)
+    rows = train(maps, tmp_path, "--kimg", 0.096)
+    assert len(rows) == 3
+    for name in set(rows[0]) - {"seconds", "seconds_per_kimg"}:
+        assert [row[name] for row in rows] == [row[name] for row in whole[1]], name
+    assert len({row["G_main"] for row in rows}) == 3
     one, other = (files.load_generator(f / "generator.safetensors") for f in (tmp_path, whole[0]))
     assert all(map(torch.equal, one.parameters(), other.parameters()))
 
 
 def test_a_run_leaves_pictures_and_a_generator_in_millimetres(whole: tuple[Path, list]) -> None:
-    output, curves = whole
+    output, rows = whole
     pictures = sorted(path.name for path in (output / "previews").iterdir())
     assert pictures == ["data.png", "kimg-00000.096.png"]
     with Image.open(output / "previews" / "data.png") as image:
@@ -85,20 +104,20 @@ def test_a_run_leaves_pictures_and_a_generator_in_millimetres(whole: tuple[Path,
     # The average lags behind, but has left its beginning.
     torch.manual_seed(0)
     start = Generator(generator.config)
-    assert not torch.allclose(start.synthesis.blocks[3].conv1.weight, generator.synthesis.blocks[3].conv1.weight)  # type: ignore[arg-type, union-attr]  # fmt: skip
-    assert float(generator.mapping.w_avg.abs().max()) > 0  # type: ignore[operator]
-    for row in curves:
-        assert all(math.isfinite(float(row[n])) for n in ("loss_generator", "path_length"))
+    assert not torch.allclose(start.synthesis.blocks[3].conv1.weight, generator.synthesis.blocks[3].conv1.weight)  # fmt: skip
+    assert float(generator.mapping.w_avg.abs().max()) > 0
+    for row in rows:
+        assert all(math.isfinite(float(row[n])) for n in ("G_main", "D_main", "path_lengths"))
 
 
 def test_augmentation_follows_how_sure_the_discriminator_is(
     maps: Path, whole: tuple[Path, list], tmp_path: Path
 ) -> None:
     settled = whole[1][-1]
-    assert float(settled["sign_real"]) > 0.6  # five maps are soon known by heart
+    assert float(settled["signs_real"]) > 0.6  # five maps are soon known by heart
     assert 0 < float(settled["probability"]) <= 0.096 / 0.2 + 1e-6
     shutil.copytree(whole[0], tmp_path / "run")
-    (row,) = train(maps, tmp_path / "run", "--resume", "--ada-target", 1, "--kimg", 0.112)[3:]
+    (row,) = train(maps, tmp_path / "run", "--ada-target", 1, "--kimg", 0.112)[3:]
     assert float(row["probability"]) < float(settled["probability"])
 
 
@@ -106,10 +125,10 @@ def test_nothing_is_lost_where_training_diverges(
     maps: Path, whole: tuple[Path, list], tmp_path: Path
 ) -> None:
     shutil.copytree(whole[0], tmp_path / "run")
-    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
-    with pytest.raises(FurrowError, match=r"diverged after 0\.096 kimg.*--learning-rate"):
-        train(maps, tmp_path / "run", "--resume", "--kimg", 0.2, "--learning-rate", 1e30)
-    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
+    before = (tmp_path / "run" / "gan.pt").read_bytes()
+    with pytest.raises(FurrowError, match=r"diverged at step .*--learning-rate"):
+        train(maps, tmp_path / "run", "--kimg", 0.2, "--learning-rate", 1e30)
+    assert (tmp_path / "run" / "gan.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -128,29 +147,15 @@ def test_full_memory_says_what_to_lower_and_loses_nothing(
     wanted: str,
 ) -> None:
     shutil.copytree(whole[0], tmp_path / "run")
-    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    before = (tmp_path / "run" / "gan.pt").read_bytes()
 
     def full(*arguments: object) -> None:
         raise failure
 
-    monkeypatch.setattr(losses, "telling", full)
+    monkeypatch.setattr(losses, "d_main", full)
     with pytest.raises(FurrowError, match=wanted):
-        train(maps, tmp_path / "run", "--resume", "--kimg", 0.2)
-    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
-
-
-def test_divergence_is_told_from_what_goes_well(tmp_path: Path) -> None:
-    good, bad = [torch.ones(3), torch.zeros(2, 2)], [torch.ones(3), torch.tensor([1.0, math.inf])]
-    checkpoint = tmp_path / "checkpoint.pt"
-    guard.check_finite([0.3], good, "at step 4", checkpoint, "Lower --rate.")
-    for values, weights in (([0.3, math.nan], good), ([0.3], bad)):
-        with pytest.raises(FurrowError, match=r"diverged at step 4.*No state was saved.*--rate"):
-            guard.check_finite(values, weights, "at step 4", checkpoint, "Lower --rate.")
-    checkpoint.touch()
-    with pytest.raises(FurrowError, match=r"checkpoint\.pt holds the last good state"):
-        guard.check_finite([math.inf], (), "at step 4", checkpoint, "Lower --rate.")
-    with pytest.raises(RuntimeError, match="something else"), guard.enough_memory("lower it"):
-        raise RuntimeError("something else")
+        train(maps, tmp_path / "run", "--kimg", 0.2)
+    assert (tmp_path / "run" / "gan.pt").read_bytes() == before
 
 
 def test_a_run_begins_with_networks_from_elsewhere(
@@ -163,6 +168,7 @@ def test_a_run_begins_with_networks_from_elsewhere(
     theirs, against = Generator(config), Discriminator(config)
     read = Imported(config, theirs.state_dict(), None, against.state_dict())
     monkeypatch.setattr(gan, "read_networks", lambda path: read)
+    monkeypatch.setattr(learning, "read_networks", lambda path: read)
     train(maps, tmp_path, "--start-from", "faces.pkl", "--kimg", 0.004, "--learning-rate", 1e-9)
     ours = files.load_generator(tmp_path / "generator.safetensors")
     torch.testing.assert_close(dict(ours.named_parameters()), dict(theirs.named_parameters()), atol=1e-5, rtol=0)  # fmt: skip
@@ -171,80 +177,87 @@ def test_a_run_begins_with_networks_from_elsewhere(
 
 
 def test_bad_input_is_named(maps: Path, whole: tuple[Path, list], tmp_path: Path) -> None:
-    output = whole[0]
-    for options, wanted in (
-        ((), "--resume"),
-        (("--resume", "--resolution", 64), "resolution 32"),
-        (("--resume", "--kimg", 0.05), "0.096 kimg"),
+    for options, problem in (
+        (("--resolution", 64), "resolution 32"),
+        (("--batch", 8), "batch 4"),
         (("--kimg", 0), "more than 0"),
     ):
-        with pytest.raises(FurrowError, match=wanted):
-            train(maps, output, *options)
-    for options, wanted in (
-        (("--resume",), "no checkpoint"),
+        with pytest.raises(FurrowError, match=problem):
+            train(maps, whole[0], *options)
+    wrong: tuple[tuple[tuple[str, object], str], ...] = (
         (("--resolution", 48), "power of two"),
         (("--resolution", 128), "64 x 64"),
         (("--batch", 0), "--batch"),
-        (("--device", "cuda:9"), "cuda:9"),
+        (("--threads", 0), "--threads"),
         (("--start-from", tmp_path / "nowhere.pkl"), "no file"),
-    ):
-        with pytest.raises(FurrowError, match=wanted):
-            train(maps, tmp_path / "run", *options)
+    )
+    for flags, problem in wrong:
+        with pytest.raises(FurrowError, match=problem):
+            train(maps, tmp_path / "run", *flags)
     broken = shutil.copytree(maps, tmp_path / "broken")
     for name, content in (("1", np.zeros((64, 64), np.uint8)), ("2", np.zeros((64, 32), np.uint16))):  # fmt: skip
         Image.fromarray(content).save(broken / "dpmap" / f"0001_mixture-{name}.png")
-    with pytest.raises(FurrowError, match=r"2 maps cannot be used.*16 bits.*32 x 64"):  # fmt: skip
+    with pytest.raises(FurrowError, match=r"2 maps cannot be used.*16 bits.*32 x 64"):
         train(broken, tmp_path / "run")
     assert not (tmp_path / "run" / "maps.npy").exists()
     (broken / "dpmap" / "0001_mixture-1.png").unlink()
     shutil.copy(maps / "dpmap" / "0001_mixture-2.png", broken / "dpmap")
     with pytest.raises(FurrowError, match="not the set"):
-        train(broken, shutil.copytree(output, tmp_path / "other"), "--resume", "--kimg", 1)
+        train(broken, shutil.copytree(whole[0], tmp_path / "other"), "--kimg", 1)
 
 
-def test_damaged_checkpoints_and_generators_say_so(whole: tuple[Path, list], tmp_path: Path) -> None:  # fmt: skip
+def test_damaged_files_of_a_run_say_so(
+    maps: Path, whole: tuple[Path, list], tmp_path: Path
+) -> None:
+    run = shutil.copytree(whole[0], tmp_path / "run")
     foreign = tmp_path / "foreign.pt"
     torch.save({"model": {}, "step": 3}, foreign)
-    for name, load in (("checkpoint.pt", files.load_run), ("generator.safetensors", files.load_generator)):  # fmt: skip
-        whole_file = (whole[0] / name).read_bytes()
-        for damaged in (b"", b"nothing", whole_file[: len(whole_file) // 2], foreign.read_bytes()):
-            (tmp_path / name).write_bytes(damaged)
+    for name, load in (
+        ("gan.pt", lambda path: train(maps, run, "--kimg", 0.2)),
+        ("config.json", lambda path: files.read_config(run)),
+        ("generator.safetensors", files.load_generator),
+    ):
+        content = (run / name).read_bytes()
+        for damaged in (b"", b"nothing", content[: len(content) // 2], foreign.read_bytes()):
+            (run / name).write_bytes(damaged)
             with pytest.raises(FurrowError, match=name):
-                load(tmp_path / name)
+                load(run / name)
+            assert (run / name).read_bytes() == damaged, "it stays as it is"
+        (run / name).write_bytes(content)
 
 
 def test_a_checkpoint_of_other_networks_is_refused(
     maps: Path, whole: tuple[Path, list], tmp_path: Path
 ) -> None:
     run = shutil.copytree(whole[0], tmp_path / "run")
-    state = files.load_run(run / "checkpoint.pt")
-    for change in (
-        {"average": state["discriminator"]},
-        {"recipe": {"resolution": 32}},
-        {"generator": {}},
+    state = read_checkpoint(run / "gan.pt")
+    networks = state["networks"]
+    changes: tuple[dict, ...] = (
+        {"networks": networks | {"generator": networks["discriminator"]}},
+        {"averages": {}},
         {"optimisers": {}},
-    ):
-        torch.save(state | change, run / "checkpoint.pt")
-        before = (run / "checkpoint.pt").read_bytes()
-        with pytest.raises(FurrowError, match=r"checkpoint\.pt is damaged or no run"):
-            train(maps, run, "--resume", "--kimg", 0.2)
-        assert (run / "checkpoint.pt").read_bytes() == before
+    )
+    for change in changes:
+        torch.save(state | change, run / "gan.pt")
+        before = (run / "gan.pt").read_bytes()
+        with pytest.raises(FurrowError, match=r"gan\.pt is damaged or no run"):
+            train(maps, run, "--kimg", 0.2)
+        assert (run / "gan.pt").read_bytes() == before
 
 
 def test_two_processes_hold_the_same_networks(maps: Path, tmp_path: Path) -> None:
     # Started as torchrun does it.
     environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}  # fmt: skip
-    options = map(str, ("--set", maps, "--output", tmp_path, *TINY, "--kimg", 0.016, "--tick", 0.016))  # fmt: skip
+    options = map(str, ("--set", maps, "--out", tmp_path, *TINY, "--kimg", 0.016, "--tick", 0.016))
     script = (
-        "import argparse, sys, torch\nfrom furrow.training.gan import train as gan\n"
-        "save = gan.write_checkpoint\n"
+        "import argparse, sys\nfrom furrow.training.gan import train as gan\n"
         "parser = argparse.ArgumentParser(); gan.add_arguments(parser)\n"
-        "state = gan.Training.state\n"
-        "def kept(self):\n"
-        "    total = sum(float(p.double().sum()) for p in self.generator.parameters())\n"
-        "    print(repr(total), flush=True)\n"
-        "    return state(self)\n"
-        "gan.Training.state = kept\n"
+        "report = gan.check_finite\n"
+        "def kept(losses, weights, *rest):\n"
+        "    weights = list(weights)\n"
+        "    print(repr(sum(float(w.double().sum()) for w in weights)), flush=True)\n"
+        "    report(losses, weights, *rest)\n"
+        "gan.check_finite = kept\n"
         "gan.run(parser.parse_args(sys.argv[1:]))\n"
     )
     port = str(20000 + os.getpid() % 20000)
@@ -258,10 +271,10 @@ def test_two_processes_hold_the_same_networks(maps: Path, tmp_path: Path) -> Non
         )
         for rank in ("0", "1")
     ]
-    sums = [child.communicate(timeout=120)[0] for child in children]
+    sums = [child.communicate(timeout=120)[0].splitlines()[0] for child in children]
     assert [child.returncode for child in children] == [0, 0]
-    assert sums[0] and sums[0] == sums[1]
-    assert len(files.load_run(tmp_path / "checkpoint.pt")["random"]) == 2
+    assert float(sums[0]) and sums[0] == sums[1]
+    assert len(read_checkpoint(tmp_path / "gan.pt")["random"]) == 2
 
 
 def test_the_automatic_recipe_is_the_published_one() -> None:
@@ -285,7 +298,7 @@ def test_penalties_are_what_their_definitions_say() -> None:
     config = GanConfig(16, 64)
     generator, discriminator = Generator(config), Discriminator(config)
     real = torch.randn(4, 1, 16, 16)
-    norms = losses.gradient_penalty(discriminator, real, 0.0)
+    norms = losses.r1_penalty(discriminator, real, 0.0)
     direction = torch.randn_like(real) * 1e-2
     with torch.no_grad():
         ahead, back = (discriminator(real + sign * direction).sum() for sign in (1, -1))
@@ -294,15 +307,15 @@ def test_penalties_are_what_their_definitions_say() -> None:
     assert float(slope) == pytest.approx(float(ahead - back) / 2, rel=0.05)
     torch.testing.assert_close(norms, gradient.square().sum((1, 2, 3)))
     # Through the augmentation too, and differentiable once more.
-    losses.gradient_penalty(discriminator, real, 0.8).sum().backward()
-    assert float(discriminator.conv.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
+    losses.r1_penalty(discriminator, real, 0.8).sum().backward()
+    assert float(discriminator.conv.weight.grad.abs().sum()) > 0
     # A generator twice as loud moves maps twice as far.
     lengths = []
     for loudness in (1.0, 2.0):
         torch.manual_seed(1)
         with torch.no_grad():
             for block in generator.synthesis.blocks:
-                block.to_map.weight.mul_(loudness)  # type: ignore[union-attr, operator]
+                block.to_map.weight.mul_(loudness)
         lengths.append(float(losses.path_lengths(generator, 4, real.device).detach().mean()))
     assert lengths[1] == pytest.approx(2 * lengths[0], rel=1e-3)
 

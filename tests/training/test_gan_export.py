@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -33,11 +34,11 @@ SIZE = 64
 EXPRESSION = "browInnerUp=1,mouthSmileLeft=0.6"
 
 
-def command(part: object, *options: object) -> None:
+def command(part: ModuleType, *options: object) -> None:
     """Run a part of ``furrow train`` as the command does."""
     parser = argparse.ArgumentParser()
-    part.add_arguments(parser)  # type: ignore[attr-defined]
-    part.run(parser.parse_args([str(option) for option in options]))  # type: ignore[attr-defined]
+    part.add_arguments(parser)
+    part.run(parser.parse_args([str(option) for option in options]))
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +49,14 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     command(corpus, "--set", "test", "--people", 1, "--resolution", SIZE, "--processes", 1,
             "--output", folders["set"])  # fmt: skip
     command(gan, "--set", folders["set"], "--resolution", SIZE, "--channel-base", 256, "--batch", 4,
-            "--device", "cpu", "--tick", 0.008, "--kimg", 0.008, "--output", folders["gan"])  # fmt: skip
+            "--device", "cpu", "--threads", 1, "--tick", 0.008, "--kimg", 0.008, "--out", folders["gan"])  # fmt: skip
     learn_encoder(folders["gan"], root, folders["networks"])
     return folders
 
 
 def learn_encoder(generator: Path, root: Path, out: Path, *options: object) -> None:
-    command(encoder, "--generator", generator, "--set", root / "set", "--data", root / "data",
-            "--minutes", 0.03, "--hidden", "32,32,16,16,16", "--out", out, *options)  # fmt: skip
+    command(encoder, "--device", "cpu", "--threads", 1, "--generator", generator, "--set", root / "set", "--data", root / "data",
+            "--steps", 20, "--hidden", "32,32,16,16,16", "--out", out, *options)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_networks_have_the_published_sizes(
     assert [count(n.parameters()) / 1e6 for n in made] == pytest.approx(
         [synthesis, discriminator], abs=0.051
     )
-    assert made[0].num_ws == 18  # type: ignore[union-attr]
+    assert made[0].num_ws == 18
 
 
 def test_outputs_keep_their_scale_whatever_the_style() -> None:
@@ -203,7 +203,7 @@ def contents(easy_dict: type[dict]) -> dict[str, Any]:
     discriminator = network(discriminator_weights(), architecture="resnet")
     mbstd = Persistent()
     mbstd.group_size = 2  # type: ignore[assignment]
-    discriminator._modules["b4"].add_module("mbstd", mbstd)  # type: ignore[union-attr]
+    discriminator._modules["b4"].add_module("mbstd", mbstd)
     return {
         "training_set_kwargs": easy_dict(path="faces.zip", resolution=SIZE),
         "G": network(generator_weights(), architecture="skip"),
@@ -230,7 +230,7 @@ def filtered(x: Tensor, before: int, after: int) -> Tensor:
     line = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype) / 8
     x = F.pad(x, (before, after, before, after))
     rows = sum(line[k] * x[..., k : x.shape[-2] - 3 + k, :] for k in range(4))
-    return sum(line[k] * rows[..., k : rows.shape[-1] - 3 + k] for k in range(4))  # type: ignore[union-attr, return-value, misc]
+    return sum(line[k] * rows[..., k : rows.shape[-1] - 3 + k] for k in range(4))
 
 
 def spread(x: Tensor) -> Tensor:

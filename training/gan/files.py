@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +20,6 @@ from ...backend.formats.files import whole_file, write_whole
 from ..corpus.pictures import shaded
 from ..networks.stylegan2 import Generator
 from ..networks.stylegan_pickle import read_networks
-from ..spine.files import read_checkpoint
-from ..spine.guard import restoring
 
 FORMAT = "furrow.gan/1"
 
@@ -116,23 +110,33 @@ def _generator_file(source: Path) -> Path:
     return source / "generator.safetensors" if source.is_dir() else source
 
 
-def load_run(path: Path) -> dict[str, Any]:
-    """Load a run's checkpoint; raises FurrowError if it is missing, damaged or another network's."""
-    with restoring(path, COMMAND):
-        content = read_checkpoint(path)
-        if content["format"] != FORMAT:
+def read_config(folder: Path) -> dict[str, Any] | None:
+    """Read what a run was begun with: recipe, digest and unit of its set; None where there is no run.
+
+    Raises
+    ------
+    FurrowError
+        If the file is damaged or another command's.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config["format"] != FORMAT:
             raise ValueError(f'its format is not "{FORMAT}"')
-    return content
+        return {name: config[name] for name in ("recipe", "set", "unit_mm")}
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, ValueError) as error:
+        raise FurrowError(
+            f"{path} is damaged or no run of `{COMMAND}`: {error}. Begin another run, in another folder."
+        ) from None
 
 
-def write_curves(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Write a run's log as CSV, one row a tick; what was not measured in a tick stays empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[-1]) if rows else [])
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: "" if math.isnan(value) else value for name, value in row.items()})
-    write_whole(path, text.getvalue().encode())
+def write_config(folder: Path, config: dict[str, Any]) -> None:
+    """Write what :func:`read_config` reads."""
+    write_whole(
+        folder / "config.json", json.dumps({"format": FORMAT} | config, indent=1).encode() + b"\n"
+    )
 
 
 def write_preview(path: Path, maps_mm: Tensor) -> None:

@@ -1,4 +1,8 @@
-"""The losses of StyleGAN2-ADA: non-saturating logistic, gradient penalty R1, path length."""
+"""The losses of StyleGAN2-ADA, by its names: G_main, D_main, R1 and the path lengths.
+
+They are non-saturating logistic (Goodfellow et al. 2014); R1 is the gradient penalty of Mescheder et
+al. 2018, the path lengths are those of Karras et al. 2020.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +29,13 @@ def random_styles(generator: Generator, count: int, device: torch.device) -> Ten
     return torch.where(layer < change, w[:, None], other[:, None])
 
 
-def fooling(
+def g_main(
     generator: Generator, discriminator: Discriminator, count: int, device: torch.device, p: float
 ) -> Tensor:
-    """The generator's loss (count,): -log of the probability that its maps pass for data."""
+    """The generator's loss (count,): -log of the probability that its maps pass for data.
+
+    `p` is the probability of augmentation.
+    """
     maps = generator.synthesis(random_styles(generator, count, device))
     return F.softplus(-discriminator(augment(maps, p)))[:, 0]
 
@@ -42,20 +49,20 @@ def path_lengths(generator: Generator, count: int, device: torch.device) -> Tens
     return gradient.square().sum(2).mean(1).sqrt()
 
 
-def gradient_penalty(discriminator: Discriminator, real: Tensor, p: float) -> Tensor:
+def d_main(
+    generator: Generator, discriminator: Discriminator, real: Tensor, p: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The discriminator's loss (N,), and its logits (N,) for maps of the data and of the generator."""
+    with torch.no_grad():
+        fake = generator.synthesis(random_styles(generator, len(real), real.device))
+    fake_logits = discriminator(augment(fake, p))[:, 0]
+    real_logits = discriminator(augment(real, p))[:, 0]
+    return F.softplus(fake_logits) + F.softplus(-real_logits), real_logits, fake_logits
+
+
+def r1_penalty(discriminator: Discriminator, real: Tensor, p: float) -> Tensor:
     """Squared gradient (N,) of the discriminator at maps (N, 1, R, R) of the data: R1 without its weight."""
     real = real.detach().requires_grad_(True)
     logits = discriminator(augment(real, p))
     (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
     return gradient.square().sum((1, 2, 3))
-
-
-def telling(
-    generator: Generator, discriminator: Discriminator, real: Tensor, p: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The discriminator's loss (N,), and its logits (N,) for maps of the data and of the generator."""
-    with torch.no_grad():
-        made = generator.synthesis(random_styles(generator, len(real), real.device))
-    for_made = discriminator(augment(made, p))[:, 0]
-    for_real = discriminator(augment(real, p))[:, 0]
-    return F.softplus(for_made) + F.softplus(-for_real), for_real, for_made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -133,28 +133,26 @@ def automatic(given: Mapping[str, Any], processes: int) -> Recipe:
 
 
 def resumed(before: Mapping[str, Any], given: Mapping[str, Any], processes: int) -> Recipe:
-    """The recipe of an earlier part of a run, with what is given now; sizes must stay."""
+    """The recipe of an earlier part of a run, with what is given now; sizes, batch and seed must stay."""
     recipe, now = Recipe(**before), chosen(given)
-    keep_sizes(before, now)
-    if "batch" in now and "micro_batch" not in now:
-        now["micro_batch"] = max(1, min(recipe.micro_batch, now["batch"] // processes))
+    keep(before, now, (*SIZES, "batch", "seed"))
     return shared(replace(recipe, **now), processes)
 
 
 def imported(config: GanConfig, given: Mapping[str, Any], processes: int) -> Recipe:
     """The recipe for networks that have learned elsewhere: they keep their sizes, augmentation adapts fast."""
     sizes = {name: getattr(config, name) for name in SIZES}
-    keep_sizes(sizes, given)
+    keep(sizes, given, SIZES)
     quick = {"ada_kimg": 100.0, "ema_ramp": 0.0}  # as published for such a start
     return automatic(quick | chosen(given) | sizes, processes)
 
 
-def keep_sizes(sizes: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    """Raise FurrowError if options that were given ask for other sizes."""
-    for name in SIZES:
-        if name in given and given[name] != sizes[name]:
+def keep(before: Mapping[str, Any], given: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Raise FurrowError if options that were given ask for others of these settings than there were."""
+    for name in names:
+        if name in given and given[name] != before[name]:
             raise FurrowError(
-                f"The networks were begun with --{name.replace('_', '-')} {sizes[name]}, which cannot "
+                f"The networks were begun with --{name.replace('_', '-')} {before[name]}, which cannot "
                 f"become {given[name]}. Leave the option out, or begin another run."
             )
 
