@@ -62,7 +62,7 @@ def lacks_avx2() -> bool:
     if sys.platform == "darwin":
         return _sysctl("hw.optional.avx2_0") == "0"
     with contextlib.suppress(AttributeError, OSError):
-        kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+        kernel = ctypes.windll.kernel32
         return not kernel.IsProcessorFeaturePresent(_PF_AVX2_INSTRUCTIONS_AVAILABLE)
     return False
 

@@ -76,9 +76,9 @@ def test_muscles_of_the_left_mirror_those_of_the_right(skin_chart: Chart) -> Non
 
 def test_a_line_that_swims_is_told_from_one_that_deepens(skin_chart: Chart) -> None:
     z = skin_chart.face[:, 1]
-    still = lines.ramp(Fake(skin_chart, lambda t: t * grooves(z)), vector({"jawOpen": 1.0}))  # type: ignore[arg-type]
+    still = lines.ramp(Fake(skin_chart, lambda t: t * grooves(z)), vector({"jawOpen": 1.0}))
     swims = lines.ramp(
-        Fake(skin_chart, lambda t: t * grooves(z + 1.5 * (1 - t))),  # type: ignore[arg-type]
+        Fake(skin_chart, lambda t: t * grooves(z + 1.5 * (1 - t))),
         vector({"jawOpen": 1.0}),
     )
     assert still.shift_mm < 0.01
@@ -89,7 +89,7 @@ def test_a_line_that_swims_is_told_from_one_that_deepens(skin_chart: Chart) -> N
 def test_a_line_that_pops_up_is_found(skin_chart: Chart) -> None:
     z = skin_chart.face[:, 1]
     pops = lines.ramp(
-        Fake(skin_chart, lambda t: (t > 0.5) * 0.5 * grooves(z) + t * 0.5 * grooves(z)),  # type: ignore[arg-type]
+        Fake(skin_chart, lambda t: (t > 0.5) * 0.5 * grooves(z) + t * 0.5 * grooves(z)),
         vector({"jawOpen": 1.0}),
     )
     assert pops.step_ratio > 10

@@ -143,11 +143,11 @@ def test_an_average_is_short_while_it_is_young() -> None:
         average = averaged(network)
         network.weight.fill_(1.0)
         average.update_parameters(network)
-        first = float(average.module.weight)  # type: ignore[arg-type]
+        first = float(average.module.weight)
         for _ in range(400):
             average.update_parameters(network)
     assert first == pytest.approx(1 - lasting(1)) and first > 0.5
-    assert float(average.module.weight) == pytest.approx(1.0, abs=1e-6)  # type: ignore[arg-type]
+    assert float(average.module.weight) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_the_device_is_chosen_once_and_its_absence_is_said() -> None:

@@ -100,7 +100,7 @@ def bases_of(synthesis: Synthesis, maps: Maps, variances: Tensor | None = None) 
     fine = maps.map.shape[1]
     both = [block_at(synthesis, r).basis for r in (fine // 2, fine)]
     worth = torch.zeros(2, 512) if variances is None else variances
-    unit = float(synthesis.scale)  # type: ignore[arg-type]
+    unit = float(synthesis.scale)
     return Bases(both[0], both[1], worth[0], worth[1], weights_of(maps.mask), unit)  # type: ignore[arg-type]
 
 

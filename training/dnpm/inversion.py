@@ -42,8 +42,8 @@ def invert(
         (1, 1, R, R) mm, the map of that W+.
     """
     size = synthesis.config.resolution
-    scale: Tensor = synthesis.scale  # type: ignore[assignment]
-    w = encoder.w_avg.clone()[None].requires_grad_(True)  # type: ignore[operator]
+    scale: Tensor = synthesis.scale
+    w = encoder.w_avg.clone()[None].requires_grad_(True)
     noise = torch.zeros_like(target)
     optimiser = torch.optim.Adam([w], RATE)
     best, best_loss = noise, float("inf")
@@ -58,7 +58,7 @@ def invert(
         if step >= steps[0] and loss.item() < best_loss:
             best, best_loss = image.detach() * scale, loss.item()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
     return best
 

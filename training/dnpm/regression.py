@@ -91,7 +91,7 @@ def regression(
         relief = predictions[:, 2] - relief_style(a)
         loss = folds + RELIEF_WORTH * relief[:, : len(SKIN)].square().mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         return {"folds": folds, "loss": loss}
 

@@ -144,7 +144,7 @@ def adversarial(
 
     def move(name: str, loss: Tensor) -> None:
         optimisers[name].zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimisers[name].step()
 
     def learn(stage: Stage, rng: np.random.Generator) -> dict[str, Tensor]:

@@ -155,7 +155,7 @@ def position_maps(
             maps = network(x.contiguous(memory_format=torch.channels_last)).float()
         loss = furrow_loss(maps, target[:, None].to(where) / unit, mask)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         return {"loss": loss}
 

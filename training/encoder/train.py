@@ -72,7 +72,7 @@ def matching(
         target = F.avg_pool2d(images[:, None].to(where), factor) / synthesis.scale
         loss = furrow_loss(lines(synthesis, encoder(a, b), resolution), target, mask)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         return {"loss": loss}
 
@@ -155,8 +155,8 @@ def _for_lean(args: argparse.Namespace, hidden: tuple[int, ...], record: dict[st
     maps = _maps(args, resolution)
     sizes = trained.config
     encoder = Encoder(EncoderConfig(sizes.identity, sizes.expression, sizes.split, hidden))
-    encoder.shift.copy_(trained.shift)  # type: ignore[operator, arg-type]
-    encoder.gain.copy_(trained.gain)  # type: ignore[operator, arg-type]
+    encoder.shift.copy_(trained.shift)
+    encoder.gain.copy_(trained.gain)
     _fit(args, encoder, synthesis, maps, resolution, hidden)
     rows = np.arange(0, len(maps.map), max(1, len(maps.map) // 2000))
     centre_styles(

@@ -170,7 +170,7 @@ def readout(x: Tensor, coefficients: Tensor, title: str, steps: int) -> Stage:
         rows = torch.from_numpy(order[stage.step])
         loss = (network(x[rows]) - coefficients[rows]).square().mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         return {"loss": loss}
 

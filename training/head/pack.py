@@ -36,5 +36,5 @@ def layout_arrays(layout: Layout) -> dict[str, np.ndarray]:
 def write_head(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write the head model in one step; raises FurrowError."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, format=np.array(FORMAT), **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, format=np.array(FORMAT), **arrays)
     write_whole(path, buffer.getvalue())

@@ -148,7 +148,7 @@ def components(
     mean = w.mean(0)
     axes, variances = principal_axes(w - mean, CANDIDATES)
     reader = (axes / variances[:, None]).T
-    w_avg: Tensor = encoder.w_avg  # type: ignore[assignment]
+    w_avg: Tensor = encoder.w_avg
     images = responses(synthesis, w_avg, axes, mask.shape[-1])
     images = (images * mask.sqrt()).flatten(1) / mask.sum().sqrt()
     pores = RELIEF_WEIGHT * (axes @ relief.flatten())

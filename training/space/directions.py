@@ -146,7 +146,7 @@ class Search:
         """
         axes, _ = principal_axes(rows, CANDIDATES)
         size = self.attributes.resolution
-        w_avg: Tensor = self.encoder.w_avg  # type: ignore[assignment]
+        w_avg: Tensor = self.encoder.w_avg
         images = responses(self.synthesis, w_avg, axes, size) * self.attributes.mask
         flat = images.flatten(1)
         turn = torch.linalg.eigh((flat @ flat.T).double())[1].flip(1)[:, :count].float().T
@@ -179,7 +179,7 @@ class Search:
             wrong = ((change - goal).square() * weights).sum(1).mean() / GOALS[name] ** 2
             loss = wrong + UNUSUAL * amounts.square().mean()
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
         return (amounts.detach() @ axes).unflatten(0, (-1, W_SIZE))
 
@@ -190,7 +190,7 @@ class Search:
         W+ moves away from the code whose map is flat. The styles that decide the relief's strength
         may stay: of three choices, the one that changes depth most evenly and pores least.
         """
-        w_avg: Tensor = self.encoder.w_avg  # type: ignore[assignment]
+        w_avg: Tensor = self.encoder.w_avg
         axes, added = self.visible_axes((self.w - w_avg).flatten(1), 2 * AXES)
         images = added.flatten(1)
         mean = self.attributes.lines(w_avg[None]).flatten()

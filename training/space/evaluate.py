@@ -123,7 +123,7 @@ def distribution(
 
 def truncation(encoder: Encoder, synthesis: Synthesis, mask: Tensor, w: Tensor) -> list[Figure]:
     """Depth (RMS mm) of truncated random maps, and how far they lie apart (RMS mm from their mean)."""
-    w_avg: Tensor = encoder.w_avg  # type: ignore[assignment]
+    w_avg: Tensor = encoder.w_avg
     figures = []
     for psi in LEVELS:
         maps = drawn_lines(synthesis, w_avg + psi * (w - w_avg), mask.shape[-1])

@@ -123,7 +123,7 @@ def flow_matching(
         error = mapping.velocity(at, mapping.time_features(time)) - (end - start)
         loss = error.square().mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         return {"loss": loss}
 

@@ -75,7 +75,7 @@ class Pictures:
         return [f"{name.replace('_', ' ')} {value:+.0f}" for value in values], rows
 
     def _truncation(self) -> tuple[list[str], list[list[np.ndarray]]]:
-        w_avg: Tensor = self.encoder.w_avg  # type: ignore[assignment]
+        w_avg: Tensor = self.encoder.w_avg
         levels = (0.0, 0.5, 1.0)
         rows = [
             [self.face(w_avg + psi * (w[None] - w_avg), seed) for psi in levels]

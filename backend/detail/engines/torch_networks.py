@@ -205,11 +205,12 @@ class Synthesis(nn.Module):
 
     def mixed(self, w: Tensor) -> list[Tensor]:
         """What each local basis gives for styles w (N, num_ws, 512): raw units, (N, 1, r, r)."""
-        return [
-            block.basis(w[:, 2 * index + 3])
-            for index, block in enumerate(self.blocks)
-            if block.basis is not None
-        ]
+        images = []
+        for index, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            if block.basis is not None:
+                images.append(block.basis(w[:, 2 * index + 3]))
+        return images
 
     def mixture(self, mixed: Sequence[Tensor], rest: Tensor) -> Tensor:
         """Maps (N, 1, R, R) in mm of what :meth:`mixed` returns and a rest (1, 1, R, R) in mm."""
