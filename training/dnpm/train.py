@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from ...backend.detail.engines.torch_networks import load
+from ...backend.errors import FurrowError
 from ...backend.formats import figures
 from ...backend.formats.figures import Figure
 from ...backend.head.bilinear import Head
@@ -43,6 +44,9 @@ from .setup import SHIPPED, Networks, Options, networks, read_options, settings
 
 COMMAND = "furrow train dnpm"
 
+SMALLEST = 64
+"""Texels that the corpus draws at least."""
+
 
 @dataclass(frozen=True)
 class Sets:
@@ -61,8 +65,18 @@ class Sets:
 
 
 def drawn_sets(options: Options, head: Head, data: Path) -> Sets:
-    """Sets drawn from the corpus's sampler, kept in `data`."""
+    """Sets drawn from the corpus's sampler, kept in `data`.
+
+    Raises
+    ------
+    FurrowError
+        If a quarter of the resolution, at which most people are drawn, is too small to draw.
+    """
     size = options.resolution
+    if size // 4 < SMALLEST:
+        raise FurrowError(
+            f"People are drawn at a quarter of the resolution too: {size} is less than {4 * SMALLEST}."
+        )
     seed = options.seed + 1
     half = draw(
         data / f"train{size // 2}", head, size // 2, options.people, options.expressions, seed

@@ -101,7 +101,7 @@ def learn(
         print(f"directions.safetensors written after {time.monotonic() - began:.0f} s")
     if only != "directions":
         sources = {n: sha256(generator / f"{n}.safetensors") for n in ("generator", "encoder")}
-        claim(state, sources | settings(options))
+        claim(state, sources | settings(options), "space.json")
         _learn_mapping(out, state, head, search, options, where, sources)
         print(f"mapping.onnx written after {time.monotonic() - began:.0f} s")
 

@@ -46,7 +46,7 @@ def claim(folder: Path, settings: Mapping[str, Any], name: str = CONFIG) -> None
         if changes := differences(before, current):
             raise FurrowError(
                 f"{folder} holds a run of another configuration: {'; '.join(changes)}. "
-                "Choose another folder with -o."
+                "Choose another folder."
             )
         return
     write_whole(path, json.dumps(current, indent=1).encode() + b"\n")
