@@ -63,15 +63,15 @@ class Blinks:
             Degrees by which the gaze begins to turn now, else 0.
         """
         self._left -= self._rate * _PER_MINUTE[moment.speaking] / 60 * STEP
-        wanted = self._left <= 0
+        is_due = self._left <= 0
         begin = earliest
         if moment.phrase is not None:
-            wanted |= self._rng.random() < _AT_PHRASE_END * self._rate
+            is_due |= self._rng.random() < _AT_PHRASE_END * self._rate
             begin += float(self._rng.uniform(0.0, 0.15))
         if shift > _WITH_GAZE[0]:
             share = (shift - _WITH_GAZE[0]) / (_WITH_GAZE[1] - _WITH_GAZE[0])
-            wanted |= self._rng.random() < share * self._rate
-        if wanted and begin - self._last >= _LEAST:
+            is_due |= self._rng.random() < share * self._rate
+        if is_due and begin - self._last >= _LEAST:
             self._blink(begin)
 
     def _blink(self, begin: float) -> None:

@@ -137,8 +137,8 @@ class Breath:
         """Take a row: what is heard, and the earliest time that a breath can begin."""
         if moment.phrase is not None:
             self._spoken += moment.phrase
-            drawn = float(self._rng.random())
-            if self._spoken > _GROUP or drawn < _SHORT_PAUSE:
+            chance = float(self._rng.random())
+            if self._spoken > _GROUP or chance < _SHORT_PAUSE:
                 depth = 0.5 + 0.5 * min(1.0, self._spoken / _DEEPEST)
                 self._breathe(earliest, depth, _GASP, _GASP_OUT)
         if moment.speaking:

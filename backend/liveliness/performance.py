@@ -109,8 +109,8 @@ def random_speaker(seed: int) -> tuple[float, ...]:
     """Return the habits of a random speaker, the same for the same seed; raises FurrowError below 0."""
     if seed < 0:
         raise FurrowError(f"The speaker is {seed}; it must be a whole number from 0 on.")
-    drawn = np.random.default_rng(seed).normal(0.0, 0.45, len(HABITS))
-    return tuple(float(x) for x in np.clip(drawn, -1.0, 1.0))
+    habits = np.random.default_rng(seed).normal(0.0, 0.45, len(HABITS))
+    return tuple(float(x) for x in np.clip(habits, -1.0, 1.0))
 
 
 def from_values(
@@ -159,11 +159,11 @@ def from_request(params: Mapping[str, Any]) -> tuple[Style, Life]:
 def _made(kind: Any, values: Any) -> Any:
     if not isinstance(values, Mapping):
         raise FurrowError(f"The {kind.__name__.lower()} must be an object of names and values.")
-    known = {field.name for field in fields(kind)}
+    names = {field.name for field in fields(kind)}
     for name in values:
-        if name not in known:
+        if name not in names:
             raise FurrowError(
-                f'The {kind.__name__.lower()} has no "{name}"; it has {", ".join(sorted(known))}.'
+                f'The {kind.__name__.lower()} has no "{name}"; it has {", ".join(sorted(names))}.'
             )
     try:
         speaker = {"speaker": tuple(values["speaker"])} if "speaker" in values else {}

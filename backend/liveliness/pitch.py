@@ -101,12 +101,12 @@ def _fundamental(x: np.ndarray) -> np.ndarray:
     dips = np.where(lowest, inner, 2.0)
     clear = dips < _PERIODIC
     rows = np.arange(len(x))
-    chosen = np.where(clear.any(axis=1), clear.argmax(axis=1), dips.argmin(axis=1))
-    lag = chosen + _FIRST
+    best = np.where(clear.any(axis=1), clear.argmax(axis=1), dips.argmin(axis=1))
+    lag = best + _FIRST
     before, at, after = (normal[rows, lag + k] for k in (-1, 0, 1))
     # The dip's own place, between samples: the lowest point of the parabola through three.
     shift = 0.5 * (before - after) / np.maximum(before - 2 * at + after, 1e-12)
-    voiced = dips[rows, chosen] < _VOICED
+    voiced = dips[rows, best] < _VOICED
     return np.where(voiced, RATE / (lag + np.clip(shift, -0.5, 0.5)), 0.0)
 
 

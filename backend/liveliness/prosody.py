@@ -74,7 +74,7 @@ class Prosody:
         self._speaking = False
         self._changed = -60.0  # seconds: when speech last began or ended
         self._usual = 0.0  # log2 of the voice's usual pitch in Hz
-        self._heard = 0.0  # seconds of voice heard
+        self._voice_s = 0.0  # seconds of voice heard
         self._height = 0.0  # semitones above the usual pitch, held where there is no voice
         self._leaps = 0
         self._loudness: deque[float] = deque([0.0] * _SMOOTHING, maxlen=_SMOOTHING)
@@ -132,13 +132,13 @@ class Prosody:
             self._height *= 1 - STEP / 0.6  # what is not voiced forgets where the voice was
             return
         octaves = math.log2(frequency)
-        if self._heard and abs(12 * (octaves - self._usual) - self._height) > _LEAP:
+        if self._voice_s and abs(12 * (octaves - self._usual) - self._height) > _LEAP:
             self._leaps += 1
             if self._leaps < 10:  # 0.12 s; what lasts longer is another voice
                 return
         self._leaps = 0
-        self._heard += STEP
-        self._usual += (octaves - self._usual) * STEP / min(self._heard, _VOICE_MEMORY)
+        self._voice_s += STEP
+        self._usual += (octaves - self._usual) * STEP / min(self._voice_s, _VOICE_MEMORY)
         self._height = 12 * (octaves - self._usual)
         self._end_heights.append(self._height)
 

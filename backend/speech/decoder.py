@@ -63,7 +63,7 @@ class Decoding:
         self._style = style.vector()[None]
         self._encoded = np.zeros((0, sizes.encoded), np.float32)
         self._mel = np.zeros((0, MEL), np.float32)
-        self._heard = 0  # frames at the front of the features whose rows were given
+        self._answered = 0  # frames at the front of the features whose rows were given
         self._memory = np.zeros((sizes.near, sizes.width), np.float32)
         self._previous = np.zeros((1, SUBFRAMES * len(EXPRESSIONS)), np.float32)
         size = (sizes.layers, 1, sizes.heads, sizes.span - 1, sizes.width // sizes.heads)
@@ -81,13 +81,13 @@ class Decoding:
         self._encoded = np.concatenate([self._encoded, encoded])
         self._mel = np.concatenate([self._mel, mel])
         ready = len(self._encoded) - self.future
-        if ready <= self._heard:
+        if ready <= self._answered:
             return np.zeros((0, ROW), np.float32)
         inputs = {"encoded": self._encoded[None], "mel": self._mel[None]}
-        memory = self._listener.run(None, inputs)[0][0, self._heard : ready]
+        memory = self._listener.run(None, inputs)[0][0, self._answered : ready]
         drop = max(0, ready - self._sizes.past)
         self._encoded, self._mel = self._encoded[drop:], self._mel[drop:]
-        self._heard = ready - drop
+        self._answered = ready - drop
         memory = np.concatenate([self._memory, memory])
         count = len(memory) - self._sizes.near
         rows = [self._step(memory[k : k + self._sizes.near + 1]) for k in range(count)]

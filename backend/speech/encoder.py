@@ -73,12 +73,14 @@ class SpeechEncoder:
         if not self.frames_of_20_ms:
             return _run(self.session, windows)
         spread = windows.std(axis=1, keepdims=True)
-        made = _run(self.session, (windows - windows.mean(axis=1, keepdims=True)) / (spread + 1e-4))
-        wanted = CENTRE + STRIDE * np.arange(window_frames(windows.shape[1]))
-        at = np.clip((wanted - _WAV2VEC_FIELD / 2) / _WAV2VEC_STRIDE, 0, made.shape[1] - 1)
-        low = np.minimum(at.astype(int), made.shape[1] - 2)
+        features = _run(
+            self.session, (windows - windows.mean(axis=1, keepdims=True)) / (spread + 1e-4)
+        )
+        centres = CENTRE + STRIDE * np.arange(window_frames(windows.shape[1]))
+        at = np.clip((centres - _WAV2VEC_FIELD / 2) / _WAV2VEC_STRIDE, 0, features.shape[1] - 1)
+        low = np.minimum(at.astype(int), features.shape[1] - 2)
         share = (at - low).astype(np.float32)[:, None]
-        return np.asarray(made[:, low] * (1 - share) + made[:, low + 1] * share)
+        return np.asarray(features[:, low] * (1 - share) + features[:, low + 1] * share)
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -161,19 +161,19 @@ class SpeechModel:
         """
         squares = [features.powers(block) for block in audio.blocks(path)]
         gain = features.gain_of(np.concatenate(squares)) if squares else 1.0
-        held: np.ndarray | None = None
+        tail: np.ndarray | None = None
         fade = ((np.arange(features.FADE) + 0.5) / features.FADE).astype(np.float32)[:, None]
         for start, window in features.windows(audio.blocks(path), frames, gain):
             encoded = self.encoder(window[None])[0]
             mel = features.log_mel(window)
             inside = slice(features.MARGIN, len(encoded) - features.MARGIN)
             middle = encoded[inside].copy()
-            if held is not None:
-                size = min(len(held), len(middle))
-                middle[:size] = held[:size] + fade[:size] * (middle[:size] - held[:size])
-            held = encoded[inside.stop :][: features.FADE]
-            wanted = min(frames, start + inside.stop) - (start + inside.start)
-            yield start + inside.start + wanted, middle[:wanted], mel[inside][:wanted]
+            if tail is not None:
+                size = min(len(tail), len(middle))
+                middle[:size] = tail[:size] + fade[:size] * (middle[:size] - tail[:size])
+            tail = encoded[inside.stop :][: features.FADE]
+            count = min(frames, start + inside.stop) - (start + inside.start)
+            yield start + inside.start + count, middle[:count], mel[inside][:count]
 
 
 def _fill(frames: np.ndarray, filled: int, part: np.ndarray) -> int:

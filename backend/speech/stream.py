@@ -84,8 +84,8 @@ class Stream:
         while len(self._sound) >= size:
             raw = self._sound[:size]
             self._level.extend(features.powers(raw[-hop:]))
-            wanted = features.gain_of(np.array(self._level))
-            self._gain = float(np.clip(wanted, self._gain / _DOWN, self._gain * _UP))
+            gain = features.gain_of(np.array(self._level))
+            self._gain = float(np.clip(gain, self._gain / _DOWN, self._gain * _UP))
             window = np.clip(raw * np.float32(self._gain), -1.0, 1.0)
             encoded = self._encoder(window[None])[0][here]
             mel = features.log_mel(window[near])[1 : 1 + features.HOP]
@@ -101,8 +101,8 @@ class Stream:
             ready = min(ready, count - self._given)
         self._given += ready
         self._mouth, self._around = [mouth[ready:]], [(values[ready:], head[ready:])]
-        made = np.clip(mouth[:ready] + values[:ready], 0.0, 1.0)
-        return Weights(made, self._fps, head[:ready])
+        frames = np.clip(mouth[:ready] + values[:ready], 0.0, 1.0)
+        return Weights(frames, self._fps, head[:ready])
 
 
 def delay(future: int) -> float:
@@ -115,5 +115,5 @@ def delay(future: int) -> float:
     features of the next frames, and those the sound that the encoder's convolutions see there.
     """
     frames = features.AHEAD + future
-    seen = features.window_samples(1) - features.CENTRE
-    return (frames * features.STRIDE + seen) / RATE + 3.5 * features.STEP
+    field = features.window_samples(1) - features.CENTRE
+    return (frames * features.STRIDE + field) / RATE + 3.5 * features.STEP

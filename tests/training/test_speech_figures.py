@@ -43,10 +43,10 @@ def perfect(sentence):
 
 
 def _with(said, **weights):
-    made = said.made.copy()
+    values = said.values.copy()
     for name, weight in weights.items():
-        made[:, INDEX[name]] = weight
-    return dataclasses.replace(said, made=made)
+        values[:, INDEX[name]] = weight
+    return dataclasses.replace(said, values=values)
 
 
 def _measured(said):
@@ -64,47 +64,47 @@ def test_perfect_speech_scores_perfectly(perfect):
 
 
 def test_a_shut_mouth_does_not_pass(perfect):
-    found = _measured(dataclasses.replace(perfect, made=np.zeros_like(perfect.made)))
+    found = _measured(dataclasses.replace(perfect, values=np.zeros_like(perfect.values)))
     assert found["bilabial_closed"] == 1
     assert found["vowel_open"] == found["labiodental_contact"] == found["jaw_height"] == 0
 
 
 def test_an_open_mouth_does_not_pass(perfect):
-    still = dataclasses.replace(perfect, made=np.zeros_like(perfect.made))
+    still = dataclasses.replace(perfect, values=np.zeros_like(perfect.values))
     found = _measured(_with(still, jawOpen=0.4))
     assert found["vowel_open"] == 1
     assert found["bilabial_closed"] == found["labiodental_contact"] == found["jaw_height"] == 0
 
 
 def test_lips_that_nearly_meet_are_closed_but_not_tight(perfect):
-    still = dataclasses.replace(perfect, made=np.zeros_like(perfect.made))
+    still = dataclasses.replace(perfect, values=np.zeros_like(perfect.values))
     found = _measured(_with(still, jawOpen=0.02))  # 0.7 mm
     assert found["bilabial_closed"] == 1 and found["bilabial_tight"] == 0
 
 
 def test_a_mouth_that_shuts_without_reason_loses_precision(perfect):
-    made = perfect.made.copy()
+    values = perfect.values.copy()
     vowel = perfect.phones[2]
-    made[(perfect.times > vowel.start + 0.06) & (perfect.times < vowel.end - 0.05)] = 0
-    assert _measured(dataclasses.replace(perfect, made=made))["bilabial_precision"] < 1
+    values[(perfect.times > vowel.start + 0.06) & (perfect.times < vowel.end - 0.05)] = 0
+    assert _measured(dataclasses.replace(perfect, values=values))["bilabial_precision"] < 1
 
 
 def test_a_late_mouth_is_late(perfect):
-    late = dataclasses.replace(perfect, made=np.roll(perfect.made, 3, axis=0))
+    late = dataclasses.replace(perfect, values=np.roll(perfect.values, 3, axis=0))
     assert _measured(late)["sync_offset_ms"] == pytest.approx(50, abs=5)
 
 
 def test_a_shaking_mouth_shakes_and_a_slow_error_does_not(perfect):
-    shaken = perfect.made.copy()
+    shaken = perfect.values.copy()
     shaken[:, INDEX["jawOpen"]] += 0.05 * (np.arange(len(shaken)) % 4 < 2)
-    assert _measured(dataclasses.replace(perfect, made=shaken))["jitter_ratio"] > 2
+    assert _measured(dataclasses.replace(perfect, values=shaken))["jitter_ratio"] > 2
     slow = _with(perfect, mouthSmileLeft=np.linspace(0, 0.5, len(shaken)))
     assert _measured(slow)["jitter_ratio"] == pytest.approx(1, abs=0.05)
 
 
 def test_errors_on_the_lips_are_millimetres(perfect):
     """A jaw that is 0.1 too low takes the lower lip down by some 3 mm, the upper one not at all."""
-    found = _measured(dataclasses.replace(perfect, made=perfect.made + 0.1 * _one("jawOpen")))
+    found = _measured(dataclasses.replace(perfect, values=perfect.values + 0.1 * _one("jawOpen")))
     assert 3 < found["lip_vertex_max_mm"] < 5
     assert found["lip_vertex_mean_mm"] < 0.6 * found["lip_vertex_max_mm"]
 
@@ -115,10 +115,10 @@ def _one(name):
 
 def test_rhubarbs_shapes_hold_until_the_next():
     cues = [{"start": 0.0, "value": "X"}, {"start": 0.5, "value": "D"}, {"start": 1.0, "value": "A"}]  # fmt: skip
-    made = baselines._posed(cues, 90)
-    jaw = made[:, INDEX["jawOpen"]]
+    values = baselines._posed(cues, 90)
+    jaw = values[:, INDEX["jawOpen"]]
     assert jaw[:27].max() == 0 and jaw[34:56].min() == pytest.approx(0.44)
-    assert measures.lip_gap(made)[65:].max() <= measures.TIGHT_MM
+    assert measures.lip_gap(values)[65:].max() <= measures.TIGHT_MM
     assert np.abs(np.diff(jaw)).max() < 0.2  # no jump from one drawing to the next
 
 
@@ -142,7 +142,7 @@ def test_formant_phones_fill_the_sentence():
 
 def test_baselines_of_other_targets_are_refused(sentence):
     with pytest.raises(FurrowError, match="--full"):
-        baselines.kept({name: [sentence] for name in ("heldout", "synthesiser", "real")})
+        baselines.read_figures({name: [sentence] for name in ("heldout", "synthesiser", "real")})
 
 
 def test_baselines_that_were_computed_otherwise_are_refused_by_what_differs(monkeypatch):
@@ -151,7 +151,7 @@ def test_baselines_that_were_computed_otherwise_are_refused_by_what_differs(monk
     monkeypatch.setitem(baselines.VERSIONS, "measures", 2)
     monkeypatch.setitem(baselines.SHAPES, "A", {"jawOpen": 0.1})
     with pytest.raises(FurrowError, match=r"shapes\.A\.jawOpen was 0.05.*measures was 1 and is 2"):
-        baselines.kept({})
+        baselines.read_figures({})
 
 
 class _Late:

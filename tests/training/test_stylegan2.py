@@ -229,8 +229,8 @@ def lrelu(x: Tensor, gain: float = 1.0) -> Tensor:
 def filtered(x: Tensor, before: int, after: int) -> Tensor:
     line = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype) / 8
     x = F.pad(x, (before, after, before, after))
-    rows = sum(line[k] * x[..., k : x.shape[-2] - 3 + k, :] for k in range(4))
-    return sum(line[k] * rows[..., k : rows.shape[-1] - 3 + k] for k in range(4))
+    rows = torch.stack([line[k] * x[..., k : x.shape[-2] - 3 + k, :] for k in range(4)]).sum(0)
+    return torch.stack([line[k] * rows[..., k : rows.shape[-1] - 3 + k] for k in range(4)]).sum(0)
 
 
 def spread(x: Tensor) -> Tensor:

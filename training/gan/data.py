@@ -69,14 +69,14 @@ def prepare(folder: Path, resolution: int, output: Path) -> None:
     FurrowError
         If `folder` holds no maps, some of them cannot be used (all are named), or the disk is full.
     """
-    found = facescape.find(folder)
-    record = {"resolution": resolution, "digest": _digest(found)}
+    source = facescape.find(folder)
+    record = {"resolution": resolution, "digest": _digest(source)}
     if _recorded(output).items() >= record.items() and (output / "maps.npy").exists():
         return
-    total = sum(map(len, found.entries.values()))
+    total = sum(map(len, source.entries.values()))
     with whole_file(output / "maps.npy") as temporary:
         (file,) = allocate({temporary: (total, resolution, resolution)})
-        samples = found.samples(resolution)
+        samples = source.samples(resolution)
         bar = tqdm(samples, "Reading maps", total, unit="map", disable=None)
         for row, sample in enumerate(bar):
             file[row] = sample.map
@@ -103,10 +103,10 @@ def _recorded(output: Path) -> dict:
         return {}
 
 
-def _digest(found: facescape.MapFolder) -> str:
+def _digest(source: facescape.MapFolder) -> str:
     files = (
         f"{person} {entry.expression} {entry.path.stat().st_size}\n"
-        for person in found.people
-        for entry in found.entries[person]
+        for person in source.people
+        for entry in source.entries[person]
     )
     return hashlib.sha256("".join(files).encode()).hexdigest()[:16]

@@ -100,13 +100,13 @@ class Recipe:
                          self.clamp, half, self.group)  # fmt: skip
 
 
-def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
+def settings_in(options: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a :class:`Recipe` among options that were given."""
     names = {field.name for field in fields(Recipe)}
-    return {name: value for name, value in given.items() if name in names}
+    return {name: value for name, value in options.items() if name in names}
 
 
-def automatic(given: Mapping[str, Any], processes: int) -> Recipe:
+def automatic(options: Mapping[str, Any], processes: int) -> Recipe:
     """The published automatic configuration for a resolution and a number of GPUs, where nothing else is given.
 
     Raises
@@ -114,10 +114,10 @@ def automatic(given: Mapping[str, Any], processes: int) -> Recipe:
     FurrowError
         For settings that are impossible, or a batch that the processes cannot share.
     """
-    resolution = int(given["resolution"])
-    base = given.get("channel_base", 32768 if resolution >= 512 else 16384)
+    resolution = int(options["resolution"])
+    base = options.get("channel_base", 32768 if resolution >= 512 else 16384)
     GanConfig(resolution, base)  # refuses impossible sizes
-    batch = given.get("batch", max(min(processes * min(4096 // resolution, 32), 64), processes))
+    batch = options.get("batch", max(min(processes * min(4096 // resolution, 32), 64), processes))
     settings: dict[str, Any] = {
         "resolution": resolution,
         "channel_base": base,
@@ -129,35 +129,35 @@ def automatic(given: Mapping[str, Any], processes: int) -> Recipe:
         "gamma": 0.0002 * resolution**2 / max(1, batch),
         "ema_kimg": batch * 10 / 32,
     }
-    return shared(Recipe(**settings | chosen(given)), processes)
+    return share(Recipe(**settings | settings_in(options)), processes)
 
 
-def resumed(before: Mapping[str, Any], given: Mapping[str, Any], processes: int) -> Recipe:
+def resume(before: Mapping[str, Any], options: Mapping[str, Any], processes: int) -> Recipe:
     """The recipe of an earlier part of a run, with what is given now; sizes, batch and seed must stay."""
-    recipe, now = Recipe(**before), chosen(given)
+    recipe, now = Recipe(**before), settings_in(options)
     keep(before, now, (*SIZES, "batch", "seed"))
-    return shared(replace(recipe, **now), processes)
+    return share(replace(recipe, **now), processes)
 
 
-def imported(config: GanConfig, given: Mapping[str, Any], processes: int) -> Recipe:
+def from_networks(config: GanConfig, options: Mapping[str, Any], processes: int) -> Recipe:
     """The recipe for networks that have learned elsewhere: they keep their sizes, augmentation adapts fast."""
     sizes = {name: getattr(config, name) for name in SIZES}
-    keep(sizes, given, SIZES)
+    keep(sizes, options, SIZES)
     quick = {"ada_kimg": 100.0, "ema_ramp": 0.0}  # as published for such a start
-    return automatic(quick | chosen(given) | sizes, processes)
+    return automatic(quick | settings_in(options) | sizes, processes)
 
 
-def keep(before: Mapping[str, Any], given: Mapping[str, Any], names: Iterable[str]) -> None:
+def keep(before: Mapping[str, Any], options: Mapping[str, Any], names: Iterable[str]) -> None:
     """Raise FurrowError if options that were given ask for others of these settings than there were."""
     for name in names:
-        if name in given and given[name] != before[name]:
+        if name in options and options[name] != before[name]:
             raise FurrowError(
                 f"The networks were begun with --{name.replace('_', '-')} {before[name]}, which cannot "
-                f"become {given[name]}. Leave the option out, or begin another run."
+                f"become {options[name]}. Leave the option out, or begin another run."
             )
 
 
-def shared(recipe: Recipe, processes: int) -> Recipe:
+def share(recipe: Recipe, processes: int) -> Recipe:
     """Return the recipe if its batch can be shared among the processes; raises FurrowError."""
     if recipe.batch % processes:
         raise FurrowError(

@@ -25,7 +25,7 @@ from ..spine.stage import Budget, Row, Stage
 from ..spine.stage import run as run_stage
 from . import data, files
 from .learning import STAGE, Learning
-from .recipe import automatic, imported, resumed
+from .recipe import automatic, from_networks, resume
 
 PREVIEWS = 12
 
@@ -151,13 +151,13 @@ def run(args: argparse.Namespace) -> None:
 
 def begin(args: argparse.Namespace, processes: Processes) -> Learning:
     """Check the options against those that the run was begun with, read the maps, build the networks."""
-    given, before = vars(args), files.read_config(args.out)
+    options, before = vars(args), files.read_config(args.out)
     if before is not None:
-        recipe = resumed(before["recipe"], given, processes.count)
+        recipe = resume(before["recipe"], options, processes.count)
     elif args.start_from:
-        recipe = imported(read_networks(args.start_from).config, given, processes.count)
+        recipe = from_networks(read_networks(args.start_from).config, options, processes.count)
     else:
-        recipe = automatic({"resolution": 1024} | given, processes.count)
+        recipe = automatic({"resolution": 1024} | options, processes.count)
     if processes.first:
         data.prepare(args.set, recipe.resolution, args.out)
     processes.wait()

@@ -94,7 +94,7 @@ def measure(sets: Mapping[str, Sequence[Sentence]], seed: int) -> None:
     """Measure all baselines on all sets and write :data:`KEPT`."""
     every = [sentence for sentences in sets.values() for sentence in sentences]
     trained = list(_training(seed))
-    made = {
+    faces_of = {
         "loudness": _loudness(trained, every),
         "rhubarb": [
             _posed(cues, len(s.target)) for s, cues in zip(every, _cues(every), strict=True)
@@ -103,13 +103,13 @@ def measure(sets: Mapping[str, Sequence[Sentence]], seed: int) -> None:
         "log_mel_ridge": _ridge(trained, every),
         "mean": _mean(trained, every),
     }
-    figures: dict[str, dict[str, dict[str, float]]] = {method: {} for method in made}
-    for method, faces in made.items():
+    figures: dict[str, dict[str, dict[str, float]]] = {method: {} for method in faces_of}
+    for method, faces in faces_of.items():
         rest = iter(faces)
         for where, sentences in sets.items():
             said = [Said(s.phones, s.touches, s.target, next(rest)) for s in sentences]
-            found = measures.measure(said)
-            figures[method][where] = {name: round(value, 5) for name, value in found.items()}
+            values = measures.measure(said)
+            figures[method][where] = {name: round(value, 5) for name, value in values.items()}
     result = {
         "figures": figures,
         "targets": summary(sets),
@@ -120,7 +120,7 @@ def measure(sets: Mapping[str, Sequence[Sentence]], seed: int) -> None:
     write_whole(KEPT, json.dumps(result, indent=1).encode() + b"\n")
 
 
-def kept(sets: Mapping[str, Sequence[Sentence]]) -> dict[str, dict[str, dict[str, float]]]:
+def read_figures(sets: Mapping[str, Sequence[Sentence]]) -> dict[str, dict[str, dict[str, float]]]:
     """Return the figures of all baselines by method, set and measure.
 
     Raises
@@ -190,18 +190,18 @@ def _training(seed: int) -> Iterator[Sentence]:
             yield Sentence.of(path.stem, sound, closures.tidy(phones))
 
 
-def _loudness(trained: Sequence[Sentence], heard: Sequence[Sentence]) -> list[np.ndarray]:
+def _loudness(trained: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[np.ndarray]:
     """jawOpen in proportion to the envelope, by the factor that fits the training targets best."""
     jaw = INDEX["jawOpen"]
     level = np.concatenate([envelope(s) for s in trained])
-    wanted = np.concatenate([s.target[:, jaw] for s in trained])
-    factor = float(level @ wanted / (level @ level))
-    made = []
-    for sentence in heard:
+    truth = np.concatenate([s.target[:, jaw] for s in trained])
+    factor = float(level @ truth / (level @ level))
+    faces = []
+    for sentence in sentences:
         values = np.zeros_like(sentence.target)
         values[:, jaw] = np.clip(factor * envelope(sentence), 0, 1)
-        made.append(values)
-    return made
+        faces.append(values)
+    return faces
 
 
 def envelope(sentence: Sentence) -> np.ndarray:
@@ -219,12 +219,12 @@ def envelope(sentence: Sentence) -> np.ndarray:
 # --- Rhubarb -------------------------------------------------------------------------------------
 
 
-def _cues(heard: Sequence[Sentence]) -> list[list[dict]]:
+def _cues(sentences: Sequence[Sentence]) -> list[list[dict]]:
     """Return what Rhubarb hears in each sound, without its text, as our network; kept by the sound."""
     package = sources.rhubarb().resolve()
     script = Path(__file__).with_name("rhubarb.mjs")
-    found = []
-    for sentence in tqdm(heard, "Rhubarb"):
+    cues = []
+    for sentence in tqdm(sentences, "Rhubarb"):
         samples = (np.clip(sentence.sound, -1, 1) * 32767).astype("<i2").tobytes()
         path = sources.SOURCES / "rhubarb-cues" / f"{_digest(samples)[:24]}.json"
         if not path.is_file():
@@ -234,8 +234,8 @@ def _cues(heard: Sequence[Sentence]) -> list[list[dict]]:
                 said = _child(["node", str(script), str(package), file.name])
             path.parent.mkdir(exist_ok=True)
             write_whole(path, json.dumps(json.loads(said)[0]).encode())
-        found.append(json.loads(path.read_text(encoding="utf-8")))
-    return found
+        cues.append(json.loads(path.read_text(encoding="utf-8")))
+    return cues
 
 
 def _posed(cues: Sequence[Mapping], count: int) -> np.ndarray:
@@ -263,7 +263,7 @@ def _pose(shape: Mapping[str, float]) -> np.ndarray:
 # --- the first version ---------------------------------------------------------------------------
 
 
-def _first_version(heard: Sequence[Sentence]) -> list[np.ndarray]:
+def _first_version(sentences: Sequence[Sentence]) -> list[np.ndarray]:
     """Run the first network by its own code, both taken from this repository's history."""
     root = Path(__file__).resolve().parents[2]
     parts = ["__init__.py", "backend", "assets/speech"]
@@ -281,7 +281,7 @@ def _first_version(heard: Sequence[Sentence]) -> list[np.ndarray]:
         encoder = moonshine.encoder_path()
         shutil.copy(encoder, package / "assets" / "speech" / encoder.name)
         files = []
-        for number, sentence in enumerate(heard):
+        for number, sentence in enumerate(sentences):
             files.append(Path(folder) / f"{number}.wav")
             soundfile.write(files[-1], sentence.sound, audio.RATE, subtype="FLOAT")
         _child([sys.executable, "-c", _FIRST, folder, str(FPS), *map(str, files)])
@@ -303,12 +303,12 @@ def _child(command: list[str]) -> str:
 # --- regression ----------------------------------------------------------------------------------
 
 
-def _mean(trained: Sequence[Sentence], heard: Sequence[Sentence]) -> list[np.ndarray]:
+def _mean(trained: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[np.ndarray]:
     mean = np.concatenate([s.target for s in trained]).mean(0)
-    return [np.broadcast_to(mean, s.target.shape).astype(np.float32) for s in heard]
+    return [np.broadcast_to(mean, s.target.shape).astype(np.float32) for s in sentences]
 
 
-def _ridge(trained: Sequence[Sentence], heard: Sequence[Sentence]) -> list[np.ndarray]:
+def _ridge(trained: Sequence[Sentence], sentences: Sequence[Sentence]) -> list[np.ndarray]:
     """Least squares with a little ridge from log-mel and its surroundings to weights."""
     inputs = (2 * _CONTEXT + 1) * features.BANDS + 1
     gram, right = 10.0 * np.eye(inputs), np.zeros((inputs, len(EXPRESSIONS)))
@@ -317,7 +317,7 @@ def _ridge(trained: Sequence[Sentence], heard: Sequence[Sentence]) -> list[np.nd
         gram += x.T @ x
         right += x.T @ sentence.target
     solved = np.linalg.solve(gram, right)
-    return [np.clip(_context(s) @ solved, 0, 1).astype(np.float32) for s in heard]
+    return [np.clip(_context(s) @ solved, 0, 1).astype(np.float32) for s in sentences]
 
 
 def _context(sentence: Sentence) -> np.ndarray:

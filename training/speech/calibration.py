@@ -44,9 +44,9 @@ def weights(scores: np.ndarray, gap: np.ndarray) -> np.ndarray:
     gap
         Millimetres (T,) that the lips are further apart than when they are shut.
     """
-    made = np.zeros((len(scores), len(EXPRESSIONS)), np.float32)
-    made[:, MEASURED] = np.clip(_inputs(scores, gap) @ _matrix(), 0.0, 1.0)
-    return made
+    values = np.zeros((len(scores), len(EXPRESSIONS)), np.float32)
+    values[:, MEASURED] = np.clip(_inputs(scores, gap) @ _matrix(), 0.0, 1.0)
+    return values
 
 
 def learn(
@@ -62,29 +62,29 @@ def learn(
         The weights (people, poses, 52).
     """
     inputs = np.stack([_inputs(*one) for one in zip(scores, gap, strict=True)])
-    wanted = poses[..., MEASURED]
+    truth = poses[..., MEASURED]
     people = np.arange(len(inputs))
 
     def left_out(strength: float) -> np.ndarray:
         return np.stack([
-            inputs[k] @ _ridge(inputs[people != k], wanted[people != k], strength) for k in people
+            inputs[k] @ _ridge(inputs[people != k], truth[people != k], strength) for k in people
         ])  # fmt: skip
 
     answers = {strength: np.clip(left_out(strength), 0.0, 1.0) for strength in _STRENGTHS}
-    best = min(_STRENGTHS, key=lambda s: float(((answers[s] - wanted) ** 2).sum()))
+    best = min(_STRENGTHS, key=lambda s: float(((answers[s] - truth) ** 2).sum()))
     # A regression that is unsure answers with the mean: each weight gets its spread back, as the
     # speech network's do.
     spread = np.maximum(answers[best].std((0, 1)), 1e-3)
-    gain = np.clip(wanted.std((0, 1)) / spread, 1.0, MOST_GAIN)
-    return _ridge(inputs, wanted, best) * gain, best, np.clip(answers[best] * gain, 0.0, 1.0)
+    gain = np.clip(truth.std((0, 1)) / spread, 1.0, MOST_GAIN)
+    return _ridge(inputs, truth, best) * gain, best, np.clip(answers[best] * gain, 0.0, 1.0)
 
 
 def _inputs(scores: np.ndarray, gap: np.ndarray) -> np.ndarray:
     return np.concatenate([np.nan_to_num(scores), 0.1 * gap[:, None]], axis=1)
 
 
-def _ridge(inputs: np.ndarray, wanted: np.ndarray, strength: float) -> np.ndarray:
-    x, y = inputs.reshape(-1, inputs.shape[-1]), wanted.reshape(-1, wanted.shape[-1])
+def _ridge(inputs: np.ndarray, truth: np.ndarray, strength: float) -> np.ndarray:
+    x, y = inputs.reshape(-1, inputs.shape[-1]), truth.reshape(-1, truth.shape[-1])
     scale = np.maximum(x.std(0), 0.02)  # a score that hardly moves is no witness
     x = x / scale
     return np.asarray(
@@ -94,9 +94,9 @@ def _ridge(inputs: np.ndarray, wanted: np.ndarray, strength: float) -> np.ndarra
 
 @cache
 def _matrix() -> np.ndarray:
-    kept = json.loads(FILE.read_text(encoding="utf-8"))
-    assert kept["weights"] == _NAMES
-    return np.array(kept["matrix"])
+    record = json.loads(FILE.read_text(encoding="utf-8"))
+    assert record["weights"] == _NAMES
+    return np.array(record["matrix"])
 
 
 def _seen(folder: Path, landmarker: Path, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -106,10 +106,10 @@ def _seen(folder: Path, landmarker: Path, shape: tuple[int, int]) -> tuple[np.nd
     with Landmarker(landmarker) as model:
         for person, number in np.ndindex(*shape):
             path = folder / f"{person:02d}-{number:02d}.png"
-            found = model.faces(np.array(Image.open(path).convert("RGB")))
-            if not found:
+            faces = model.faces(np.array(Image.open(path).convert("RGB")))
+            if not faces:
                 raise FurrowError(f"The landmarker finds no face in {path}.")
-            scores[person, number], gap[person, number] = found[0].scores, found[0].gap
+            scores[person, number], gap[person, number] = faces[0].scores, faces[0].gap
     return scores - scores[:, :1], gap - gap[:, :1]
 
 
@@ -119,22 +119,22 @@ def main(folder: Path, landmarker: Path) -> None:
         poses = data["weights"]
     scores, gap = _seen(folder, landmarker, poses.shape[:2])
     matrix, strength, answers = learn(scores, gap, poses)
-    told = {
+    correlations = {
         name: round(float(np.corrcoef(answers[..., k].ravel(), moved.ravel())[0, 1]), 3)
         for k, name in enumerate(_NAMES)
         if (moved := poses[..., EXPRESSIONS.index(name)]).any()
     }
-    kept = {
+    record = {
         "pictures": int(np.prod(poses.shape[:2])),
         "people": len(poses),
         "ridge": strength,
         "mean_error_left_out": round(float(np.abs(answers - poses[..., MEASURED]).mean()), 4),
-        "correlation_left_out": told,
+        "correlation_left_out": correlations,
         "inputs": [*EXPRESSIONS, "10 mm of lip gap"],
         "weights": _NAMES,
         "matrix": np.round(matrix, 4).tolist(),
     }
-    text = json.dumps(kept).replace("], [", "],\n[").replace(', "', ',\n"')
+    text = json.dumps(record).replace("], [", "],\n[").replace(', "', ',\n"')
     write_whole(FILE, text.encode() + b"\n")
 
 

@@ -27,19 +27,19 @@ _EARLY, _LATE = 0.10, 0.035  # how far before its label a closure may begin, aft
 
 def tidy(phones: Sequence[Phone]) -> list[Phone]:
     """Return phones without the gaps between words: pauses shorter than 120 ms go to their neighbours."""
-    kept: list[Phone] = []
+    pieces: list[Phone] = []
     for i, phone in enumerate(phones):
         short = phone.name == SILENCE and phone.end - phone.start < 0.12
-        if short and kept and i + 1 < len(phones):
-            kept.append(Phone("", phone.start, phone.end))
+        if short and pieces and i + 1 < len(phones):
+            pieces.append(Phone("", phone.start, phone.end))
         else:
-            kept.append(phone)
+            pieces.append(phone)
     result: list[Phone] = []
-    for i, phone in enumerate(kept):
+    for i, phone in enumerate(pieces):
         if phone.name:
             start = phone.start
-            if i and kept[i - 1].name == "":
-                gap = kept[i - 1]
+            if i and pieces[i - 1].name == "":
+                gap = pieces[i - 1]
                 start = gap.start if phone.name in "pbmtdkɡnfvsz" else (gap.start + gap.end) / 2
                 result[-1] = result[-1]._replace(end=start)
             result.append(phone._replace(start=start))
@@ -58,11 +58,11 @@ def find(sound: np.ndarray, phones: Sequence[Phone]) -> list[Closure]:
     """
     level = _level(sound)
     height = _edges(level)
-    found: list[Closure] = []
+    touches: list[Closure] = []
     i = 0
     while i < len(phones):
         if phones[i].name in _LABIODENTAL:
-            found.append(Closure(phones[i].start, phones[i].end, False))
+            touches.append(Closure(phones[i].start, phones[i].end, False))
         if phones[i].name not in _BILABIAL:
             i += 1
             continue
@@ -70,9 +70,9 @@ def find(sound: np.ndarray, phones: Sequence[Phone]) -> list[Closure]:
         while last + 1 < len(phones) and phones[last + 1].name in _BILABIAL:
             last += 1
         before = phones[i - 1] if i else None
-        found.append(_search(height, phones[i].start, phones[last].end, last - i + 1, before))
+        touches.append(_search(height, phones[i].start, phones[last].end, last - i + 1, before))
         i = last + 1
-    return found
+    return touches
 
 
 def _level(sound: np.ndarray) -> np.ndarray:

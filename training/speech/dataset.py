@@ -156,37 +156,37 @@ def scenes(
         digest.update(path.name.encode())
     folder = CACHE / digest.hexdigest()[:16]
     numbers = range(-(-count // SHARD))
-    wanted = [folder / f"{n:04d}.npz" for n in numbers]
-    missing = [n for n in numbers if not wanted[n].is_file()]
+    paths = [folder / f"{n:04d}.npz" for n in numbers]
+    missing = [n for n in numbers if not paths[n].is_file()]
     if missing:
         context = multiprocessing.get_context("spawn")  # threads survive no fork
         with ProcessPoolExecutor(processes, context) as pool:
-            jobs = [pool.submit(_make_shard, wanted[n], files, n, seed, encoder) for n in missing]
+            jobs = [pool.submit(_make_shard, paths[n], files, n, seed, encoder) for n in missing]
             for job in tqdm(jobs, f"shards of {SHARD} scenes"):
                 job.result()
-    return [scene for path in wanted for scene in _read(path)]
+    return [scene for path in paths for scene in _read(path)]
 
 
 def _make_shard(path: Path, files: Sequence[Path], number: int, seed: int, encoder: Path) -> None:
     rng = np.random.default_rng([seed, number])
     hears = SpeechEncoder.load(encoder, threads=1)
-    made: list[Scene] = []
+    shard: list[Scene] = []
     # Shards go through the corpus side by side, so that the first few already hear many voices.
     order = np.random.default_rng(seed).permutation(len(files))
     at = 2 * SHARD * number
     for _ in range(SHARD):
         seconds = float(rng.uniform(3.0, 8.0))
-        chosen = []
+        utterances = []
         if rng.random() >= SPEECHLESS:
             for k in order[np.arange(at, at + 4) % len(files)]:
                 utterance = load_utterance(files[k])
                 faster = 2 ** rng.uniform(-0.3, 0.3) if rng.random() < 0.7 else 1.0
-                chosen.append(at_speed(utterance, faster))
+                utterances.append(at_speed(utterance, faster))
             at += 2
-        clean, phones, touches = compose(chosen, seconds, rng)
+        clean, phones, touches = compose(utterances, seconds, rng)
         babble = load_utterance(files[rng.integers(len(files))]).sound
-        made += _heard(clean, phones, touches, babble, hears, rng)
-    _write(path, made)
+        shard += _heard(clean, phones, touches, babble, hears, rng)
+    _write(path, shard)
 
 
 def _heard(
@@ -214,21 +214,21 @@ def _heard(
         visemes.contacts(touches, times),
         visemes.labels(phones, times)[:, None],
     )
-    heard = [encoder(window[None])[0]]
+    encodings = [encoder(window[None])[0]]
     if rng.random() < STREAMED:
-        heard.append(encode_streamed(encoder, window))
-    return [Scene(*(a.astype(np.float16) for a in (encoded, *labels))) for encoded in heard]
+        encodings.append(encode_streamed(encoder, window))
+    return [Scene(*(a.astype(np.float16) for a in (encoded, *labels))) for encoded in encodings]
 
 
 _FIELDS = ("encoded", "mel", "ordinary", "effort", "contact", "phone")
 
 
-def _write(path: Path, made: Sequence[Scene]) -> None:
+def _write(path: Path, shard: Sequence[Scene]) -> None:
     buffer = io.BytesIO()
     np.savez(
         buffer,
-        frames=np.array([len(scene.encoded) for scene in made]),
-        **{name: np.concatenate([getattr(scene, name) for scene in made]) for name in _FIELDS},
+        frames=np.array([len(scene.encoded) for scene in shard]),
+        **{name: np.concatenate([getattr(scene, name) for scene in shard]) for name in _FIELDS},
     )
     write_whole(path, buffer.getvalue())
 

@@ -45,14 +45,14 @@ def run(args: argparse.Namespace) -> list[Figure]:
     sets = testsets.load(args.seed)
     if args.full:
         baselines.measure(sets, args.seed)
-    others = baselines.kept(sets)
+    others = baselines.read_figures(sets)
     model = speech_model.SpeechModel.load()
-    found = {where: perform(model, sentences) for where, sentences in sets.items()}
+    said_in = {where: perform(model, sentences) for where, sentences in sets.items()}
     figures = []
-    for where, said in found.items():
+    for where, said in said_in.items():
         ours = measures.measure(said)
         figures += [Figure(name_of(m, where), ours[m], unit) for m, unit in UNITS.items()]
-        rules = measures.measure([replace(s, made=s.target) for s in said])
+        rules = measures.measure([replace(s, values=s.target) for s in said])
         beside = {method: others[method][where] for method in baselines.METHODS}
         for method, theirs in (beside | {"targets": rules}).items():
             figures += [
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> list[Figure]:
     figures.append(Figure("weight_mae_best_baseline", best, "weight"))
     figures.append(Figure("silence_movement", _silence(model), "weight"))
     if args.plot:
-        _plot(args.plot, sets, found)
+        _plot(args.plot, sets, said_in)
     longest = max(sets["real"], key=lambda sentence: len(sentence.sound))
     return figures + _streaming(model, longest) + _cost(model, longest, args.full)
 
@@ -81,8 +81,8 @@ def perform(model: speech_model.SpeechModel, sentences: Sequence[Sentence]) -> l
     said = []
     for sentence in sentences:
         with _file(sentence.sound) as path:
-            made = model.weights(path, FPS, style=Style(), life=STILL).values
-        said.append(Said(sentence.phones, sentence.touches, sentence.target, made))
+            values = model.weights(path, FPS, style=Style(), life=STILL).values
+        said.append(Said(sentence.phones, sentence.touches, sentence.target, values))
     return said
 
 
@@ -97,8 +97,8 @@ def _silence(model: speech_model.SpeechModel) -> float:
         0.1 * recording.music(count, rng),
     ):
         with _file(sound.astype(np.float32)) as path:
-            made = model.weights(path, FPS, life=STILL).values
-        largest.append(made[:, MOUTH].max())
+            values = model.weights(path, FPS, life=STILL).values
+        largest.append(values[:, MOUTH].max())
     return float(np.mean(largest))
 
 
@@ -179,9 +179,9 @@ def _file(sound: np.ndarray) -> Iterator[Path]:
         yield path
 
 
-def _plot(folder: Path, sets: dict[str, list[Sentence]], found: dict[str, list[Said]]) -> None:
+def _plot(folder: Path, sets: dict[str, list[Sentence]], said_in: dict[str, list[Said]]) -> None:
     """Draw two sentences of each set."""
     for where, sentences in sets.items():
         for k in (0, len(sentences) // 4):
             path = folder / f"{where}-{k}.png"
-            plot.draw(path, sentences[k].sound, found[where][k], first=0.0)
+            plot.draw(path, sentences[k].sound, said_in[where][k], first=0.0)

@@ -78,9 +78,9 @@ class Film:
         with self._open() as container:
             resampler = av.AudioResampler("flt", "mono", RATE)
             for frame in itertools.chain(self._decoded(container, "audio"), [None]):
-                for made in resampler.resample(frame):
-                    samples = made.to_ndarray()[0]
-                    first = round(_time(container, made) * RATE)
+                for chunk in resampler.resample(frame):
+                    samples = chunk.to_ndarray()[0]
+                    first = round(_time(container, chunk) * RATE)
                     # Sound that starts late, or has a hole, must not move what follows.
                     if first > have + RATE // 50:
                         pieces.append(np.zeros(first - have, np.float32))

@@ -60,32 +60,32 @@ class Said:
     phones: Sequence[Phone]
     touches: Sequence[lips.Closure]
     target: np.ndarray
-    made: np.ndarray
+    values: np.ndarray
 
     @property
     def times(self) -> np.ndarray:
         """Seconds (N,)."""
-        return np.arange(len(self.made)) / FPS
+        return np.arange(len(self.values)) / FPS
 
 
 def measure(said: Sequence[Said]) -> dict[str, float]:
     """Return all measures of one set of sentences by name, in the order of :data:`UNITS`."""
-    gaps = [lip_gap(s.made) for s in said]
+    gaps = [lip_gap(s.values) for s in said]
     errors = [lip_errors(s) for s in said]
-    found = (
+    results = (
         _share([_reached(s, gap, CLOSED_MM, True) for s, gap in zip(said, gaps, strict=True)]),
         _share([_reached(s, gap, TIGHT_MM, True) for s, gap in zip(said, gaps, strict=True)]),
         _share([explained(s) for s in said]),
-        _share([_reached(s, bite(s.made), BITTEN_MM, False) for s in said]),
+        _share([_reached(s, bite(s.values), BITTEN_MM, False) for s in said]),
         _share([opened(s) for s in said]),
         jaw_height(said),
         1000 * sync_offset(said),
-        _share([np.abs(s.made - s.target)[:, MOUTH].mean(1) for s in said]),
+        _share([np.abs(s.values - s.target)[:, MOUTH].mean(1) for s in said]),
         _share([e.mean(1) for e in errors]),
         _share([e.max(1) for e in errors]),
         jitter(said),
     )
-    return dict(zip(UNITS, found, strict=True))
+    return dict(zip(UNITS, results, strict=True))
 
 
 UNITS = {
@@ -130,31 +130,31 @@ def lip_errors(said: Said) -> np.ndarray:
     "MeshTalk" (2021).
     """
     lip = np.flatnonzero(_head().groups["lips"] > 0.5)
-    moved = (said.made - said.target) @ _offsets_mm()[:, lip].reshape(len(EXPRESSIONS), -1)
+    moved = (said.values - said.target) @ _offsets_mm()[:, lip].reshape(len(EXPRESSIONS), -1)
     return np.linalg.norm(moved.reshape(len(moved), len(lip), 3), axis=2)
 
 
 def explained(said: Said) -> np.ndarray:
     """Return for each time that the lips meet whether they should within 30 ms, bool (meetings,)."""
-    met = np.pad(lip_gap(said.made) <= TIGHT_MM, 1)
-    wanted = lip_gap(said.target) <= TIGHT_MM
+    met = np.pad(lip_gap(said.values) <= TIGHT_MM, 1)
+    target_met = lip_gap(said.target) <= TIGHT_MM
     times = said.times
     right = []
     for first, last in np.flatnonzero(np.diff(met)).reshape(-1, 2):
         low, high = times[first] - _NEAR, times[last - 1] + _NEAR
-        right.append(bool(wanted[(times >= low) & (times <= high)].any()))
+        right.append(bool(target_met[(times >= low) & (times <= high)].any()))
     return np.array(right, bool)
 
 
 def opened(said: Said) -> np.ndarray:
     """Return for each long open vowel whether the mouth opens, bool (vowels,)."""
-    gap = lip_gap(said.made)
-    found = []
+    gap = lip_gap(said.values)
+    hits = []
     for phone in said.phones:
         if phone.name in _OPEN_VOWELS and phone.end - phone.start > 0.07:
             inside = _inside(said, phone.start, phone.end)
-            found.append(bool(inside.any() and gap[inside].max() >= OPENED_MM))
-    return np.array(found, bool)
+            hits.append(bool(inside.any() and gap[inside].max() >= OPENED_MM))
+    return np.array(hits, bool)
 
 
 def jaw_height(said: Sequence[Said]) -> float:
@@ -166,7 +166,7 @@ def jaw_height(said: Sequence[Said]) -> float:
     chin = -_offsets_mm()[:, _head().landmarks["chin"], 2]
     heights, drops = [], []
     for s in said:
-        drop = s.made @ chin
+        drop = s.values @ chin
         for phone in s.phones:
             inside = _inside(s, phone.start, phone.end)
             if phone.name in _HEIGHT and phone.end - phone.start >= _LONG and inside.any():
@@ -180,14 +180,14 @@ def sync_offset(said: Sequence[Said]) -> float:
 
     A mouth that is still is not late: 0.
     """
-    if all(np.ptp(lip_gap(s.made)) < _STILL_MM for s in said):
+    if all(np.ptp(lip_gap(s.values)) < _STILL_MM for s in said):
         return 0.0
     lags = np.arange(-_LARGEST_LAG, _LARGEST_LAG + 1e-4, 0.002)
     scores = np.zeros(len(lags))
     for s in said:
-        made, target = lip_gap(s.made), lip_gap(s.target)
+        values, target = lip_gap(s.values), lip_gap(s.target)
         for k, lag in enumerate(lags):
-            moved = np.interp(s.times + lag, s.times, made)
+            moved = np.interp(s.times + lag, s.times, values)
             scores[k] += ((moved - moved.mean()) * (target - target.mean())).sum()
     return round(float(lags[np.argmax(scores)]), 3)
 
@@ -204,17 +204,17 @@ def jitter(said: Sequence[Said]) -> float:
         fast = sosfiltfilt(filtered, np.diff(weights.astype(np.float64), axis=0), axis=0)
         return float(np.einsum("ni,ij,nj->", fast, gram, fast))
 
-    return sum(energy(s.made) for s in said) / sum(energy(s.target) for s in said)
+    return sum(energy(s.values) for s in said) / sum(energy(s.target) for s in said)
 
 
 def _reached(said: Said, distance: np.ndarray, limit: float, bilabial: bool) -> np.ndarray:
     """Return for each touch of one kind whether a distance mm (N,) falls to its limit, bool."""
-    found = []
+    hits = []
     for touch in said.touches:
         if touch.bilabial == bilabial:
             inside = _inside(said, touch.start - _EDGE, touch.end + _EDGE)
-            found.append(bool(inside.any() and distance[inside].min() <= limit))
-    return np.array(found, bool)
+            hits.append(bool(inside.any() and distance[inside].min() <= limit))
+    return np.array(hits, bool)
 
 
 def _inside(said: Said, start: float, end: float) -> np.ndarray:

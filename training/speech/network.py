@@ -132,11 +132,11 @@ class _Layer(nn.Module):
         return x + self.drop(self.itself(self.looking_back(x), *past, bias))
 
     def listen(
-        self, x: Tensor, heard: tuple[Tensor, Tensor], bias: Tensor, style: Tensor
+        self, x: Tensor, memory: tuple[Tensor, Tensor], bias: Tensor, style: Tensor
     ) -> Tensor:
         """Return x after cross-attention and feed-forward, both under the style (B, 64)."""
         scale, shift, gain, offset = self.style(style)[:, None].chunk(4, dim=-1)
-        x = x + self.drop(self.speech(self.norms[1](x) * (1 + scale) + shift, *heard, bias))
+        x = x + self.drop(self.speech(self.norms[1](x) * (1 + scale) + shift, *memory, bias))
         y = self.norms[2](x) * (1 + gain) + offset
         return x + self.drop(self.forward_out(functional.gelu(self.forward_in(y))))
 
@@ -189,8 +189,8 @@ class Decoder(nn.Module):
 
     def rows(self, x: Tensor, mood: Tensor) -> Tensor:
         scale, shift = self.last_style(mood)[:, None].chunk(2, dim=-1)
-        made = self.out(self.last(x) * (1 + scale) + shift)
-        return made.unflatten(-1, (SUBFRAMES, ROW)).flatten(1, 2)
+        values = self.out(self.last(x) * (1 + scale) + shift)
+        return values.unflatten(-1, (SUBFRAMES, ROW)).flatten(1, 2)
 
     def biases(self, frames: int) -> tuple[Tensor, Tensor]:
         """Return the biases of self-attention (heads, F, F) and of aligned cross-attention (F, F).

@@ -41,8 +41,8 @@ def draw(path: Path, sound: np.ndarray, said: Said, first: float = 0.0) -> None:
         _sound(three[0], sound, said)
         for axis, names in zip(three[1:], _PANELS, strict=True):
             _weights(axis, said, names)
-        three[2].plot(said.times, lip_gap(said.made) / 20, "k", lw=1, label="lip gap / 20 mm")
-        three[2].plot(said.times, bite(said.made) / 20, "k:", lw=1, label="lip to teeth / 20 mm")
+        three[2].plot(said.times, lip_gap(said.values) / 20, "k", lw=1, label="lip gap / 20 mm")
+        three[2].plot(said.times, bite(said.values) / 20, "k:", lw=1, label="lip to teeth / 20 mm")
         for axis in three[1:]:
             axis.legend(loc="upper right", ncol=6, fontsize=8)
         for axis in three:
@@ -56,7 +56,7 @@ def draw(path: Path, sound: np.ndarray, said: Said, first: float = 0.0) -> None:
     pyplot.close(figure)
 
 
-def _sound(axis, sound: np.ndarray, said: Said) -> None:  # type: ignore[no-untyped-def]
+def _sound(axis, sound: np.ndarray, said: Said) -> None:
     axis.specgram(sound + 1e-6, NFFT=160, Fs=RATE, noverlap=120, cmap="magma", vmin=-110)
     axis.set_ylim(0, 6000)
     for phone in said.phones:
@@ -65,8 +65,8 @@ def _sound(axis, sound: np.ndarray, said: Said) -> None:  # type: ignore[no-unty
         axis.text(middle, 5200, phone.name, color="w", fontsize=12, ha="center", clip_on=True)
 
 
-def _weights(axis, said: Said, names: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+def _weights(axis, said: Said, names: tuple[str, ...]) -> None:
     for k, name in enumerate(names):
         axis.plot(said.times, said.target[:, INDEX[name]], "--", color=f"C{k}", lw=1)
-        axis.plot(said.times, said.made[:, INDEX[name]], color=f"C{k}", label=name)
+        axis.plot(said.times, said.values[:, INDEX[name]], color=f"C{k}", label=name)
     axis.set_ylim(-0.02, 0.65)

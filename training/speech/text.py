@@ -127,7 +127,7 @@ def _dictionary() -> tuple[str, ...]:
 def sentences(count: int, seed: int) -> list[str]:
     """Return `count` generated sentences, the same for the same seed."""
     rng = np.random.default_rng(seed)
-    made = []
+    lines = []
     for _ in range(count):
         text = str(rng.choice(_GRAMMAR))
         while "{" in text:
@@ -136,5 +136,5 @@ def sentences(count: int, seed: int) -> list[str]:
             words = _dictionary() if kind in _OPEN and rng.random() < 0.5 else _SPLIT[kind]
             word = str(words[rng.integers(len(words))])
             text = text[:start] + word + text[end + 1 :]
-        made.append(text[0].upper() + text[1:])
-    return made
+        lines.append(text[0].upper() + text[1:])
+    return lines

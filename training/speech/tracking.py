@@ -125,13 +125,13 @@ class Landmarker:
     def faces(self, pixels: np.ndarray) -> list[Face]:
         """Return the faces in a picture, uint8 (H, W, 3) sRGB, the largest first; at most two."""
         image = self._mediapipe.Image(image_format=self._mediapipe.ImageFormat.SRGB, data=pixels)
-        seen = self._model.detect(image)
+        detection = self._model.detect(image)
         made = [
             _face(pixels.shape[1] / pixels.shape[0], *one)
             for one in zip(
-                seen.face_landmarks,
-                seen.face_blendshapes,
-                seen.facial_transformation_matrixes,
+                detection.face_landmarks,
+                detection.face_blendshapes,
+                detection.facial_transformation_matrixes,
                 strict=True,
             )
         ]

@@ -144,16 +144,16 @@ def _learn_on(
         )
     # Scenes come in pairs, as a file and as a stream is heard; the last tenth is held back.
     held_back = 2 * max(1, len(scenes) // 20)
-    known = scenes[:-held_back]
-    batch, epochs = min(args.batch, len(known)), args.epochs or ONWARD[0]
-    again = max(1, LEAST_STEPS * batch // len(known))
+    training = scenes[:-held_back]
+    batch, epochs = min(args.batch, len(training)), args.epochs or ONWARD[0]
+    again = max(1, LEAST_STEPS * batch // len(training))
     # A checkpoint for each set of films, and each network that learns on from them.
     key = hashlib.sha256(f"{digest_of(network)} {batch} {epochs} {args.seed}".encode())
     for scene in scenes:
         for array in (scene.encoded, scene.measured, scene.contact):
             key.update(np.ascontiguousarray(array).tobytes())
     curve = fit(
-        network, known * again, scenes[-held_back:], epochs, batch, args.seed,
+        network, training * again, scenes[-held_back:], epochs, batch, args.seed,
         ONWARD[1], f"films-{key.hexdigest()[:8]}", args.out, device, args.minutes,
     )  # fmt: skip
     return network, {
@@ -190,15 +190,15 @@ def stage_of(
         network.train()
         epoch, number = divmod(stage.step, steps)
         order = np.random.default_rng([seed, epoch]).permutation(len(scenes))
-        chosen = [scenes[i] for i in order[number * batch : (number + 1) * batch]]
+        part = [scenes[i] for i in order[number * batch : (number + 1) * batch]]
         trust = min(1.0, epoch / max(1, epochs // 2))
         device = losses.scale.device
         for group in optimiser.param_groups:
             group["betas"] = (beta(stage.step, epochs * steps), 0.999)
         with machine.autocast(device):
-            loss = guided(network, examples.batch(chosen, rng, device), losses, trust)
+            loss = guided(network, examples.batch(part, rng, device), losses, trust)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         return {"loss": loss}

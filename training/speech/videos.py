@@ -94,28 +94,28 @@ def scenes(folder: Path, landmarker: Path, network: SpeechNetwork) -> list[datas
     """
     paths = _films_in(folder)
     encoder = SpeechModel.load().encoder
-    made: list[dataset.Scene] = []
+    result: list[dataset.Scene] = []
     with Landmarker(landmarker) as model:
         for path in paths:
             try:
                 film = Film(path)
                 sound = _sound(film)
-                found = pieces(tracking.track(film, model), str(path))
+                film_pieces = pieces(tracking.track(film, model), str(path))
             except FilmError as error:
                 tqdm.write(f"Left out: {error}", sys.stderr)
                 continue
-            used = sum(len(piece.values) for piece in found) * features.STEP
-            made += _heard(found, sound, encoder, network)
+            used = sum(len(piece.values) for piece in film_pieces) * features.STEP
+            result += _heard(film_pieces, sound, encoder, network)
             damage = f", {film.damaged} damaged packets" if film.damaged else ""
             tqdm.write(
-                f"{path}: {used:.1f} s in {len(found)} piece(s) are used{damage}", sys.stderr
+                f"{path}: {used:.1f} s in {len(film_pieces)} piece(s) are used{damage}", sys.stderr
             )
-    if not made:
+    if not result:
         raise FurrowError(
             f"None of the {len(paths)} films in {folder} is of use; the lines above say why. "
             "What is needed: one face towards the camera, its voice, 20 pictures a second or more."
         )
-    return made
+    return result
 
 
 def pieces(track: Track, name: str) -> list[Piece]:
@@ -136,24 +136,24 @@ def pieces(track: Track, name: str) -> list[Piece]:
         raise FilmError(
             f"{name} shows {rate:.3g} pictures a second; {LEAST_RATE:g} are needed to see lips meet."
         )
-    found = [_steady(track, part) for part in _stretches(track)]
-    if not found:
+    stretches = [_steady(track, part) for part in _stretches(track)]
+    if not stretches:
         lone = track.faces == 1
         raise FilmError(
             f"{name} never shows one face towards the camera for {SHORTEST:g} s "
             f"(no face in {np.mean(track.faces == 0):.0%} of its pictures, several in "
             f"{np.mean(track.faces > 1):.0%}, one turned away in {np.mean(lone & np.isnan(track.gap)):.0%})."
         )
-    starts, scores, gaps = zip(*found, strict=True)
+    starts, scores, gaps = zip(*stretches, strict=True)
     closed = np.percentile(np.concatenate(gaps), REST_PERCENTILE)
     gaps = [gap - closed for gap in gaps]
     rest = _rest(np.concatenate(scores), np.concatenate(gaps))
-    made = []
+    result = []
     for start, rows, gap in zip(starts, scores, gaps, strict=True):
         times = np.arange(len(gap)) * features.STEP
         contact = visemes.contacts(closures(gap), times)[:, 0]
-        made.append(Piece(start, calibration.weights(rows - rest, gap), contact))
-    return made
+        result.append(Piece(start, calibration.weights(rows - rest, gap), contact))
+    return result
 
 
 def closures(gap: np.ndarray) -> list[lips.Closure]:
@@ -231,22 +231,24 @@ def _sound(film: Film) -> np.ndarray:
 
 
 def _heard(
-    found: list[Piece],
+    film_pieces: list[Piece],
     sound: np.ndarray,
     encoder: SpeechEncoder,
     network: SpeechNetwork,
 ) -> list[dataset.Scene]:
     """Return a film's pieces with what the network hears of them, as a file and as a stream."""
-    made: list[dataset.Scene] = []
-    for piece in found:
+    result: list[dataset.Scene] = []
+    for piece in film_pieces:
         for window, rows in _windows(piece, sound):
             mel = features.log_mel(window)
             for encoded in (
                 encoder(window[None])[0],
                 encode_streamed(encoder, window),
             ):
-                made.append(_scene(encoded, mel, piece.values[rows], piece.contact[rows], network))
-    return made
+                result.append(
+                    _scene(encoded, mel, piece.values[rows], piece.contact[rows], network)
+                )
+    return result
 
 
 def _windows(piece: Piece, sound: np.ndarray) -> Iterator[tuple[np.ndarray, slice]]:
