@@ -178,11 +178,11 @@ def viewport(figures: Figures) -> list[str]:
     rows = []
     # The backend's tick; then the map as RGBA: read, written, and handed to Blender, which reads and
     # writes it.
-    shown = tick_mb(figures) + (1 + 3 * 4) * MAP_MB
+    shaded_mb = tick_mb(figures) + (1 + 3 * 4) * MAP_MB
     for title, name, level, image in (
-        ("shaded", "tick_shaded", 0, shown),
-        ("displaced, level 1", "tick_displaced_level1", 1, shown),
-        ("displaced, level 2", "tick_displaced_level2", 2, shown),
+        ("shaded", "tick_shaded", 0, shaded_mb),
+        ("displaced, level 1", "tick_displaced_level1", 1, shaded_mb),
+        ("displaced, level 2", "tick_displaced_level2", 2, shaded_mb),
         ("portable, level 1", "portable_frame_level1", 1, 0.0),
         ("portable, level 2", "portable_frame_level2", 2, 0.0),
     ):

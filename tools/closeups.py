@@ -49,11 +49,11 @@ def person(head: Head, years: int, seed: int) -> Identity:
     one = head.random(seed)
     age = next(d for d in head.directions if d.name == "Age").vector
     at = SKIN.index("age")
-    wanted = (years - 20) / 60
-    units = (wanted - one.skin[at]) / age[head.shape_count + at]
+    age_value = (years - 20) / 60
+    units = (age_value - one.skin[at]) / age[head.shape_count + at]
     shape = np.clip(one.shape + units * age[: head.shape_count], -SHAPE_LIMIT, SHAPE_LIMIT)
     skin = np.random.default_rng(seed).uniform(size=len(SKIN)).astype(np.float32)
-    skin[at] = wanted
+    skin[at] = age_value
     return Identity(
         shape.astype(np.float32), skin, seed, f"About {years} years, person {seed % 10}"
     )

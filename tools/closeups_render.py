@@ -102,14 +102,14 @@ def keep_seen(head: bpy.types.Object, shot: dict[str, Any]) -> None:
     head.data.vertices.foreach_get("co", places)
     places = places.reshape(-1, 3)
     middle, half = shot["target"][2], shot["height"] / 2
-    seen = (places[:, 1] < BACK_Y) & (np.abs(places[:, 2] - middle) < half + MARGIN)
+    visible = (places[:, 1] < BACK_Y) & (np.abs(places[:, 2] - middle) < half + MARGIN)
     name = "In Picture"
     if name not in head.modifiers:
         head.modifiers.new(name, "MASK").vertex_group = head.vertex_groups.new(name=name).name
         head.modifiers.move(len(head.modifiers) - 1, 0)
     group = head.vertex_groups[name]
-    group.remove(range(len(seen)))
-    group.add(np.flatnonzero(seen).tolist(), 1.0, "REPLACE")
+    group.remove(range(len(visible)))
+    group.add(np.flatnonzero(visible).tolist(), 1.0, "REPLACE")
 
 
 def shoot(
@@ -159,15 +159,15 @@ def main(job: dict[str, Any]) -> None:
     scene.camera = bpy.data.objects.new("Camera", lens)
     scene.camera.rotation_euler = (math.radians(90.0), 0.0, 0.0)
     scene.collection.objects.link(scene.camera)
-    grey, head, shown = clay(), None, ""
+    grey, head, current = clay(), None, ""
     with session.paused():
         for shot in job["shots"]:
-            if shot["identity"] != shown:
+            if shot["identity"] != current:
                 if head is not None:
                     bpy.data.objects.remove(head)
-                shown = shot["identity"]
+                current = shot["identity"]
                 head = head_object.create_head(
-                    read_identity(shown, head_object.head().shape_count), "Head", scene.collection
+                    read_identity(current, head_object.head().shape_count), "Head", scene.collection
                 )
                 for slot, name in enumerate(head_object.head().materials):
                     if name in ("skin", "brows"):

@@ -119,7 +119,7 @@ class Case:
 def ours(folder: Path, maps: Maps, rows: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Maps of the networks for rows of a set, (1024, 1024) mm: without and with relief."""
     encoder, synthesis = load(folder)
-    size, made = synthesis.config.resolution, []
+    size, pairs = synthesis.config.resolution, []
     for row in tqdm(rows, "Networks", unit="map", disable=None):
         noise = np.random.RandomState(int(maps.person[row])).standard_normal((1, 1, size, size))
         with torch.inference_mode():
@@ -127,8 +127,8 @@ def ours(folder: Path, maps: Maps, rows: Sequence[int]) -> list[tuple[np.ndarray
             w = encoder(a, b)
             inputs = torch.zeros(noise.shape), torch.from_numpy(noise.astype(np.float32))
             plain, full = (synthesis(w, n)[0, 0].numpy() for n in inputs)
-        made.append((resample(plain, RESOLUTION), resample(full, RESOLUTION)))
-    return made
+        pairs.append((resample(plain, RESOLUTION), resample(full, RESOLUTION)))
+    return pairs
 
 
 def most_folded(truth: np.ndarray, head: Head, skin: Chart) -> str:
@@ -139,8 +139,8 @@ def most_folded(truth: np.ndarray, head: Head, skin: Chart) -> str:
     for name, landmarks in VIEWS.items():
         middle = np.array(aim(head, head.average(), landmarks)) * 1000
         off = np.abs(skin.position - middle)[:, [0, 2]].max(1)
-        seen = (off < SPAN * 500) & (skin.normal[:, 1] < -0.3) & (skin.weight > 0.5)
-        energy[name] = float(np.square(folds[seen]).mean())
+        visible = (off < SPAN * 500) & (skin.normal[:, 1] < -0.3) & (skin.weight > 0.5)
+        energy[name] = float(np.square(folds[visible]).mean())
     return max(energy, key=energy.__getitem__)
 
 
@@ -150,11 +150,11 @@ def cases(head: Head, data: Path, networks: Path, baseline: str, count: int) -> 
         data / f"test{RESOLUTION}", head, RESOLUTION, PEOPLE, EXPRESSIONS_EACH, TEST_SEED, True
     )
     rows = [test.first(person) for person in range(0, test.people, EVERY)][:count]
-    made = ours(networks, test, rows)
+    pairs = ours(networks, test, rows)
     others = baseline_maps(baseline, data, np.array(rows))
     mask = torch.from_numpy(test.mask)[None, None]
-    skin, found = chart(head, RESOLUTION), []
-    for row, (plain, full), other in zip(rows, made, others, strict=True):
+    skin, selection = chart(head, RESOLUTION), []
+    for row, (plain, full), other in zip(rows, pairs, others, strict=True):
         truth = np.asarray(test.map[row], np.float32)
         without = {"ours": plain, "baseline": resample(np.asarray(other), RESOLUTION)}
         psnr = {
@@ -166,7 +166,7 @@ def cases(head: Head, data: Path, networks: Path, baseline: str, count: int) -> 
         a, b = test.identity[row], test.expression[row]
         person = int(test.person[row])
         maps = {"truth": truth + test.relief_of(np.array([row]))[0], "ours": full}
-        found.append(
+        selection.append(
             Case(
                 person,
                 Identity(a[: -len(SKIN)], a[-len(SKIN) :], person, f"Test person {person}"),
@@ -176,25 +176,25 @@ def cases(head: Head, data: Path, networks: Path, baseline: str, count: int) -> 
                 psnr,
             )
         )
-    return found
+    return selection
 
 
 def without_neck(image: np.ndarray, skin: Chart) -> Image.Image:
     """The shaded map of a face, from the hairline to below the chin."""
     rows, _ = front(skin)
     height = skin.image(skin.face[:, 1])[rows, skin.resolution // 2]
-    seen = np.flatnonzero(height > skin.marks["chin"][1] - BELOW_CHIN_MM)[-1] + 1
+    visible = np.flatnonzero(height > skin.marks["chin"][1] - BELOW_CHIN_MM)[-1] + 1
     picture = shaded_map(image, skin, SIZE[0])
-    return picture.crop((0, 0, picture.width, round(picture.height * seen / len(height))))
+    return picture.crop((0, 0, picture.width, round(picture.height * visible / len(height))))
 
 
-def draw_sheets(head: Head, found: Sequence[Case], baseline: str, out: Path) -> None:
+def draw_sheets(head: Head, selection: Sequence[Case], baseline: str, out: Path) -> None:
     """Render the close-ups and write the sheets."""
-    shots = [case.shot(head, column) for case in found for column in COLUMNS]
+    shots = [case.shot(head, column) for case in selection for column in COLUMNS]
     pictures, skin = iter(render(shots)), chart(head, RESOLUTION)
     titles = ("truth: the corpus", "ours: the networks", f"baseline: {baseline}, without relief")
     pages = []
-    for case in found:
+    for case in selection:
         near = [next(pictures) for _ in COLUMNS]
         whole = [without_neck(case.maps[column], skin) for column in COLUMNS]
         caption = f"{case.who[0].upper()}{case.who[1:]}: {case.expression}"
@@ -209,7 +209,7 @@ def draw_sheets(head: Head, found: Sequence[Case], baseline: str, out: Path) -> 
         save(page, out / f"comparison-{start // PER_SHEET + 1}.jpg")
 
 
-def write_table(found: Sequence[Case], baseline: str) -> None:
+def write_table(selection: Sequence[Case], baseline: str) -> None:
     """Renew the part of the page between the markers.
 
     Raises
@@ -226,7 +226,7 @@ def write_table(found: Sequence[Case], baseline: str) -> None:
     rows += [
         f"| {case.who} | {case.expression} | {case.view} | {case.psnr['ours']:.1f} "
         f"| {case.psnr['baseline']:.1f} |"
-        for case in found
+        for case in selection
     ]
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     write_whole(PAGE, "\n".join((before + BEGIN, "", *rows, "", END + after)).encode())
@@ -246,10 +246,12 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         head = Head.load()
-        found = cases(head, arguments.data, arguments.networks, arguments.baseline, arguments.cases)
-        draw_sheets(head, found, arguments.baseline, arguments.output.resolve())
+        selection = cases(
+            head, arguments.data, arguments.networks, arguments.baseline, arguments.cases
+        )
+        draw_sheets(head, selection, arguments.baseline, arguments.output.resolve())
         if arguments.cases == total and arguments.output == PICTURES:
-            write_table(found, arguments.baseline)
+            write_table(selection, arguments.baseline)
     except FurrowError as error:
         print(f"comparison: {error}", file=sys.stderr)
         return 1

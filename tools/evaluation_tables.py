@@ -41,12 +41,12 @@ def methods(figures: dict[str, float]) -> list[str]:
         "band_error_worst_db",
     )
     for key, title in METHODS.items():
-        found = {name: figures[f"{name}_{key}" if key else name] for name in UNITS}
+        values = {name: figures[f"{name}_{key}" if key else name] for name in UNITS}
         digits = {
             name: 1 if name.startswith("band") else 2 if name == "psnr_db" else 3 for name in order
         }
         rows.append(
-            "| " + " | ".join([title, *(f"{found[n]:.{digits[n]}f}" for n in order)]) + " |"
+            "| " + " | ".join([title, *(f"{values[n]:.{digits[n]}f}" for n in order)]) + " |"
         )
     return rows
 
@@ -96,13 +96,13 @@ def listed(part: str, figures: dict[str, float]) -> list[str]:
 
 def tables(figures: dict[str, float]) -> dict[str, list[str]]:
     """The page's tables, of those evaluations whose figures are there."""
-    made: dict[str, list[str]] = {}
+    contents: dict[str, list[str]] = {}
     if "psnr_db" in figures:
-        made |= {"methods": methods(figures), "bands": bands(figures)}
-        made["lines"] = listed("lines", figures)
+        contents |= {"methods": methods(figures), "bands": bands(figures)}
+        contents["lines"] = listed("lines", figures)
     if "frechet_vgg" in figures:
-        made["samples"] = listed("samples", figures)
-    return made
+        contents["samples"] = listed("samples", figures)
+    return contents
 
 
 if __name__ == "__main__":

@@ -95,19 +95,19 @@ def frame_times(head: bpy.types.Object, level: int) -> tuple[int, float, float]:
     head.furrow.detail_mode, head.furrow.detail_viewport_levels = "PORTABLE", level
     blocks = head.data.shape_keys.key_blocks
 
-    def timed() -> float:
-        found = []
+    def median_ms() -> float:
+        times_ms = []
         for frame in range(TIMED):
             blocks["jawOpen"].value = 0.5 + 0.5 * np.sin(0.7 * frame)
             begin = time.perf_counter()
             evaluated(head)
-            found.append(1000 * (time.perf_counter() - begin))
-        return statistics.median(found[5:])
+            times_ms.append(1000 * (time.perf_counter() - begin))
+        return statistics.median(times_ms[5:])
 
     head.furrow.detail_enabled = True
-    portable = timed()
+    portable = median_ms()
     head.furrow.detail_enabled = False
-    plain = timed()
+    plain = median_ms()
     head.furrow.detail_enabled = True
     return len(evaluated(head).vertices), portable, plain
 

@@ -38,8 +38,8 @@ STRIP = 24
 """Pixels under each picture, for words."""
 
 STAGE = f"""
-from {driver.ADDON} import head_object
-from {driver.ADDON.removesuffix("addon")}backend.identity import read_identity
+from {driver.ADDON}.head import head_object
+from {driver.ADDON.removesuffix("addon")}backend.formats.identity import read_identity
 
 bpy.ops.object.select_all(action="SELECT")
 bpy.ops.object.delete()
@@ -73,7 +73,7 @@ view.view_location, view.view_distance = Vector((0.035, -0.1, 0.195)), 0.23
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class Capture:
     """What the window showed, (H, W, 3) uint8, and the second when it was first seen."""
 
     at: float
@@ -86,14 +86,14 @@ class Recorder:
     def __init__(self, window: driver.Window, part: list[int]) -> None:
         self._window, self._part = window, part
         self._begin = time.monotonic()
-        self.shown: list[Shown] = []
+        self.pictures: list[Capture] = []
 
     def look(self) -> None:
         """Keep the picture of this moment, if it is a new one."""
         at = time.monotonic() - self._begin
         picture = self._window.screen(*self._part)
-        if not self.shown or (picture != self.shown[-1].picture).any():
-            self.shown.append(Shown(at, picture))
+        if not self.pictures or (picture != self.pictures[-1].picture).any():
+            self.pictures.append(Capture(at, picture))
 
     def rest(self, seconds: float) -> None:
         """Go on while nothing moves."""
@@ -125,7 +125,7 @@ class Recorder:
         self.rest(0.7)
 
 
-def record() -> list[Shown]:
+def record() -> list[Capture]:
     """Drag Brow Inner Up, then Age, and return what was seen."""
     shutil.copy2(ROOT / "assets" / "identities" / "old.json", driver.SHARE)
     with driver.Window("--window-geometry", "0", "0", *map(str, SIZE)) as window:
@@ -142,22 +142,22 @@ def record() -> list[Shown]:
         recorder.rest(0.6)
         recorder.drag((x - 50, brow), [(3.5, 120, 0.5), (2.5, 15, 0.3), (2.0, 120, 0.2)])
         recorder.drag((x, age), [(2.5, -100, 0.4), (3.0, 40, 0.3)])
-        return recorder.shown
+        return recorder.pictures
 
 
-def at(shown: list[Shown], second: float) -> Shown:
+def at(pictures: list[Capture], second: float) -> Capture:
     """What was on the screen at a second."""
-    return [s for s in shown if s.at <= second or s is shown[0]][-1]
+    return [s for s in pictures if s.at <= second or s is pictures[0]][-1]
 
 
-def stamped(shown: Shown) -> Image.Image:
+def stamped(capture: Capture) -> Image.Image:
     """A picture with its second and the machine's description under it."""
-    height, width, _ = shown.picture.shape
+    height, width, _ = capture.picture.shape
     page = Image.new("RGB", (width & ~1, (height + STRIP) & ~1), (24, 24, 24))
-    page.paste(Image.fromarray(shown.picture), (0, 0))
+    page.paste(Image.fromarray(capture.picture), (0, 0))
     letters = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 15)
     pen = ImageDraw.Draw(page)
-    pen.text((8, height + 3), f"{shown.at:5.2f} s", (255, 214, 120), letters)
+    pen.text((8, height + 3), f"{capture.at:5.2f} s", (255, 214, 120), letters)
     words = (
         f"real time; {os.cpu_count()} processor cores draw, compute and record; no graphics card"
     )
@@ -165,10 +165,10 @@ def stamped(shown: Shown) -> Image.Image:
     return page
 
 
-def film(shown: list[Shown]) -> bytes:
+def film(pictures: list[Capture]) -> bytes:
     """Encode as H.264; what is no new picture shows the last one."""
-    pages = [np.asarray(stamped(picture)) for picture in shown]
-    ends = [*(picture.at for picture in shown[1:]), shown[-1].at + 0.5]
+    pages = [np.asarray(stamped(picture)) for picture in pictures]
+    ends = [*(picture.at for picture in pictures[1:]), pictures[-1].at + 0.5]
     for crf in range(20, 52, 3):
         file = io.BytesIO()
         with av.open(file, "w", "mp4") as container:
@@ -189,11 +189,11 @@ def film(shown: list[Shown]) -> bytes:
     return file.getvalue()
 
 
-def sheet(shown: list[Shown]) -> Image.Image:
+def sheet(pictures: list[Capture]) -> Image.Image:
     """Pictures at equal steps of time, in rows."""
     columns, rows = SHEET
-    end = shown[-1].at
-    moments = [at(shown, end * k / (columns * rows - 1)) for k in range(columns * rows)]
+    end = pictures[-1].at
+    moments = [at(pictures, end * k / (columns * rows - 1)) for k in range(columns * rows)]
     small = [stamped(s).resize((480, 372), Image.Resampling.LANCZOS) for s in moments]
     page = Image.new("RGB", (columns * 483 - 3, rows * 375 - 3), (24, 24, 24))
     for k, picture in enumerate(small):
@@ -206,10 +206,10 @@ def main() -> int:
     try:
         subprocess.run([driver.SCRIPT, "setup"], check=True)
         driver.install()
-        shown = record()
-        print(f"{len(shown)} new pictures in {shown[-1].at:.1f} s")
-        write_whole(PICTURES / "slider-drag.mp4", film(shown))
-        save(sheet(shown), PICTURES / "slider-drag.jpg")
+        pictures = record()
+        print(f"{len(pictures)} new pictures in {pictures[-1].at:.1f} s")
+        write_whole(PICTURES / "slider-drag.mp4", film(pictures))
+        save(sheet(pictures), PICTURES / "slider-drag.jpg")
     except driver.Fault as error:
         print(error, file=sys.stderr)
         return 1

@@ -94,12 +94,12 @@ def moments(phones: list[Phone], touches: list[closures.Closure]) -> list[tuple[
 
     All touches of the lips; of long vowels and pauses the longest, as many as there is room for.
     """
-    found, others = [], []
+    contacts, others = [], []
     for touch in touches:
         middle = (touch.start + touch.end) / 2
         near = [p for p in phones if p.name in ("mbp" if touch.bilabial else "fv")]
         nearest = min(near, key=lambda p: abs((p.start + p.end) / 2 - middle))
-        found.append((middle, nearest.name))
+        contacts.append((middle, nearest.name))
     for phone in phones:
         seconds = phone.end - phone.start
         least = LONG_PAUSE if phone.name == SILENCE else LONG_VOWEL
@@ -107,7 +107,7 @@ def moments(phones: list[Phone], touches: list[closures.Closure]) -> list[tuple[
             label = "(pause)" if phone.name == SILENCE else phone.name
             others.append((seconds, (phone.start + phone.end) / 2, label))
     others.sort(reverse=True)
-    return sorted([*found, *((at, label) for _, at, label in others[: MOST - len(found)])])
+    return sorted([*contacts, *((at, label) for _, at, label in others[: MOST - len(contacts)])])
 
 
 def render(clip: Clip, folder: Path, stills: list[int], quality: str | None) -> None:
@@ -147,16 +147,16 @@ def still(folder: Path, frame: int) -> Path:
 
 
 def sheet(
-    folder: Path, shown: list[tuple[float, str]], frames: list[int], text: str
+    folder: Path, instants: list[tuple[float, str]], frames: list[int], text: str
 ) -> Image.Image:
     """Lips in rows, sound and second under each, the words over all."""
     width, height = LIPS["size"]
     letters = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 17)
-    rows = -(-len(shown) // COLUMNS)
+    rows = -(-len(instants) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * (width + 3) - 3, 30 + rows * (height + 26)), (24, 24, 24))
     pen = ImageDraw.Draw(page)
     pen.text((6, 4), text, (235, 235, 235), letters)
-    for k, ((at, label), frame) in enumerate(zip(shown, frames, strict=True)):
+    for k, ((at, label), frame) in enumerate(zip(instants, frames, strict=True)):
         left, top = k % COLUMNS * (width + 3), 30 + k // COLUMNS * (height + 26)
         page.paste(Image.open(still(folder, frame)).convert("RGB"), (left, top))
         pen.text((left + 6, top + height + 2), label, (255, 214, 120), letters)
@@ -169,15 +169,15 @@ def make(clip: Clip, sheet_only: bool) -> None:
     folder = bake(clip)
     wav = folder / "sound.wav"
     sound, phones = real.align(wav, clip.text)
-    shown = moments(phones, closures.find(sound, phones))
+    instants = moments(phones, closures.find(sound, phones))
     count = round(len(sound) / audio.RATE * FPS)
     # Frame k of the file holds at (k - 1) / FPS.
-    frames = [min(count, 1 + round(at * FPS)) for at, _ in shown]
+    frames = [min(count, 1 + round(at * FPS)) for at, _ in instants]
     for quality in QUALITIES:
         render(clip, folder, frames, None if sheet_only else quality)
         if sheet_only or (folder / "film.mp4").stat().st_size <= LARGEST:
             break
-    save(sheet(folder, shown, frames, clip.text), PICTURES / f"speech-{clip.name}.jpg")
+    save(sheet(folder, instants, frames, clip.text), PICTURES / f"speech-{clip.name}.jpg")
     if not sheet_only:
         write_whole(PICTURES / f"speech-{clip.name}.mp4", (folder / "film.mp4").read_bytes())
 

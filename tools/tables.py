@@ -47,10 +47,10 @@ def read_figures(paths: list[Path]) -> Figures:
     figures: Figures = {}
     for path in paths:
         try:
-            found = json.loads(path.read_text())["figures"]
+            entries = json.loads(path.read_text())["figures"]
         except (OSError, ValueError, KeyError) as error:
             raise FurrowError(f"{path} holds no figures ({error}).") from None
-        figures |= {figure["name"]: figure["value"] for figure in found}
+        figures |= {figure["name"]: figure["value"] for figure in entries}
     return figures
 
 
