@@ -186,7 +186,6 @@ def run(
         or of other networks.
     """
     path = folder / f"{stage.name}.pt" if folder else None
-    writes = path is not None and (processes is None or processes.first)
     if path is not None and path.exists():
         with restoring(path, command):
             stage.load_state_dict(read_checkpoint(path), processes)
@@ -199,15 +198,15 @@ def run(
     end = budget.steps if halt_at is None else min(halt_at, budget.steps)
     first, saved = stage.step, stage.seconds
     start = time.monotonic() - stage.seconds
-    weights = [p for network in stage.networks.values() for p in network.parameters()]
     bar = tqdm(
         total=budget.steps, initial=stage.step, desc=stage.name, unit="step", mininterval=1.0
     )
 
-    def keep() -> None:
+    def save() -> None:
+        weights = (p for network in stage.networks.values() for p in network.parameters())
         check_finite((), weights, f"at step {stage.step}", path, diverged)
         state = stage.state_dict(processes)
-        if writes and path is not None:
+        if path is not None and (processes is None or processes.first):
             write_checkpoint(path, state)
             write_log(path.with_suffix(".csv"), stage.log)
 
@@ -215,13 +214,7 @@ def run(
         while stage.step < end and stage.seconds < ceiling:
             for group, peak in peaks:
                 group["lr"] = peak * schedule(stage.step, budget.steps)
-            losses = stage.learn(stage, np.random.default_rng((stage.seed, stage.step)))
-            stage.step += 1
-            for name, average in stage.averages.items():
-                average.update_parameters(stage.networks[name])
-            for name, loss in losses.items():
-                total, count = stage.sums.get(name, (0.0, 0))
-                stage.sums[name] = (total + _plain(loss), count + 1)
+            _step(stage)
             bar.update()
             if stage.step % log_every and stage.step != budget.steps:
                 continue
@@ -231,14 +224,25 @@ def run(
                 report(stage, row)
             stage.log.append(row)
             if stage.seconds - saved >= save_every:
-                keep()
+                save()
                 saved = stage.seconds
     if stage.step > first:
-        keep()
+        save()
     if stage.step < end:
         print(
             f"{stage.name}: stopped after {budget.minutes:g} minutes, at step {stage.step} of {end}."
         )
+
+
+def _step(stage: Stage) -> None:
+    """One step, and what follows from it in the stage: averages, sums of losses."""
+    losses = stage.learn(stage, np.random.default_rng((stage.seed, stage.step)))
+    stage.step += 1
+    for name, average in stage.averages.items():
+        average.update_parameters(stage.networks[name])
+    for name, loss in losses.items():
+        total, count = stage.sums.get(name, (0.0, 0))
+        stage.sums[name] = (total + _plain(loss), count + 1)
 
 
 def _plain(loss: Tensor | float) -> Tensor | float:
