@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import bpy
 
@@ -15,6 +16,7 @@ from ...backend.detail.engines import engine_speed, network_files
 from ...backend.detail.engines.kinds import KINDS
 from ...backend.process import accelerator
 from ..process import jobs
+from ..process.preferences import preferences
 
 STALE_SECONDS = 5.0
 """How old what panels show may be."""
@@ -73,10 +75,11 @@ def _read() -> Installation:
         f"{KINDS[kind].title}: {speed.exact_ms:.0f} ms a map" for kind, speed in speeds.items()
     ]
     lines += [f"Measured on {max(days)}"] if days else []
+    networks = Path(preferences().networks or network_files.DETAIL)
     return Installation(
         speeds=tuple(lines),
         has_openvino=accelerator.installed(folder) is not None,
-        has_directions=(network_files.DETAIL / network_files.DIRECTIONS).is_file(),
+        has_directions=(networks / network_files.DIRECTIONS).is_file(),
     )
 
 

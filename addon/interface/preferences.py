@@ -1,4 +1,4 @@
-"""The extension's preferences: which Python and which engine make the maps."""
+"""The extension's preferences: which Python, which engine and which networks make the maps."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ class FurrowPreferences(bpy.types.AddonPreferences):
         default=AUTO,
         update=_backend_changed,
     )
+    networks: StringProperty(
+        name="Networks",
+        description="Folder of networks of detail that furrow train exported; empty for those that ship",
+        subtype="DIR_PATH",
+        update=_backend_changed,
+    )
 
     def draw(self, _context: bpy.types.Context) -> None:
         layout = typed.layout(self)
@@ -48,6 +54,7 @@ class FurrowPreferences(bpy.types.AddonPreferences):
         layout.prop(self, "python", placeholder="Blender's own")
         layout.prop(self, "engine")
         engine_operators.draw(layout)
+        layout.prop(self, "networks", placeholder="Those that ship")
         layout.operator("furrow.check_installation", icon="CHECKMARK")
 
 

@@ -67,6 +67,8 @@ def launch_arguments() -> list[str]:
 
     folder = user_folder()
     arguments = ["--engine", preferences().engine, "--user-folder", str(folder)]
+    if preferences().networks:
+        arguments += ["--networks", preferences().networks]
     if not own_python():
         return arguments
     wheels = ROOT / "wheels"

@@ -21,10 +21,13 @@ class Preferences:
         The Python that runs it; empty for Blender's own.
     engine
         As backend/process/launch.py takes it.
+    networks
+        Folder of other networks of detail; empty for those that ship.
     """
 
     python: str = ""
     engine: str = AUTO
+    networks: str = ""
 
 
 DEFAULTS = Preferences()
@@ -38,4 +41,5 @@ def preferences() -> Preferences:
     if addon is None or addon.preferences is None:
         return DEFAULTS
     stored: Any = addon.preferences  # .interface.preferences declares what it holds
-    return Preferences(stored.python, stored.engine)
+    networks = bpy.path.abspath(stored.networks) if stored.networks else ""
+    return Preferences(stored.python, stored.engine, networks)

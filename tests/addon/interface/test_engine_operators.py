@@ -11,6 +11,7 @@ import bpy
 import pytest
 from furrow.addon.interface import engine_operators, installation
 from furrow.addon.process import jobs
+from furrow.addon.process.preferences import Preferences
 from furrow.backend.detail.engines import engine_speed
 from furrow.backend.detail.engines.engine_speed import Speed
 from furrow.backend.process import accelerator
@@ -50,6 +51,18 @@ def test_another_python_keeps_its_own_packages(scene, wheel, monkeypatch):
     bpy.ops.furrow.openvino_add_file(filepath=str(wheel))
     monkeypatch.setenv("FURROW_PYTHON", "/usr/bin/python3")
     assert "--site-packages" not in jobs.launch_arguments()
+
+
+def test_networks_of_ones_own_are_what_the_backend_plays(scene, wheel, tmp_path, monkeypatch):
+    assert "--networks" not in jobs.launch_arguments()
+    assert installation.current().has_directions
+    chosen = Preferences(networks=str(tmp_path))
+    for module in (jobs, installation):
+        monkeypatch.setattr(module, "preferences", lambda: chosen)
+    installation.read()
+    arguments = jobs.launch_arguments()
+    assert arguments[arguments.index("--networks") + 1] == str(tmp_path)
+    assert not installation.current().has_directions, "the sliders of the skin are off"
 
 
 def test_a_wrong_file_is_one_clear_line(scene, wheel, tmp_path):
