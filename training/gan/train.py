@@ -51,7 +51,8 @@ def train(
         Stop at this step, as if cut off.
     """
     recipe, processes = learning.recipe, learning.processes
-    average: Generator = learning.average.module  # type: ignore[assignment]
+    average = learning.average.module
+    assert isinstance(average, Generator)
     previews = out / "previews"
     if processes.first and not (previews / "data.png").exists():
         real = learning.maps.at(0, PREVIEWS) * learning.maps.unit_mm
