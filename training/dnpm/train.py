@@ -232,6 +232,10 @@ def run(args: argparse.Namespace) -> None:
     model = train(options, sets, samples, args.out, where)
     assets = args.assets or args.out / "networks"
     export(model.encoder, model.synthesis, assets, {"data": digests, "config": decisive})
+    write_curves(args.out)
+    if args.set:  # of other people, and perhaps on another chart, than the corpus's
+        print("furrow train space and the figures go by the corpus's people: they are left out.")
+        return
     space.learn(assets, assets, args.out, space_options(options), where)
     write_curves(args.out)
     results = measure(assets, args.data, options.test_people)
