@@ -98,7 +98,7 @@ def _people(arguments: argparse.Namespace) -> tuple[Identity, Identity | None]:
 
     model = bilinear.Head.load()
     if arguments.identity:
-        person = identity.read_identity(arguments.identity, model.shape_count)
+        person = model.read_identity(arguments.identity)
     elif arguments.random_identity is not None:
         person = model.random(arguments.random_identity)
     else:
@@ -109,4 +109,4 @@ def _people(arguments: argparse.Namespace) -> tuple[Identity, Identity | None]:
         person = replace(person, adjustments=identity.parse_adjustments(arguments.adjust))
     if arguments.mix_identity is None:
         return person, None
-    return person, identity.read_identity(arguments.mix_identity, model.shape_count)
+    return person, model.read_identity(arguments.mix_identity)

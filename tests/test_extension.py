@@ -100,7 +100,7 @@ def test_age_slider_moves_the_skin(measured) -> None:
 
 def test_map_in_blender_is_the_networks(made: Path, measured) -> None:
     model = detail_model.DetailModel(engines.load("ort"))
-    person = identity.read_identity(made / "identity.json", model.shape_count)
+    person = identity.read_identity(made / "identity.json")
     weights = json.loads((made / "expression.json").read_text())
     map_mm = model.map(person, expressions.vector(weights), measured["map_mm"].shape[0])
     np.testing.assert_allclose(measured["map_mm"], map_mm, atol=1e-4)

@@ -141,7 +141,6 @@ def main(job: dict[str, Any]) -> None:
     furrow()
     from furrow.addon.detail.live_session import session
     from furrow.addon.head import head_object
-    from furrow.backend.formats.identity import read_identity
 
     scene = bpy.context.scene
     assert scene is not None
@@ -167,7 +166,7 @@ def main(job: dict[str, Any]) -> None:
                     bpy.data.objects.remove(head)
                 current = shot["identity"]
                 head = head_object.create_head(
-                    read_identity(current, head_object.head().shape_count), "Head", scene.collection
+                    head_object.head().read_identity(current), "Head", scene.collection
                 )
                 for slot, name in enumerate(head_object.head().materials):
                     if name in ("skin", "brows"):

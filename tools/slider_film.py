@@ -45,7 +45,7 @@ bpy.ops.object.select_all(action="SELECT")
 bpy.ops.object.delete()
 bpy.ops.mesh.furrow_head_add()
 head = C.object
-head_object.apply_identity(head, read_identity("/share/old.json", head.furrow.shape_count))
+head_object.apply_identity(head, head_object.head().read_identity("/share/old.json"))
 head.furrow.detail_resolution = "1024"
 C.preferences.system.viewport_aa = "OFF"  # half the time, where the processor draws
 window = C.window_manager.windows[0]

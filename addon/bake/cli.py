@@ -13,7 +13,7 @@ import bpy
 
 from ...backend.errors import FurrowError
 from ...backend.formats.files import sha256
-from ...backend.formats.identity import Identity, read_identity
+from ...backend.formats.identity import Identity
 from ...backend.formats.weights import Weights, read_weights, resample
 from ...commands import bake, flags, terminal
 from ..animation import speech
@@ -222,7 +222,7 @@ def _open(path: Path) -> None:
 def _identity(arguments: argparse.Namespace) -> Identity:
     model = head_object.head()
     if arguments.identity is not None:
-        return read_identity(arguments.identity, model.shape_count)
+        return model.read_identity(arguments.identity)
     if arguments.random_identity is not None:
         return model.random(arguments.random_identity)
     return model.average()

@@ -15,7 +15,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS
 from ...backend.formats.identity import ADJUSTMENTS, SHAPE_LIMIT, Identity, check
 from ...backend.head.bilinear import Head
-from . import head_state, materials
+from . import correctives, head_state, materials
 
 UV_MAP = "UVMap"
 SKIN_GROUP = "skin"
@@ -74,6 +74,7 @@ def create_head(
     state = obj.furrow
     state.id = uuid.uuid4().hex
     state.shape_count = model.shape_count
+    state.head_generation = model.generation
     with head_state.quiet(obj):
         for direction in model.directions:
             slider = state.directions.add()
@@ -82,10 +83,12 @@ def create_head(
     _set_rows(state, "written", identity.shape)
     positions = positions_of(identity.shape)
     obj.shape_key_add(name="Basis", from_mix=False)
-    for position, expression in zip(positions[1:], EXPRESSIONS, strict=True):
+    names = our_keys(model)
+    for position, expression in zip(positions[1:], names, strict=True):
         key = obj.shape_key_add(name=expression, from_mix=False)
         key.points.foreach_set("co", position.ravel())
         key.value = 0.0  # Blender 5 starts new keys at 1
+    correctives.add_drivers(obj.data.shape_keys, model.rig(identity.shape)[2])
     materials.assign(obj)
     return obj
 
@@ -136,6 +139,7 @@ def identity_of(obj: bpy.types.Object) -> Identity:
         detail_seed=state.detail_seed,
         name=state.person,
         adjustments=np.array([getattr(state, name) for name in ADJUSTMENTS], np.float32),
+        generation=state.head_generation,
     )
 
 
@@ -163,7 +167,7 @@ def apply_identity(obj: bpy.types.Object, identity: Identity) -> None:
     FurrowError
         For another number of coefficients, a changed topology, or a mode that owns the mesh.
     """
-    check(identity, head().shape_count)
+    identity = head().current(check(identity, head().shape_count))
     _check_writable(obj)
     _write_shape(obj, identity.shape)
     _store(obj, identity)
@@ -287,15 +291,24 @@ def set_expression(obj: bpy.types.Object, weights: Mapping[str, float]) -> None:
             block.value = weights.get(name, 0.0)
 
 
+@functools.cache
+def our_keys(model: Head) -> tuple[str, ...]:
+    """Names of the keys that we write beside the Basis: the 52 expressions, then correctives."""
+    extra = model.rig(np.zeros(model.shape_count, np.float32))[2]
+    return (*EXPRESSIONS, *(correctives.key_name(one) for one in extra))
+
+
 def positions_of(shape: np.ndarray) -> np.ndarray:
-    """Absolute vertices of the neutral face and the 52 expressions: float32 (53, V, 3), metres."""
+    """Absolute vertices of the neutral face and of :func:`our_keys`: float32 (n, V, 3), metres."""
     key = shape.astype(np.float32).tobytes()
     if key not in _positions:
         model = head()
-        neutral = np.asarray(model.neutral(shape), np.float32)
-        positions = np.empty((1 + len(EXPRESSIONS), *neutral.shape), np.float32)
-        positions[0] = neutral
-        np.add(model.blendshapes(shape), neutral, out=positions[1:])
+        neutral, offsets, extra = model.rig(shape)
+        positions = np.empty((1 + len(offsets) + len(extra), *neutral.shape), np.float32)
+        positions[:] = neutral
+        positions[1 : 1 + len(offsets)] += offsets
+        for position, one in zip(positions[1 + len(offsets) :], extra, strict=True):
+            position[one.moved] += one.offsets
         _positions[key] = positions
         while len(_positions) > 4:  # some 10 MB each: this head's old and new, and another's
             _positions.popitem(last=False)
@@ -305,7 +318,10 @@ def positions_of(shape: np.ndarray) -> np.ndarray:
 
 def _check_writable(obj: bpy.types.Object) -> None:
     model = head()
-    if obj.furrow.shape_count != model.shape_count:
+    if (obj.furrow.shape_count, obj.furrow.head_generation) != (
+        model.shape_count,
+        model.generation,
+    ):
         raise FurrowError(
             f'"{obj.name}" was made with another head model and keeps its shape; add a new head.'
         )
@@ -327,7 +343,8 @@ def _write_shape(obj: bpy.types.Object, shape: np.ndarray) -> None:
     keys = obj.data.shape_keys
     old, new = positions_of(_rows(obj.furrow, "written")), positions_of(shape)
     ours = {keys.reference_key.name: 0}
-    ours |= {name: 1 + i for i, name in enumerate(EXPRESSIONS) if name in keys.key_blocks}
+    names = enumerate(our_keys(head()), 1)
+    ours |= {name: i for i, name in names if name in keys.key_blocks}
     current = np.empty(old[0].shape, np.float32)
     for block in keys.key_blocks:
         block.points.foreach_get("co", current.ravel())

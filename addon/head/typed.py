@@ -19,6 +19,7 @@ class HeadProperties(Protocol):
     person: str
     shape: Sequence[Sequence[float]]
     shape_count: int
+    head_generation: int
     written: Sequence[Sequence[float]]
     skin: Sequence[float]
     directions: Any

@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 
 from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, mirrored
-from ...backend.formats.identity import ADJUSTMENTS, Identity, read_identity, write_identity
+from ...backend.formats.identity import ADJUSTMENTS, Identity, write_identity
 from ..detail import detail_modes, live_updates
 from ..head import head_object, head_state, typed
 from .operator_bases import (
@@ -129,7 +129,7 @@ class FURROW_OT_identity_load(HeadOperator, ImportHelper):
     filter_glob: StringProperty(default="*.json", options={"HIDDEN"})
 
     def act(self, head: bpy.types.Object) -> None:
-        identity = read_identity(self.filepath, head_object.head().shape_count)
+        identity = head_object.head().read_identity(self.filepath)
         head_object.apply_identity(head, identity)
         live_updates.request(head)
 

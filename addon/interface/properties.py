@@ -113,6 +113,8 @@ class FurrowHead(bpy.types.PropertyGroup):
         update=_identity_changed,
     )
     shape_count: IntProperty(name="Shape coefficients", options={"HIDDEN"})
+    # Files of before there was a second head hold no value: theirs is the first.
+    head_generation: IntProperty(name="Head model", default=1, options={"HIDDEN"})
     written: FloatVectorProperty(
         name="Shape in the mesh",
         description="The shape whose vertices the shape keys hold",

@@ -14,6 +14,8 @@ from ..errors import FurrowError
 from .expressions import nearest, parse_pairs
 
 FORMAT = "furrow.identity/1"
+GENERATION = 1
+"""Of the head that ships. A head that is learned anew counts one more, and converts identities."""
 
 SKIN: tuple[str, ...] = (
     "age",
@@ -58,6 +60,9 @@ class Identity:
         For people.
     adjustments
         float32 (4,), the detail adjustments named in :data:`ADJUSTMENTS`, each in [-1, 1].
+    generation
+        Of the head that the shape coefficients belong to; :meth:`.Head.current` brings those of an
+        earlier one up to date.
     """
 
     shape: np.ndarray
@@ -65,6 +70,7 @@ class Identity:
     detail_seed: int = 0
     name: str = "Average"
     adjustments: np.ndarray = field(default_factory=lambda: adjustments_of({}))
+    generation: int = GENERATION
 
     @property
     def vector(self) -> np.ndarray:
@@ -176,8 +182,11 @@ def check(identity: Identity, shape_count: int) -> Identity:
     return identity
 
 
-def read_identity(path: str | Path, shape_count: int) -> Identity:
-    """Read and check an identity file (JSON, format ``furrow.identity/1``); raises FurrowError."""
+def read_identity(path: str | Path) -> Identity:
+    """Read an identity file (JSON, format ``furrow.identity/1``), of whichever head it is.
+
+    :meth:`.Head.read_identity` reads one for a head. Raises FurrowError.
+    """
     path = Path(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -194,18 +203,20 @@ def read_identity(path: str | Path, shape_count: int) -> Identity:
             detail_seed=int(data.get("detail_seed", 0)),
             name=str(data.get("name", path.stem)),
             adjustments=adjustments_of(data.get("detail", {})),
+            generation=int(data.get("head", 1)),
         )
     except FurrowError as error:
         raise FurrowError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
         raise FurrowError(f"{path} is a damaged identity file: {error}.") from None
-    return check(identity, shape_count)
+    return check(identity, identity.shape.size)
 
 
 def write_identity(identity: Identity, path: str | Path) -> None:
     """Write an identity file; it appears under its name only when whole."""
     data = {
         "format": FORMAT,
+        "head": identity.generation,
         "shape": [round(float(x), 6) for x in identity.shape],
         "skin": [round(float(x), 6) for x in identity.skin],
         "detail_seed": int(identity.detail_seed),

@@ -6,16 +6,16 @@ a bilinear core C (vertices x K x 53) by HOSVD, factored so that it is small and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import FurrowError
-from ..formats.expressions import EXPRESSIONS
+from ..formats.expressions import EXPRESSIONS, INDEX
 from ..formats.files import ASSETS
-from ..formats.identity import SKIN, Identity
-from .contact import from_arrays
+from ..formats.identity import SHAPE_LIMIT, Identity, check, read_identity
+from .contact import Corrective, from_arrays
 
 FORMAT = "furrow.head/1"
 
@@ -83,7 +83,13 @@ class Head:
         self._core = arrays["core"].astype(np.float32)
         self._people_mean = arrays["people_mean"].astype(np.float32)
         self._people_factor = arrays["people_factor"].astype(np.float32)
-        self._cached: tuple[bytes, np.ndarray, np.ndarray] | None = None
+        self.generation = int(arrays["generation"]) if "generation" in arrays else 1
+        self._conversions = {
+            number: arrays[f"from_{number}"].astype(np.float32)
+            for number in range(1, self.generation)
+            if f"from_{number}" in arrays
+        }
+        self._cached: tuple[bytes, np.ndarray, np.ndarray, list[Corrective]] | None = None
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Head:
@@ -124,6 +130,15 @@ class Head:
         """Return the 52 expressions' offsets from the face at rest: float32 (52, V, 3) metres."""
         return self._offsets(shape, self.neutral(shape))
 
+    def rig(self, shape: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Corrective]]:
+        """Return the face at rest (V, 3), its expressions' offsets (52, V, 3), and correctives.
+
+        Metres, float32, for shape coefficients (K,); half a blink is the only corrective.
+        """
+        rest = self.neutral(shape)
+        offsets = self._offsets(shape, rest)
+        return rest, offsets, self.contacts.half_blinks(rest, offsets)
+
     def vertices(self, shape: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """Return the face for shape (K,) and expression (52,) in [0, 1]: float32 (V, 3) metres.
 
@@ -132,15 +147,19 @@ class Head:
         shape = self._checked(shape)
         key = shape.tobytes()
         if self._cached is None or self._cached[0] != key:
-            rest = self.neutral(shape)
-            self._cached = (key, rest, self._offsets(shape, rest).reshape(len(EXPRESSIONS), -1))
-        _, neutral, offsets = self._cached
+            rest, units, correctives = self.rig(shape)
+            self._cached = (key, rest, units.reshape(len(EXPRESSIONS), -1), correctives)
+        _, neutral, offsets, correctives = self._cached
         expression = np.asarray(expression, np.float32)
         if expression.shape != (len(EXPRESSIONS),):
             raise FurrowError(
                 f"An expression has {len(EXPRESSIONS)} weights, not {expression.shape}."
             )
-        return neutral + (expression @ offsets).reshape(-1, 3)
+        points = neutral + (expression @ offsets).reshape(-1, 3)
+        for one in correctives:
+            weight = expression[INDEX[one.expression]]
+            points[one.moved] += 4.0 * weight * (1.0 - weight) * one.offsets
+        return points
 
     def _offsets(self, shape: np.ndarray, rest: np.ndarray) -> np.ndarray:
         weights = np.tensordot(self._checked(shape), self._core, axes=(0, 1))
@@ -150,8 +169,33 @@ class Head:
 
     def average(self) -> Identity:
         """Return the mean person."""
-        skin = np.full(len(SKIN), 0.5, np.float32)
-        return Identity(np.zeros(self.shape_count, np.float32), skin, 0, "Average")
+        shape = np.zeros(self.shape_count, np.float32)
+        return Identity(shape, name="Average", generation=self.generation)
+
+    def read_identity(self, path: str | Path) -> Identity:
+        """Read an identity file, and bring one of an earlier head up to date; raises FurrowError."""
+        identity = self.current(read_identity(path))
+        return check(identity, self.shape_count)
+
+    def current(self, identity: Identity) -> Identity:
+        """Return the identity in this head's coefficients: what sets its face apart, by least squares.
+
+        Raises
+        ------
+        FurrowError
+            If it belongs to a later head, or to one that this head knows nothing of.
+        """
+        if identity.generation == self.generation:
+            return identity
+        if identity.generation not in self._conversions:
+            raise FurrowError(
+                f'Identity "{identity.name}" belongs to head {identity.generation}, this is head '
+                f"{self.generation}: use the Furrow that it was saved with, or a newer one."
+            )
+        matrix = self._conversions[identity.generation]
+        check(identity, matrix.shape[1])
+        shape = np.clip(matrix @ identity.shape, -SHAPE_LIMIT, SHAPE_LIMIT)
+        return replace(identity, shape=shape.astype(np.float32), generation=self.generation)
 
     def random(self, seed: int) -> Identity:
         """Return a plausible person: drawn from the covariance of the people behind the model.
@@ -163,7 +207,8 @@ class Head:
         values = self._people_mean + self._people_factor @ (0.85 * draw)
         shape = np.clip(values[: self.shape_count], -2.2, 2.2).astype(np.float32)
         skin = np.clip(values[self.shape_count :], 0.02, 0.98).astype(np.float32)
-        return Identity(shape, skin, int(rng.integers(2**31)), f"Person {seed}")
+        seed_of_detail = int(rng.integers(2**31))
+        return Identity(shape, skin, seed_of_detail, f"Person {seed}", generation=self.generation)
 
     def _checked(self, shape: np.ndarray) -> np.ndarray:
         shape = np.ascontiguousarray(shape, np.float32)

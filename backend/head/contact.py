@@ -18,6 +18,8 @@ CORNEA_RIM = np.deg2rad(30.5)
 """Polar angle at which the cornea meets the sclera."""
 CORNEA_RADIUS = 0.65
 """Radius of the cornea's sphere over the eyeball's."""
+BLINK_SPREAD = 0.004
+"""How far what frees a lid from the cornea reaches along the lid, metres."""
 VIEW = np.array([0.0, -1.0, 0.0])
 """Direction of view at rest."""
 
@@ -93,6 +95,25 @@ class Lids:
 
 
 @dataclass
+class Corrective:
+    """What a face needs beyond its linear expressions: ``4 w (1 - w)`` of it, w the expression's weight.
+
+    Attributes
+    ----------
+    expression
+        Name of the ARKit shape.
+    moved
+        int (n,) vertices.
+    offsets
+        (n, 3) metres at half the expression, where it is strongest.
+    """
+
+    expression: str
+    moved: np.ndarray
+    offsets: np.ndarray
+
+
+@dataclass
 class Contacts:
     """All contacts of the head: lips, and (left, right) lids."""
 
@@ -126,6 +147,36 @@ class Contacts:
         jaw, close = INDEX["jawOpen"], INDEX["mouthClose"]
         shut = rest + offsets[jaw] + offsets[close]
         offsets[close] += self.lips(shut) - shut
+
+    def half_blinks(self, rest: np.ndarray, offsets: np.ndarray) -> list[Corrective]:
+        """Lids that go around the eye: what half a blink lacks of the way along a circle.
+
+        On a straight line from open to shut a lid would cut the eye. Each vertex turns about the
+        eye's centre instead; where it then still lies in the eye (the cornea bulges) it and its
+        neighbours by distance are drawn out together, so that no step shows.
+
+        Parameters
+        ----------
+        rest, offsets
+            (V, 3) and (52, V, 3) metres, as left by :meth:`at_rest` and :meth:`in_motion`.
+        """
+        result = []
+        for lids, side in zip(self.lids, ("Left", "Right"), strict=True):
+            eye, name = lids.eye(rest), f"eyeBlink{side}"
+            start = rest[lids.near] - eye.centre
+            end = start + offsets[INDEX[name]][lids.near]
+            size = [np.linalg.norm(ends, axis=1, keepdims=True) for ends in (start, end)]
+            middle = start / size[0] + end / size[1]
+            length = np.maximum(np.linalg.norm(middle, axis=1, keepdims=True), 1e-9)
+            along = middle / length * (0.5 * (size[0] + size[1]))
+            depth, way = depth_in_eye(along + eye.centre, eye)
+            lack = np.maximum(depth + lids.clearance, 0.0)
+            away = np.linalg.norm(along[:, None] - along[None], axis=2)
+            near = np.exp(-((away / BLINK_SPREAD) ** 2))
+            lift = np.maximum((near * lack).max(1), 0.0)
+            along = along + lift[:, None] * way
+            result.append(Corrective(name, lids.near, along - 0.5 * (start + end)))
+        return result
 
 
 def gaze_of(name: str, side: str) -> tuple[float, float]:

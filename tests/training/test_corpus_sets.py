@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 import torch
 from furrow.backend.errors import FurrowError
-from furrow.backend.formats.identity import read_identity
 from furrow.backend.formats.maps import read_map
 from furrow.backend.head.bilinear import Head
 from furrow.backend.system import memory, processor
@@ -78,7 +77,7 @@ def test_sets_have_their_sizes_and_share_nobody(head: Head) -> None:
 
 def test_a_set_holds_the_maps_of_its_people(head: Head, whole: Path) -> None:
     assert len(list((whole / "dpmap").iterdir())) == 60
-    identity = read_identity(whole / "identity" / "0002.json", head.shape_count)
+    identity = head.read_identity(whole / "identity" / "0002.json")
     with np.load(whole / "expression" / "0002.npz") as file:
         weights = dict(zip(file["names"], file["weights"], strict=True))
     for name in ("smile", "brow-raiser"):

@@ -25,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ...backend.errors import FurrowError
 from ...backend.formats.expressions import EXPRESSIONS, FACESCAPE_PRESETS, vector
-from ...backend.formats.identity import Identity, read_identity, write_identity
+from ...backend.formats.identity import Identity, write_identity
 from ...backend.formats.maps import FACESCAPE_SCALE_MM, SCALE_KEY, ZERO, write_map
 from ...backend.head.bilinear import Head
 from . import sets
@@ -135,7 +135,7 @@ class MapFolder:
     def identity(self, person: str, head: Head) -> Identity | None:
         """Return a person's a, or None."""
         path = self.identities.get(person)
-        return read_identity(path, head.shape_count) if path else None
+        return head.read_identity(path) if path else None
 
 
 def find(folder: Path) -> MapFolder:

@@ -20,7 +20,7 @@ from ...backend.errors import FurrowError
 from ...backend.formats import maps
 from ...backend.formats.expressions import FACESCAPE_PRESETS, vector
 from ...backend.formats.files import write_whole
-from ...backend.formats.identity import Identity, read_identity, write_identity
+from ...backend.formats.identity import Identity, write_identity
 from ...backend.head.bilinear import Head
 from . import version
 from .compose import Skin
@@ -184,7 +184,7 @@ class Fold:
         write_identity(identity, path)
         write_expressions(self.folder, key, weights)
         # The file rounds; the maps belong to what it says.
-        skin = Skin(head, read_identity(path, head.shape_count), self.resolution)
+        skin = Skin(head, head.read_identity(path), self.resolution)
         done = 0
         for name, drawn in zip(names, self._draw(skin, [weights[n] for n in names]), strict=True):
             maps.write_map(map_path(self.folder, key, name), drawn)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from furrow.addon.head import head_object, head_state
 from furrow.backend.errors import FurrowError
-from furrow.backend.formats.expressions import EXPRESSIONS
+from furrow.backend.formats.expressions import EXPRESSIONS, vector
 from furrow.backend.formats.identity import Identity
 
 
@@ -43,7 +43,8 @@ def test_blender_evaluates_the_head_model(head):
 def test_mesh_has_what_the_model_has(head):
     model = head_object.head()
     mesh = head.data
-    assert [k.name for k in mesh.shape_keys.key_blocks] == ["Basis", *EXPRESSIONS]
+    halves = ["eyeBlinkLeft Half", "eyeBlinkRight Half"]
+    assert [k.name for k in mesh.shape_keys.key_blocks] == ["Basis", *EXPRESSIONS, *halves]
     assert len(mesh.materials) == len(model.materials) and all(mesh.materials)
     assert not mesh.validate()
     for name, weights in model.groups.items():
@@ -178,3 +179,27 @@ def test_muted_and_pinned_keys_count_as_blender_shows_them(head):
     np.testing.assert_allclose(
         evaluated(head), model.vertices(model.average().shape, weights), atol=2e-6
     )
+
+
+def test_half_a_blink_is_a_key_that_drives_itself(head):
+    """Without scripts: the driver is a sum of one weight, its curve a parabola."""
+    blocks = head.data.shape_keys.key_blocks
+    curve = next(
+        c for c in head.data.shape_keys.animation_data.drivers if "eyeBlinkLeft Half" in c.data_path
+    )
+    assert curve.driver.type == "SUM" and curve.driver.is_valid
+    for weight, expected in ((0.0, 0.0), (0.25, 0.75), (0.5, 1.0), (1.0, 0.0)):
+        blocks["eyeBlinkLeft"].value = weight
+        bpy.context.view_layer.update()
+        now = head.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        driven = now.data.shape_keys.key_blocks["eyeBlinkLeft Half"].value
+        assert driven == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_half_blink_in_blender_is_the_models(head):
+    model = head_object.head()
+    weights = {"eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.3, "jawOpen": 0.4}
+    head_object.set_expression(head, weights)
+    bpy.context.view_layer.update()
+    expected = model.vertices(head_object.identity_of(head).shape, vector(weights))
+    np.testing.assert_allclose(evaluated(head), expected, atol=2e-6)

@@ -235,7 +235,7 @@ def test_identity_files_carry_adjustments(person, tmp_path):
     assert json.loads((tmp_path / "a.json").read_text())["detail"]["asymmetry"] == -1.0
     assert "detail" not in json.loads((tmp_path / "b.json").read_text())  # older versions read it
     np.testing.assert_array_equal(
-        read_identity(tmp_path / "a.json", 6).adjustments, adjusted.adjustments
+        read_identity(tmp_path / "a.json").adjustments, adjusted.adjustments
     )
-    assert not read_identity(tmp_path / "b.json", 6).adjustments.any()
+    assert not read_identity(tmp_path / "b.json").adjustments.any()
     assert "detail" not in person.request() and adjusted.request()["detail"]["skin_age"] == 0.3

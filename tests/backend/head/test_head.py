@@ -1,11 +1,13 @@
 """The head model that ships: geometry an animator would trip over if it broke."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from furrow.backend.errors import FurrowError
 from furrow.backend.formats.expressions import EXPRESSIONS, INDEX, vector
 from furrow.backend.formats.files import ASSETS
-from furrow.backend.formats.identity import SKIN, check, read_identity
+from furrow.backend.formats.identity import SKIN, Identity, check, write_identity
 from furrow.backend.head.bilinear import Head
 from furrow.backend.head.contact import depth_in_eye
 
@@ -169,7 +171,7 @@ def test_directions_are_many_moderate_and_do_something(head):
 
 @pytest.mark.parametrize(("name", "age"), [("young", 0.17), ("old", 0.75)])
 def test_demo_identities_fit_the_head(head, name, age):
-    identity = read_identity(ASSETS / "identities" / f"{name}.json", head.shape_count)
+    identity = head.read_identity(ASSETS / "identities" / f"{name}.json")
     assert identity.skin[0] == pytest.approx(age, abs=0.02)
 
 
@@ -186,3 +188,33 @@ def test_wrong_sizes_and_files_are_refused(head, tmp_path):
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
     with pytest.raises(FurrowError, match="head model"):
         Head.load(tmp_path / "other.npz")
+
+
+def test_half_a_blink_goes_around_the_eye(head, people):
+    half = vector({"eyeBlinkLeft": 0.5, "eyeBlinkRight": 0.5})
+    for person in people:
+        points = head.vertices(person.shape, half).astype(np.float64)
+        for lids in head.contacts.lids:
+            depth = depth_in_eye(points[lids.near], lids.eye(points))[0]
+            assert 1000 * depth.max() < 0.3, person.name
+    # At both ends nothing is added: shut lids stay shut.
+    rest, offsets, correctives = head.rig(people[0].shape)
+    shut = head.vertices(people[0].shape, 2 * half)
+    expected = rest + offsets[INDEX["eyeBlinkLeft"]] + offsets[INDEX["eyeBlinkRight"]]
+    np.testing.assert_allclose(shut, expected, atol=1e-6)
+    assert [one.expression for one in correctives] == ["eyeBlinkLeft", "eyeBlinkRight"]
+
+
+def test_an_identity_of_an_earlier_head_is_converted_and_of_a_later_one_refused(tmp_path):
+    with np.load(ASSETS / "head.npz", allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    matrix = np.diag(np.full(64, 0.5, np.float32))
+    newer = Head(arrays | {"generation": np.array(3), "from_2": matrix})
+    saved = Identity(np.full(64, 1.0, np.float32), name="Old", generation=2)
+    write_identity(saved, tmp_path / "old.json")
+    read = newer.read_identity(tmp_path / "old.json")
+    assert read.generation == 3 and np.allclose(read.shape, 0.5)
+    for generation in (1, 4):
+        write_identity(replace(saved, generation=generation), tmp_path / "other.json")
+        with pytest.raises(FurrowError, match="belongs to head"):
+            newer.read_identity(tmp_path / "other.json")
