@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ...backend.formats.expressions import EXPRESSIONS
+from ...backend.formats.expressions import EXPRESSIONS, INDEX
+from ...backend.head import registration
 from ...backend.head.contact import VIEW, Contacts, Eye, Lids, depth_in_eye, gaze_of, outside
+from ...backend.head.registration import polygon_triangles
 from .atlas import smoothstep, unwrap_skin
 from .contact import Opening, rings
-from .eyes import LOWERED, RADIUS_SHARE, EyeFit, cornea, eyeball, rotate
+from .eyes import RADIUS_SHARE, EyeFit, cornea, eyeball, rotate
 from .hair import make_brows, make_lashes
 from .regions import landmarks, soft_regions
 from .source import Source
 from .teeth import make_jaw
 from .topology import Bust, make_bust
 from .transfer import DeformationTransfer
-from .units import average_units
+from .untangle import repair_units
 
 MATERIALS = ("skin", "brows", "lashes", "eye", "cornea", "teeth", "gums", "tongue")
 """By slot. `gums` is mucous membrane: mouth cavity and the sacs behind the lids."""
@@ -58,6 +61,25 @@ class Face:
     eyes: tuple[Eye, Eye]
 
 
+@dataclass
+class Average:
+    """The face that expressions and contacts are made on.
+
+    Attributes
+    ----------
+    body
+        (19158, 3) metres: its vertices in the package's order.
+    units
+        (52, V, 3): the expressions' offsets on the bust's skin.
+    inner_units
+        (52, n, 3): those of teeth, gums and tongue.
+    """
+
+    body: np.ndarray
+    units: np.ndarray
+    inner_units: np.ndarray
+
+
 class Anatomy:
     """Maps bodies of the package (19158, 3) to heads (V, 3), metres, origin at the bust's edge.
 
@@ -71,48 +93,79 @@ class Anatomy:
         How they close.
     """
 
-    def __init__(self, source: Source) -> None:
-        """Build the anatomy from the package's average adult; needs bpy."""
+    def __init__(self, source: Source, average: Callable[[Anatomy], Average]) -> None:
+        """Build the anatomy; needs bpy.
+
+        The package's average adult decides cut, chart, landmarks and regions; `average`, called
+        once these stand, gives the face that expressions and contacts are made on.
+        """
         person = average_person(source)
         self.bust = make_bust(source, person)
-        self.triangles = triangles(self.bust.faces)
-        self._eye_fits = (EyeFit(source, person, "l"), EyeFit(source, person, "r"))
-        self._jaws = [make_jaw(source, person, upper) for upper in (True, False)]
+        self.triangles = polygon_triangles(self.bust.faces)
+        self.eye_fits = (EyeFit(source, person, "l"), EyeFit(source, person, "r"))
+        self.jaws = [make_jaw(source, person, upper) for upper in (True, False)]
         self._tongue = source.quads["helper-tongue"]
-        self._inner_units = np.stack([self._inner(source.unit(name)) for name in EXPRESSIONS])
         self._eye_parts = [make() for make in (eyeball, cornea)]
         body = self.bust.rows @ person
         normals = vertex_normals(body, self.bust.faces)
-        self._make_openings(body)
-        units = average_units(source, self.bust.rows, body, normals)
-        # The package's blinks drag the palate and the other eye's socket along.
-        wall = np.unique(self.bust.faces[self.bust.cavity])
-        wall = wall[wall >= 0]
-        for i, name in enumerate(EXPRESSIONS):
-            if name.startswith(("eye", "brow")):
-                own = 1 if name.endswith("Left") else -1 if name.endswith("Right") else 0
-                units[i, wall[body[wall, 2] < MOUTH_TOP]] = 0.0
-                units[i, wall[body[wall, 0] * own < 0]] = 0.0
-        rest = self._rest_skin(person)[0]
+        self._find_rims(body)
+        self._brows = make_brows(
+            body, normals, polygon_triangles(self.bust.faces[~self.bust.cavity])
+        )
+        self.landmarks = landmarks(body, normals, _skin_weight(self.bust, body) > 0.5)
+        self.source, self.person = source, person
+        self.average = average(self)
+        self._make_openings(self.bust.rows @ self.average.body)
+        rest = self._rest_skin(self.average.body)[0]
+        units = repair_units(
+            rest, self.average.units, self.triangles, self._free_skin(), self.contacts.lips
+        )
         self._transfer = DeformationTransfer(rest, units, self.triangles)
-        self._make_hair(person, rest, vertex_normals(rest, self.bust.faces))
-        self.layout = self._layout(person, body, normals)
+        self._make_lashes(rest)
+        self.layout = self._layout(person, body)
 
-    def _make_openings(self, body: np.ndarray) -> None:
+    def _free_skin(self) -> np.ndarray:
+        """bool (T,): triangles of visible skin that have no vertex on the rims of lips and lids."""
+        away = np.zeros(self.bust.rows.shape[0], bool)
+        away[self._inside] = True
+        for closing in (self.contacts.lips, *(lids.closing for lids in self.contacts.lids)):
+            away[closing.rims] = True
+        return ~away[self.triangles].any(1)
+
+    def _find_rims(self, body: np.ndarray) -> None:
+        """Rings of vertices around mouth and eyes, from where the skin turns inwards outwards."""
         faces, cavity = self.bust.faces, self.bust.cavity
         skin, inside = faces[~cavity], np.unique(faces[cavity])
-        inside = inside[inside >= 0]
-        border = np.intersect1d(np.unique(skin), inside)
+        self._inside = inside[inside >= 0]
+        border = np.intersect1d(np.unique(skin), self._inside)
         side = np.where(body[border, 2] < 0.70, 0, np.sign(body[border, 0]))
-        mouth = rings(skin, border[side == 0], 4)
-        lips = Opening(body, self.triangles, mouth[1:5], LIP_REACH, 0.5, LIP_OVERLAP, LIP_STRENGTH)
-        self.openings, self._lid_rings, self._pouches, both = [lips], [], [], []
+        self._in_mouth = body[self._inside, 2] < MOUTH_TOP
+        self.mouth_rings = rings(skin, border[side == 0], 4)
+        self.lid_rings = [rings(skin, border[side == sign], 9) for sign in (1, -1)]
+
+    def _make_openings(self, body: np.ndarray) -> None:
+        """Contacts of lips and lids on the average (V, 3)."""
+        faces, inside, mouth = self.bust.faces, self._inside, self.mouth_rings
+        jaw = self.average.units[INDEX["jawOpen"], :, 2]
+        lips = Opening(
+            body, self.triangles, mouth[1:5], LIP_REACH, 0.5, LIP_OVERLAP, LIP_STRENGTH, travel=jaw
+        )
+        self.openings, self._pouches, both = [lips], [], []
         ball = self._eye_parts[0].points
-        for k, sign in enumerate((1, -1)):
-            loops = rings(skin, border[side == sign], 9)
-            socket = inside[(body[inside, 2] > MOUTH_TOP) & (body[inside, 0] * sign > 0)]
+        sockets = inside[~self._in_mouth]
+        for k, (sign, loops) in enumerate(zip((1, -1), self.lid_rings, strict=True)):
+            socket = sockets[body[sockets, 0] * sign > 0]
+            side = "Left" if k == 0 else "Right"
+            falls = -self.average.units[INDEX[f"eyeBlink{side}"], :, 2]
             opening = Opening(
-                body, self.triangles, loops[1:5], LID_REACH, 0.12, LID_OVERLAP, np.ones(4)
+                body,
+                self.triangles,
+                loops[1:5],
+                LID_REACH,
+                0.12,
+                LID_OVERLAP,
+                np.ones(4),
+                travel=falls,
             )
             lid = np.concatenate(loops)
             depth = np.concatenate([np.full(len(v), i) for i, v in enumerate(loops)])
@@ -122,16 +175,14 @@ class Anatomy:
             vertices = len(body) + k * len(ball) + np.arange(len(ball))
             both.append(Lids(opening.closing(), near, clearance, vertices, ball))
             self.openings.append(opening)
-            self._lid_rings.append(loops)
             # The pouch behind a lid goes with the lid, or the lid would sink through it.
             distance, nearest = cKDTree(body[lid]).query(body[pouch])
             share = 1.0 - smoothstep(distance, 0.002, 0.007)
             self._pouches.append((pouch, lid[nearest], share[:, None]))
         self.contacts = Contacts(lips.closing(), (both[0], both[1]))
         # The mouth's wall, where it runs close under the skin of nose and cheeks.
-        wall = np.setdiff1d(
-            inside[body[inside, 2] < MOUTH_TOP], np.concatenate(rings(faces, mouth[0], 2))
-        )
+        wall = np.setdiff1d(inside[self._in_mouth], np.concatenate(rings(faces, mouth[0], 2)))
+        skin = faces[~self.bust.cavity]
         outer = np.setdiff1d(np.unique(skin[skin >= 0]), np.concatenate(mouth))
         distance, nearest = cKDTree(body[outer]).query(body[wall])
         close = distance < 0.012
@@ -145,11 +196,10 @@ class Anatomy:
         thickness = ((skin[over] - skin[wall]) * normal).sum(1)
         skin[wall] -= np.maximum(WALL - thickness, 0.0)[:, None] * normal
         eyes = []
-        for k, fit in enumerate(self._eye_fits):
+        for k, fit in enumerate(self.eye_fits):
             centre, radius = fit(body)
-            centre = centre - np.array([0.0, 0.0, LOWERED])
             eye = Eye(centre, RADIUS_SHARE * radius, VIEW)
-            rim = self._lid_rings[k][1]
+            rim = self.lid_rings[k][1]
             # The eye comes forward until all but a few vertices of the lids' rims are free of it.
             low, high = -0.006, 0.006
             for _ in range(24):
@@ -162,10 +212,8 @@ class Anatomy:
             skin = outside(skin, lids.near, lids.clearance, eyes[k])
         return skin, (eyes[0], eyes[1])
 
-    def _make_hair(self, person: np.ndarray, rest: np.ndarray, normals: np.ndarray) -> None:
-        visible = triangles(self.bust.faces[~self.bust.cavity])
-        self._brows = make_brows(rest, normals, visible)
-        centres = np.stack([eye.centre for eye in self._rest_skin(person)[1]])
+    def _make_lashes(self, rest: np.ndarray) -> None:
+        centres = np.stack([eye.centre for eye in self._rest_skin(self.average.body)[1]])
         margins, sides = [], []
         for k, opening in enumerate(self.openings[1:]):
             rim = opening.rims[2]
@@ -179,7 +227,7 @@ class Anatomy:
         skin, eyes = self._rest_skin(body)
         origin = skin[self.bust.rim].mean(0)
         balls = [e.centre + e.radius * part.points for part in self._eye_parts for e in eyes]
-        bald = np.concatenate([skin, *balls, self._inner(body)])
+        bald = np.concatenate([skin, *balls, self.inner(body)])
         hair = self._hair(skin, eyes)
         rest = np.concatenate([bald, hair]) - origin
         shifted = (shift_eye(eyes[0], -origin), shift_eye(eyes[1], -origin))
@@ -189,10 +237,10 @@ class Anatomy:
         hair_offsets = self._hair(skin + offsets[:, : len(skin)], eyes) - hair
         return Face(rest, np.concatenate([offsets, hair_offsets], axis=1), shifted)
 
-    def _inner(self, body: np.ndarray) -> np.ndarray:
+    def inner(self, body: np.ndarray) -> np.ndarray:
         """Teeth, gums and tongue of a body (19158, 3), or their offsets for offsets."""
         return np.concatenate(
-            [*(jaw.place(body) for jaw in self._jaws), body[np.unique(self._tongue)]]
+            [*(jaw.place(body) for jaw in self.jaws), body[np.unique(self._tongue)]]
         )
 
     def _offsets(self, bald: np.ndarray, eyes: tuple[Eye, Eye]) -> np.ndarray:
@@ -207,7 +255,7 @@ class Anatomy:
                 points = eye.radius * part.points
                 turns = [rotate(points, np.zeros(3), *gaze_of(n, side)) for n in EXPRESSIONS]
                 gaze.append(np.stack(turns) - points)
-        whole = np.concatenate([offsets, *gaze, self._inner_units], axis=1)
+        whole = np.concatenate([offsets, *gaze, self.average.inner_units], axis=1)
         self.contacts.in_motion(bald, whole)
         return whole
 
@@ -217,7 +265,7 @@ class Anatomy:
         parts = [self._brows.place(skin), self._lashes.place_about(skin, centres)]
         return np.concatenate(parts, axis=-2)
 
-    def _layout(self, person: np.ndarray, body: np.ndarray, normals: np.ndarray) -> Layout:
+    def _layout(self, person: np.ndarray, body: np.ndarray) -> Layout:
         bust = self.bust
         skin_uv = np.zeros((len(bust.faces), 4, 2))
         skin_uv[~bust.cavity] = unwrap_skin(body, bust.faces[~bust.cavity])
@@ -239,7 +287,7 @@ class Anatomy:
             for group in members:
                 members[group].append(np.arange(count, count + len(part.points)))
                 add(name, part.faces, part.uv, len(part.points))
-        for jaw in self._jaws:
+        for jaw in self.jaws:
             places = _front_uv(jaw.points, jaw.faces)
             add("teeth", jaw.faces, places, len(jaw.points))
             material[-1][jaw.is_gum] = slot("gums")
@@ -259,7 +307,7 @@ class Anatomy:
             np.concatenate(uv).astype(np.float32),
             np.concatenate(material).astype(np.uint8),
             weights,
-            landmarks(body, normals, skin_weight > 0.5),
+            self.landmarks,
             len(body),
         )
 
@@ -296,19 +344,6 @@ def _skin_weight(bust: Bust, body: np.ndarray) -> np.ndarray:
     return weight * np.clip(near / 0.012, 0.0, 1.0)
 
 
-def triangles(faces: np.ndarray) -> np.ndarray:
-    """Triangles (T, 3) of faces with -1 padding."""
-    quads = faces[faces[:, 3] >= 0]
-    return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]], faces[faces[:, 3] < 0][:, :3]])
-
-
 def vertex_normals(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted unit normals (V, 3)."""
-    corner = triangles(faces)
-    flat = np.cross(
-        points[corner[:, 1]] - points[corner[:, 0]], points[corner[:, 2]] - points[corner[:, 0]]
-    )
-    normals = np.zeros_like(points)
-    for k in range(3):
-        np.add.at(normals, corner[:, k], flat)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-20)
+    """Area-weighted unit normals (V, 3) of a mesh of quads and triangles (F, 4)."""
+    return registration.vertex_normals(points, polygon_triangles(faces))

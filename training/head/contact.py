@@ -62,14 +62,24 @@ class Rim:
     upper_chain: np.ndarray
 
 
-def make_rim(points: np.ndarray, loop: np.ndarray) -> Rim:
-    """Split a loop of the average face at its corners (least and largest x)."""
+def make_rim(points: np.ndarray, loop: np.ndarray, travel: np.ndarray | None = None) -> Rim:
+    """Split a loop of the average face at its corners (least and largest x).
+
+    Parameters
+    ----------
+    travel
+        (V,) a motion that parts the rims: what it moves up by more than the corners is the upper
+        one. Without it the chord between the corners divides them, which curved lips cross.
+    """
     order = loop[np.argsort(points[loop, 0])]
     start, end = order[0], order[-1]
     inner = order[1:-1]
-    share = (points[inner, 0] - points[start, 0]) / np.ptp(points[loop, 0])
-    chord = points[start, 2] + share * (points[end, 2] - points[start, 2])
-    above = points[inner, 2] > chord
+    if travel is None:
+        share = (points[inner, 0] - points[start, 0]) / np.ptp(points[loop, 0])
+        chord = points[start, 2] + share * (points[end, 2] - points[start, 2])
+        above = points[inner, 2] > chord
+    else:
+        above = travel[inner] > 0.5 * (travel[start] + travel[end])
     upper, lower = inner[above], inner[~above]
     upper_chain = np.concatenate([[start], upper, [end]])
     lower_chain = np.concatenate([[start], lower, [end]])
@@ -106,6 +116,8 @@ class Opening:
         and rims that only touch would open a slit.
     strength
         (loops,) 1 for loops that meet, less for loops that only come nearer.
+    travel
+        (V,) as in :func:`make_rim`.
     """
 
     def __init__(
@@ -117,10 +129,11 @@ class Opening:
         lower_share: float,
         overlap: float,
         strength: np.ndarray,
+        travel: np.ndarray | None = None,
     ) -> None:
         loops = list(loops)
         self.strength, self.overlap = strength, overlap
-        self.rims = [make_rim(points, loop) for loop in loops]
+        self.rims = [make_rim(points, loop, travel) for loop in loops]
         self.lower_share = lower_share
         self.handles = np.unique(np.concatenate(loops))
         edges = np.unique(np.sort(triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), 1), axis=0)

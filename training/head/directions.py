@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...backend.formats.identity import SKIN
-from .anatomy import Anatomy, average_person
+from .anatomy import Anatomy
+from .bodies import ScanBodies
 from .core import project
+from .people import AVERAGE_AGE, HEAVY, LEAN, average_body
 from .source import Source
 
 TRAVEL = 0.0022
@@ -65,7 +67,6 @@ _ASYMMETRY = (
 _MACRO: tuple[tuple[str, dict, dict, float], ...] = (
     ("Age", {"age": 0.0}, {"age": 0.75}, 0.31),
     ("Sex", {"male": 0.0}, {"male": 1.0}, 0.33),
-    ("Weight", {"weight": 0.15}, {"weight": 0.85}, 0.45),
     ("Muscle", {"muscle": 0.1}, {"muscle": 0.9}, 0.6),
     ("African", {"ethnicity": (0, 1, 1)}, {"ethnicity": (1, 0, 0)}, 0.4),
     ("Asian", {"ethnicity": (1, 0, 1)}, {"ethnicity": (0, 1, 0)}, 0.4),
@@ -74,23 +75,39 @@ _MACRO: tuple[tuple[str, dict, dict, float], ...] = (
 
 
 def directions(
-    source: Source, anatomy: Anatomy, mean: np.ndarray, basis: np.ndarray, weight: np.ndarray
+    source: Source,
+    anatomy: Anatomy,
+    bodies: ScanBodies,
+    mean: np.ndarray,
+    basis: np.ndarray,
+    weight: np.ndarray,
 ) -> list[tuple[str, str, np.ndarray]]:
     """Fit every named direction: (name, group, vector (K + 16,)), one slider unit each."""
+    middle = average_body(source)
+    at_mean = np.zeros(len(bodies.fit.modes))
 
     def fit(minus: np.ndarray, plus: np.ndarray) -> np.ndarray:
-        ends = [anatomy.face(body, with_units=False).rest.ravel() for body in (minus, plus)]
+        """The way from one of the package's bodies to another, made on the scans' average."""
+        faces = [anatomy.face(bodies.body(at_mean, b - middle), False) for b in (minus, plus)]
+        ends = [face.rest.ravel() for face in faces]
         shape = project(mean + (ends[1] - ends[0]), mean, basis, weight)
         return np.concatenate([shape, np.zeros(len(SKIN))])
 
-    middle = average_person(source)
     fitted = []
     for name, low, high, share in _MACRO:
-        usual = {"age": 0.2, "male": 0.5, "ethnicity": (1, 1, 1)}
+        usual = {"age": AVERAGE_AGE, "male": 0.5, "ethnicity": (1, 1, 1)}
         vector = share * fit(source.macro(**usual | low), source.macro(**usual | high))
+        vector *= min(1.0, LARGEST / np.abs(vector).max())
         if name == "Age":
             vector[len(basis) + SKIN.index("age")] = 0.25
         fitted.append((name, "Person", vector))
+    thin, thick = (
+        source.macro(AVERAGE_AGE, 0.5, (1, 1, 1), weight)
+        + sum(amount * source.target(name) for name, amount in targets)
+        for weight, targets in ((0.1, LEAN), (0.9, HEAVY))
+    )
+    vector = 0.3 * fit(thin, thick)
+    fitted.append(("Weight", "Person", vector * min(1.0, LARGEST / np.abs(vector).max())))
     for name, group, plus, minus in _TARGETS:
         ends = []
         for targets in (minus, plus):

@@ -18,8 +18,6 @@ from .source import Source
 SEGMENTS = 28
 RADIUS_SHARE = 0.88
 """Our eyeball's radius over that of the package, whose eye is too large for its lids: 12.5 mm."""
-LOWERED = 0.0012
-"""Our eye sits lower in the lids than the package's, metres."""
 LIMBUS = np.deg2rad(28.0)
 """Polar angle of the iris' rim: 5.9 mm from the axis."""
 

@@ -6,18 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from .anatomy import triangles
+from ...backend.head.registration import polygon_triangles
 
 
 def crossing_faces(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Return the triangles (indices of :func:`anatomy.triangles`) that cross others; needs bpy.
+    """Return the triangles (indices of :func:`polygon_triangles`) that cross others; needs bpy."""
+    return crossing_triangles(points, polygon_triangles(faces))
+
+
+def crossing_triangles(points: np.ndarray, corner: np.ndarray) -> np.ndarray:
+    """Return which triangles (n, 3) of points (V, 3) cross others; needs bpy.
 
     Triangles that share a vertex do not count.
     """
     import bpy  # noqa: F401  makes mathutils importable
     from mathutils.bvhtree import BVHTree
 
-    corner = triangles(faces)
     # The stubs say that it returns nothing.
     tree: Any = BVHTree.FromPolygons(points.tolist(), corner.tolist(), all_triangles=True)
     pairs = np.array(tree.overlap(tree), int).reshape(-1, 2)

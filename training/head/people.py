@@ -1,4 +1,9 @@
-"""Plausible people: macro mixtures of age, sex, ancestry and build with local face targets on top."""
+"""Plausible people: the scans' distribution, with age, build and local shapes of the package on top.
+
+The scans say how faces differ, but not how old, how heavy or of what sex their owners were; the
+package's targets have names. What the scans' modes already hold of a target is taken off it, so
+that nothing is counted twice; age stays whole, since it has to be seen.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .bodies import ScanBodies
 from .source import Source
 
 FOLDERS = ("head", "forehead", "eyebrows", "eyes", "nose", "cheek", "mouth", "chin", "ears", "neck")
@@ -28,6 +34,28 @@ _LEFT_OUT = (
 )
 """Targets that move the head as a whole, belong to fantasy, or are covered by the macro targets."""
 
+MODES = 100
+"""Of the scans."""
+AVERAGE_AGE = 0.2
+"""Of the average adult, as `Source.macro` takes it: 38 years."""
+SHARE = 0.25
+"""Of the package's variation, which artists made, beside that of the scans."""
+HEAVY = (
+    ("cheek/l-cheek-volume-incr", 0.7),
+    ("cheek/r-cheek-volume-incr", 0.7),
+    ("neck/neck-double-incr", 0.8),
+    ("neck/neck-scale-horiz-incr", 0.5),
+    ("head/head-fat-incr", 0.5),
+)
+LEAN = (
+    ("cheek/l-cheek-volume-decr", 0.7),
+    ("cheek/r-cheek-volume-decr", 0.7),
+    ("neck/neck-double-decr", 0.5),
+    ("neck/neck-scale-horiz-decr", 0.5),
+    ("head/head-fat-decr", 0.5),
+)
+"""What weight does to a face, at its ends: the package's own weight hardly touches it."""
+
 _SPREAD = {"head": 0.16, "neck": 0.15, "eyes": 0.22, "mouth": 0.22, "nose": 0.24, "ears": 0.3}
 _SPREAD_ELSE = 0.22
 ASYMMETRY_SPREAD = 0.13
@@ -48,7 +76,7 @@ class Slider:
 
 @dataclass(frozen=True)
 class Person:
-    """One sampled person: macro values and local slider values by name."""
+    """One sampled person: macro values, local slider values by name, the scans' modes (100,)."""
 
     age: float
     male: float
@@ -56,6 +84,7 @@ class Person:
     weight: float
     muscle: float
     local: dict[str, float]
+    modes: np.ndarray
 
     @property
     def years(self) -> float:
@@ -101,7 +130,7 @@ def sliders(source: Source) -> list[Slider]:
     return out
 
 
-def sample(rng: np.random.Generator, all_sliders: list[Slider]) -> Person:
+def sample(rng: np.random.Generator, all_sliders: list[Slider], modes: int = MODES) -> Person:
     """Draw one plausible adult."""
     local = {}
     for slider in all_sliders:
@@ -122,16 +151,44 @@ def sample(rng: np.random.Generator, all_sliders: list[Slider]) -> Person:
         weight=float(np.clip(rng.normal(0.5, 0.15), 0.05, 0.95)),
         muscle=float(np.clip(rng.normal(0.5, 0.12), 0.05, 0.95)),
         local=local,
+        modes=rng.standard_normal(modes),
     )
 
 
-def body_of(source: Source, person: Person, all_sliders: list[Slider]) -> np.ndarray:
-    """The person's body, (19158, 3) metres."""
-    old = float(np.clip((person.years - 25.0) / 65.0, 0.0, 1.0))
-    body = source.macro(old, person.male, person.ethnicity, person.weight, person.muscle)
+def package_offsets(source: Source, person: Person, all_sliders: list[Slider]) -> np.ndarray:
+    """What the package's targets make of a person beside age, from its average, (19158, 3) metres."""
+    body = source.macro(AVERAGE_AGE, person.male, person.ethnicity, person.weight, person.muscle)
+    body -= average_body(source)
+    heavy = 2.0 * person.weight - 1.0
+    for name, amount in HEAVY if heavy > 0 else LEAN:
+        body += abs(heavy) * amount * source.target(name)
     for slider in all_sliders:
         value = person.local.get(slider.name, 0.0)
         target = slider.positive if value > 0 else slider.negative
         if target and abs(value) > 1e-4:
             body += abs(value) * source.target(target)
     return body
+
+
+def age_offsets(source: Source, age: float) -> np.ndarray:
+    """What age does to the average face, (19158, 3) metres; `age` as the skin coefficient."""
+    return source.macro(_package_age(age), 0.5, (1.0, 1.0, 1.0)) - average_body(source)
+
+
+def average_body(source: Source) -> np.ndarray:
+    """The package's average adult (19158, 3), metres."""
+    return source.macro(AVERAGE_AGE, 0.5, (1.0, 1.0, 1.0))
+
+
+def _package_age(age: float) -> float:
+    """Age as `Source.macro` takes it: 0 at 25 years, 1 at 90."""
+    return float(np.clip((years_of(age) - 25.0) / 65.0, 0.0, 1.0))
+
+
+def scan_body(
+    source: Source, bodies: ScanBodies, person: Person, all_sliders: list[Slider]
+) -> np.ndarray:
+    """The person by the scans' modes and the package's targets, (19158, 3) metres in real size."""
+    offsets = SHARE * package_offsets(source, person, all_sliders)
+    modes = person.modes - bodies.explained(offsets)
+    return bodies.body(modes, offsets + age_offsets(source, person.age))

@@ -1,4 +1,4 @@
-"""`furrow train head`: builds assets/head.npz from the CC0 source."""
+"""`furrow train head`: learns assets/head.npz from scans (ICT) and from the package's targets."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from ...backend.formats.files import ASSETS
 from ...backend.formats.identity import SKIN
 from ...backend.head.contact import to_arrays
 from .anatomy import Anatomy
+from .average import scanned_anatomy
+from .bodies import ScanBodies
+from .conversion import conversion_arrays
 from .core import identity_basis, importance, interaction
 from .directions import directions
 from .pack import layout_arrays, pack_rows, write_head
-from .people import Person, body_of, sample, sliders
+from .people import Person, sample, scan_body, sliders
+from .scans import read_scans
 from .source import Source
 
 TRAINING_SEED = 1
@@ -25,7 +29,20 @@ TRAINING_SEED = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `furrow train head`."""
+    parser.add_argument(
+        "--ict",
+        type=Path,
+        required=True,
+        metavar="FILE|CLONE",
+        help="ICT's FaceXModel: a clone of https://github.com/ICT-VGL/ICT-FaceKit, or one .npz",
+    )
     parser.add_argument("--output", type=Path, default=ASSETS / "head.npz", help="file to write")
+    parser.add_argument(
+        "--replaces",
+        type=Path,
+        default=ASSETS / "head.npz",
+        help="the head whose chart is kept and whose identities are converted (the one that ships)",
+    )
     parser.add_argument("--people", type=int, default=700, help="faces at rest (default: 700)")
     parser.add_argument(
         "--expressive", type=int, default=160, help="people with all 52 expressions (default: 160)"
@@ -40,17 +57,17 @@ def run(args: argparse.Namespace) -> None:
     if not args.components < args.expressive <= args.people:
         raise FurrowError("It needs components < expressive <= people.")
     source = Source.open(args.cache)
-    anatomy = Anatomy(source)
-    _keep_chart(args.output, anatomy)
-    rest, units, people = gather(source, anatomy, args.people, args.expressive)
+    anatomy, bodies = scanned_anatomy(source, read_scans(args.ict))
+    _keep_chart(args.replaces, anatomy)
+    rest, units, people = gather(source, anatomy, bodies, args.people, args.expressive)
     weight = importance(anatomy.layout)
     mean, basis, coefficients = identity_basis(rest, weight, args.components)
-    turn = _turn_of(args.output, basis, anatomy.layout.skin_count)
+    turn = _turn_of(args.replaces, basis, anatomy.layout.skin_count)
     basis, coefficients = turn @ basis, coefficients @ turn.T
     middle, spatial, core = interaction(
         coefficients[: args.expressive], units, weight, args.rank, ridge=4.0
     )
-    named = directions(source, anatomy, mean, basis, weight)
+    named = directions(source, anatomy, bodies, mean, basis, weight)
     together = np.concatenate([coefficients, skin_of(people)], axis=1)
     values, vectors = np.linalg.eigh(np.cov(together.T))
     arrays = layout_arrays(anatomy.layout) | to_arrays(anatomy.contacts)
@@ -67,12 +84,13 @@ def run(args: argparse.Namespace) -> None:
         "direction_groups": np.array([group for _, group, _ in named]),
         "direction_vectors": np.stack([vector for _, _, vector in named]).astype(np.float32),
     }
+    arrays |= conversion_arrays(args.replaces, mean, basis, weight)
     write_head(args.output, arrays)
     print(f"{args.output}: {args.output.stat().st_size / 2**20:.1f} MiB")
 
 
 def gather(
-    source: Source, anatomy: Anatomy, count: int, expressive: int
+    source: Source, anatomy: Anatomy, bodies: ScanBodies, count: int, expressive: int
 ) -> tuple[np.ndarray, np.ndarray, list[Person]]:
     """Sample people: faces at rest (count, 3V), units (expressive, 52, 3V), and who they are."""
     rng = np.random.default_rng(TRAINING_SEED)
@@ -82,7 +100,7 @@ def gather(
     rest = np.empty((count, size), np.float32)
     units = np.empty((expressive, 52, size), np.float32)
     for i, person in enumerate(tqdm(people, desc="people", mininterval=2)):
-        face = anatomy.face(body_of(source, person, choices), with_units=i < expressive)
+        face = anatomy.face(scan_body(source, bodies, person, choices), i < expressive)
         rest[i] = face.rest.ravel()
         if face.units is not None:
             units[i] = face.units.reshape(52, -1)
