@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...backend.detail.engines.torch_networks import load
-from ...backend.formats.files import ASSETS, sha256
+from ...backend.formats.files import ASSETS, sha256, write_whole
 from ...backend.head.bilinear import Head
 from ..networks.frechet import frechet, precision_recall
 from ..spine import machine
@@ -96,11 +97,11 @@ def learn(
     synthesis.requires_grad_(False)
     began = time.monotonic()
     search = Search(encoder, synthesis, head, options.direction_people, options.seed + 1)
+    sources = {n: sha256(generator / f"{n}.safetensors") for n in ("generator", "encoder")}
     if only != "mapping":
-        search.find().write(out / "directions.safetensors")
-        print(f"directions.safetensors written after {time.monotonic() - began:.0f} s")
+        _find_directions(out / "directions.safetensors", state, search, sources, options)
+        print(f"directions.safetensors there after {time.monotonic() - began:.0f} s")
     if only != "directions":
-        sources = {n: sha256(generator / f"{n}.safetensors") for n in ("generator", "encoder")}
         claim(state, sources | settings(options), "space.json")
         _learn_mapping(out, state, head, search, options, where, sources)
         print(f"mapping.onnx written after {time.monotonic() - began:.0f} s")
@@ -116,6 +117,20 @@ def settings(options: SpaceOptions) -> dict[str, Any]:
         "direction_people": options.direction_people,
         "seed": options.seed,
     }
+
+
+def _find_directions(
+    path: Path, state: Path, search: Search, sources: dict[str, str], options: SpaceOptions
+) -> None:
+    """Write the sliders' directions, unless the file is the one that this run has written."""
+    record = state / "directions.json"
+    inputs = sources | {"direction_people": options.direction_people, "seed": options.seed}
+    whole = path.is_file() and record.is_file()
+    if whole and json.loads(record.read_text()) == inputs | {"sha256": sha256(path)}:
+        return
+    search.find().write(path)
+    state.mkdir(parents=True, exist_ok=True)
+    write_whole(record, json.dumps(inputs | {"sha256": sha256(path)}, indent=1).encode())
 
 
 def _learn_mapping(
