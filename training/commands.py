@@ -11,7 +11,7 @@ from ..backend.errors import FurrowError
 from ..backend.formats import figures
 
 PARTS = {
-    "head": "the bilinear head model, from the CC0 data of its source package",
+    "head": "the bilinear head model, from scans (ICT) and the CC0 data of its source package",
     "corpus": "displacement maps of synthesised skin",
     "dnpm": "the detail generator, from the corpus",
     "gan": "a detail generator from scratch by StyleGAN2-ADA, for those who have GPUs",
