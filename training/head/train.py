@@ -1,4 +1,4 @@
-"""`furrow train head`: learns assets/head.npz from scans (ICT) and from the package's targets."""
+"""`furrow train head`: learns a head from scans (ICT) and from the package's targets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE|CLONE",
         help="ICT's FaceXModel: a clone of https://github.com/ICT-VGL/ICT-FaceKit, or one .npz",
     )
-    parser.add_argument("--output", type=Path, default=ASSETS / "head.npz", help="file to write")
+    parser.add_argument(
+        "--output", type=Path, default=Path("out/head.npz"), help="file to write (out/head.npz)"
+    )
     parser.add_argument(
         "--replaces",
         type=Path,
@@ -56,6 +58,7 @@ def run(args: argparse.Namespace) -> None:
     """Build the head; about five minutes on two cores. Raises FurrowError."""
     if not args.components < args.expressive <= args.people:
         raise FurrowError("It needs components < expressive <= people.")
+    args.output.parent.mkdir(parents=True, exist_ok=True)
     source = Source.open(args.cache)
     anatomy, bodies = scanned_anatomy(source, read_scans(args.ict))
     _keep_chart(args.replaces, anatomy)
