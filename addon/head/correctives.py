@@ -7,25 +7,22 @@ where Furrow is not installed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import bpy
 
-from ...backend.head.contact import Corrective
+from ...backend.head.contact import BLINKS
 
 PARABOLA = (0.0, 4.0, -4.0)
 """Coefficients of 4 w - 4 w^2, from the constant on."""
 
 
-def key_name(corrective: Corrective) -> str:
-    """The name of a corrective's shape key."""
-    return f"{corrective.expression} Half"
+KEYS = tuple(f"{expression} Half" for expression in BLINKS)
+"""Names of the correctives' shape keys."""
 
 
-def add_drivers(keys: bpy.types.Key, correctives: Sequence[Corrective]) -> None:
+def add_drivers(keys: bpy.types.Key) -> None:
     """Drive the correctives' keys by their expressions."""
-    for corrective in correctives:
-        curve = keys.key_blocks[key_name(corrective)].driver_add("value")
+    for name, expression in zip(KEYS, BLINKS, strict=True):
+        curve = keys.key_blocks[name].driver_add("value")
         assert isinstance(curve, bpy.types.FCurve) and curve.driver is not None
         while curve.keyframe_points:
             curve.keyframe_points.remove(curve.keyframe_points[0])
@@ -41,4 +38,4 @@ def add_drivers(keys: bpy.types.Key, correctives: Sequence[Corrective]) -> None:
         variable.type = "SINGLE_PROP"
         variable.targets[0].id_type = "KEY"
         variable.targets[0].id = keys
-        variable.targets[0].data_path = f'key_blocks["{corrective.expression}"].value'
+        variable.targets[0].data_path = f'key_blocks["{expression}"].value'

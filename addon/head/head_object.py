@@ -17,6 +17,8 @@ from ...backend.formats.identity import ADJUSTMENTS, SHAPE_LIMIT, Identity, chec
 from ...backend.head.bilinear import Head
 from . import correctives, head_state, materials
 
+OUR_KEYS = (*EXPRESSIONS, *correctives.KEYS)
+"""Keys that we write beside the Basis: the 52 expressions, then correctives."""
 UV_MAP = "UVMap"
 SKIN_GROUP = "skin"
 
@@ -83,12 +85,11 @@ def create_head(
     _set_rows(state, "written", identity.shape)
     positions = positions_of(identity.shape)
     obj.shape_key_add(name="Basis", from_mix=False)
-    names = our_keys(model)
-    for position, expression in zip(positions[1:], names, strict=True):
+    for position, expression in zip(positions[1:], OUR_KEYS, strict=True):
         key = obj.shape_key_add(name=expression, from_mix=False)
         key.points.foreach_set("co", position.ravel())
         key.value = 0.0  # Blender 5 starts new keys at 1
-    correctives.add_drivers(obj.data.shape_keys, model.rig(identity.shape)[2])
+    correctives.add_drivers(obj.data.shape_keys)
     materials.assign(obj)
     return obj
 
@@ -291,15 +292,8 @@ def set_expression(obj: bpy.types.Object, weights: Mapping[str, float]) -> None:
             block.value = weights.get(name, 0.0)
 
 
-@functools.cache
-def our_keys(model: Head) -> tuple[str, ...]:
-    """Names of the keys that we write beside the Basis: the 52 expressions, then correctives."""
-    extra = model.rig(np.zeros(model.shape_count, np.float32))[2]
-    return (*EXPRESSIONS, *(correctives.key_name(one) for one in extra))
-
-
 def positions_of(shape: np.ndarray) -> np.ndarray:
-    """Absolute vertices of the neutral face and of :func:`our_keys`: float32 (n, V, 3), metres."""
+    """Absolute vertices of the neutral face and of :data:`OUR_KEYS`: float32 (n, V, 3), metres."""
     key = shape.astype(np.float32).tobytes()
     if key not in _positions:
         model = head()
@@ -343,7 +337,7 @@ def _write_shape(obj: bpy.types.Object, shape: np.ndarray) -> None:
     keys = obj.data.shape_keys
     old, new = positions_of(_rows(obj.furrow, "written")), positions_of(shape)
     ours = {keys.reference_key.name: 0}
-    names = enumerate(our_keys(head()), 1)
+    names = enumerate(OUR_KEYS, 1)
     ours |= {name: i for i, name in names if name in keys.key_blocks}
     current = np.empty(old[0].shape, np.float32)
     for block in keys.key_blocks:

@@ -18,6 +18,8 @@ CORNEA_RIM = np.deg2rad(30.5)
 """Polar angle at which the cornea meets the sclera."""
 CORNEA_RADIUS = 0.65
 """Radius of the cornea's sphere over the eyeball's."""
+BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
+"""Expressions with a corrective, in the order of :meth:`Contacts.half_blinks`."""
 BLINK_SPREAD = 0.004
 """How far what frees a lid from the cornea reaches along the lid, metres."""
 VIEW = np.array([0.0, -1.0, 0.0])
@@ -161,8 +163,8 @@ class Contacts:
             (V, 3) and (52, V, 3) metres, as left by :meth:`at_rest` and :meth:`in_motion`.
         """
         result = []
-        for lids, side in zip(self.lids, ("Left", "Right"), strict=True):
-            eye, name = lids.eye(rest), f"eyeBlink{side}"
+        for lids, name in zip(self.lids, BLINKS, strict=True):
+            eye = lids.eye(rest)
             start = rest[lids.near] - eye.centre
             end = start + offsets[INDEX[name]][lids.near]
             size = [np.linalg.norm(ends, axis=1, keepdims=True) for ends in (start, end)]
