@@ -96,8 +96,7 @@ def directions(
     fitted = []
     for name, low, high, share in _MACRO:
         usual = {"age": AVERAGE_AGE, "male": 0.5, "ethnicity": (1, 1, 1)}
-        vector = share * fit(source.macro(**usual | low), source.macro(**usual | high))
-        vector *= min(1.0, LARGEST / np.abs(vector).max())
+        vector = limited(share * fit(source.macro(**usual | low), source.macro(**usual | high)))
         if name == "Age":
             vector[len(basis) + SKIN.index("age")] = 0.25
         fitted.append((name, "Person", vector))
@@ -106,8 +105,7 @@ def directions(
         + sum(amount * source.target(name) for name, amount in targets)
         for weight, targets in ((0.1, LEAN), (0.9, HEAVY))
     )
-    vector = 0.3 * fit(thin, thick)
-    fitted.append(("Weight", "Person", vector * min(1.0, LARGEST / np.abs(vector).max())))
+    fitted.append(("Weight", "Person", limited(0.3 * fit(thin, thick))))
     for name, group, plus, minus in _TARGETS:
         ends = []
         for targets in (minus, plus):
@@ -128,3 +126,8 @@ def scale(vector: np.ndarray, basis: np.ndarray, travel: float) -> np.ndarray:
     shape = vector[: len(basis)]
     moved = np.linalg.norm((shape @ basis).reshape(-1, 3), axis=1).max()
     return vector * min(travel / moved, STRETCH, LARGEST / np.abs(shape).max())
+
+
+def limited(vector: np.ndarray) -> np.ndarray:
+    """The direction, shortened so that no coefficient goes beyond LARGEST."""
+    return vector * min(1.0, LARGEST / np.abs(vector).max())
